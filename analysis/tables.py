@@ -1,0 +1,40 @@
+"""Per-image results in, tables out."""
+
+import numpy as np
+import pandas as pd
+
+
+def accuracy_table(correct: np.ndarray, rows: list[str], columns: list[str]) -> pd.DataFrame:
+    """Share of images classified rightly.
+
+    Args:
+        correct: 0 or 1, shape ``(N, R, C)``.
+        rows: Names of the R sources of images.
+        columns: Names of the C classifiers.
+
+    Returns:
+        Accuracies in [0, 1], rows by columns, with the index named ``autoencoder``.
+    """
+    return pd.DataFrame(
+        correct.mean(axis=0, dtype=np.float64), index=pd.Index(rows, name="autoencoder"), columns=columns
+    )
+
+
+def nmi_table(intra: np.ndarray, inter: np.ndarray, rows: list[str]) -> pd.DataFrame:
+    """Mean and standard deviation of the nMI, within and between images.
+
+    Args:
+        intra: nMI of each image and its reconstruction, shape ``(N, R)``.
+        inter: nMI of pairs of different images' reconstructions, shape ``(N // 2, R)``.
+        rows: Names of the R sources of images; the inter nMI of ``original`` is the floor.
+
+    Returns:
+        Columns ``intra_mean``, ``intra_std``, ``inter_mean``, ``inter_std``, with the index named ``autoencoder``.
+    """
+    index = pd.Index(rows, name="autoencoder")
+    columns = {
+        f"{name}_{statistic}": function(values, axis=0)
+        for name, values in (("intra", intra), ("inter", inter))
+        for statistic, function in (("mean", np.mean), ("std", lambda x, axis: np.std(x, axis=axis, ddof=1)))
+    }
+    return pd.DataFrame(columns, index=index)

@@ -1,0 +1,131 @@
+"""What every source of images has in common."""
+
+import hashlib
+from abc import abstractmethod
+from typing import Any, Literal, Protocol
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datamodules.sampling import Draw, EvaluationSampler, TrainingSampler
+
+Split = Literal["train", "val", "test"]
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class ImageDataset(Protocol):
+    """A split: uint8 images ``(3, H, W)`` with a label and the image's position in the split."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def __getitem__(self, key: Any) -> tuple[Tensor, int, int]:
+        """Image, label, index; the key is a ``Draw`` in training and an ``int`` in evaluation."""
+        ...
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """Images for training and evaluation: batches ``(images in [0, 1], labels, index)``.
+
+    A subclass says what the classes are and what a split holds. ``index`` is the image's position in its split and
+    keys every per-image result. Images travel as uint8 and become floats on the device.
+
+    Args:
+        batch_size: Images per step over all devices.
+        seed: Decides the order and the augmentation of the training images.
+        workers: Processes that load images, per rank.
+
+    Attributes:
+        classes: Name of each class, in the order of the labels.
+    """
+
+    classes: list[str]
+
+    def __init__(self, batch_size: int = 32, seed: int = 0, workers: int = 0) -> None:
+        super().__init__()
+        self.batch_size, self.seed, self.workers = batch_size, seed, workers
+
+    @abstractmethod
+    def split(self, name: Split) -> ImageDataset:
+        """Images of one split: augmented for ``train``, fixed for ``val`` and ``test``."""
+
+    @abstractmethod
+    def showcase(self, count: int) -> dict[str, Tensor]:
+        """Up to ``count`` whole images, float ``(3, H, W)`` in [0, 1], by name: for pictures, never for numbers."""
+
+    @property
+    @abstractmethod
+    def smallest_side(self) -> int:
+        """Height and width of the images in a batch, whichever is smaller, in pixels."""
+
+    def fingerprint(self) -> str:
+        """A short hash that changes when the images, their labels or their splits do."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        names: tuple[Split, ...] = ("train", "val", "test")
+        for name in names:
+            dataset = self.split(name)
+            digest.update(f"{name} {len(dataset)}".encode())
+            for position in range(0, len(dataset), max(1, len(dataset) // 64)):
+                image, label, _ = dataset[Draw(position, 0) if name == "train" else position]
+                digest.update(bytes([label % 256]) + image.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, augmented training images; the same number of full batches on every rank."""
+        dataset = self.split("train")
+        sampler = TrainingSampler(dataset, self.batch_size, self.seed, self._rank, self._world_size)
+        return self._loader(dataset, sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation split, each image once."""
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The test split, each image once."""
+        return self._evaluation_loader("test")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Turn uint8 pixels into floats in [0, 1], on the device."""
+        images, labels, index = batch
+        return images.float() / 255, labels, index
+
+    def _evaluation_loader(self, name: Split) -> DataLoader[Batch]:
+        dataset = self.split(name)
+        return self._loader(dataset, EvaluationSampler(dataset, self._rank, self._world_size))
+
+    def _loader(self, dataset: Any, sampler: Any) -> DataLoader[Batch]:
+        if self.batch_size % (2 * self._world_size):
+            raise ValueError(
+                f"a batch_size of {self.batch_size} cannot be shared by {self._world_size} devices: "
+                f"use a multiple of {2 * self._world_size} (batch sizes count all devices; images go in pairs)"
+            )
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size // self._world_size,
+            sampler=sampler,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+        )
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+
+def random_crop(image: Tensor, size: int, seed: int) -> Tensor:
+    """Cut a random square out of an image ``(3, H, W)`` and mirror it half of the time; decided by ``seed``."""
+    top, left, flip = torch.rand(3, generator=torch.Generator().manual_seed(seed)).tolist()
+    crop = crop_at(image, int(top * (image.shape[-2] - size + 1)), int(left * (image.shape[-1] - size + 1)), size)
+    return crop.flip(-1) if flip < 0.5 else crop
+
+
+def crop_at(image: Tensor, top: int, left: int, size: int) -> Tensor:
+    """The square of an image ``(3, H, W)`` whose corner is at ``(top, left)``."""
+    return image[..., top : top + size, left : left + size]

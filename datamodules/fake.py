@@ -1,0 +1,62 @@
+"""Drawn images of any size and number, for tests: each class has its own colour and stripes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules.base import ImageDataModule, Split
+from datamodules.sampling import Draw
+
+FIRST_SEED = {"train": 0, "val": 1_000_000, "test": 2_000_000}
+
+
+class FakeImages(ImageDataModule):
+    """Images that a small network can learn in seconds, made from the index alone.
+
+    Args:
+        class_count: Number of classes.
+        size: Height and width, in pixels.
+        images: Number of images in each split.
+        **options: As for :class:`~datamodules.base.ImageDataModule`.
+    """
+
+    def __init__(self, *, class_count: int, size: int, images: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.classes = [f"class_{label}" for label in range(class_count)]
+        self.size, self.images = size, images
+
+    @property
+    def smallest_side(self) -> int:
+        """Side of the square images, in pixels."""
+        return self.size
+
+    def split(self, name: Split) -> "FakeSplit":
+        """Images that no other split holds."""
+        return FakeSplit(len(self.classes), self.size, self.images, FIRST_SEED[name])
+
+    def showcase(self, count: int) -> dict[str, Tensor]:
+        """The first test images, at twice the size."""
+        dataset = FakeSplit(len(self.classes), 2 * self.size, self.images, FIRST_SEED["test"])
+        return {f"fake_{index}": dataset[index][0].float() / 255 for index in range(min(count, len(dataset)))}
+
+
+class FakeSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+    """Images drawn when asked for; see :class:`FakeImages`."""
+
+    def __init__(self, class_count: int, size: int, images: int, first_seed: int) -> None:
+        self.class_count, self.size, self.images, self.first_seed = class_count, size, images, first_seed
+
+    def __len__(self) -> int:
+        return self.images
+
+    def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
+        index = key.index if isinstance(key, Draw) else key
+        generator = torch.Generator().manual_seed(self.first_seed + index)
+        label = index % self.class_count
+        noise = 0.15 * torch.rand(3, self.size, self.size, generator=generator)
+        phase = float(torch.rand(1, generator=generator)) * 6.28
+        stripes = 0.5 + 0.5 * torch.sin(torch.arange(self.size) * (label + 1) * 6.28 / self.size + phase)
+        colour = torch.tensor([0.3 + 0.5 * ((label + channel) % 3 == 0) for channel in range(3)])
+        image = colour[:, None, None] * (0.4 + 0.6 * stripes) + noise
+        return (image.clamp(0, 1) * 255).to(torch.uint8), label, index

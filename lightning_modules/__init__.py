@@ -1,0 +1,8 @@
+"""What Lightning trains or evaluates: one module per step of a method."""
+
+from lightning_modules.classifier_training import ClassifierTraining
+from lightning_modules.cross_evaluation import CrossEvaluation, CrossEvaluationResult
+from lightning_modules.pretraining import Pretraining
+from lightning_modules.signal_autoencoder import SignalAutoencoder
+
+__all__ = ["ClassifierTraining", "CrossEvaluation", "CrossEvaluationResult", "Pretraining", "SignalAutoencoder"]

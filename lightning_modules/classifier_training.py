@@ -1,0 +1,56 @@
+"""Training of a classifier on a study's own images."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy
+
+from lightning_modules.optimization import OptimizerFactory, Schedule, configure_optimization
+from networks.classifier import Classifier
+
+
+class ClassifierTraining(pl.LightningModule):
+    """A classifier trained by cross-entropy; logs ``train/loss``, ``val/loss`` and ``val/accuracy``.
+
+    Args:
+        classifier: The network to train; images in, logits out.
+        classes: Number of classes.
+        make_optimizer: Makes the optimiser.
+        schedule: Learning-rate schedule.
+        label_smoothing: Share of the target spread over all classes.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        classes: int,
+        make_optimizer: OptimizerFactory,
+        schedule: Schedule = "one_cycle",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.make_optimizer, self.schedule, self.label_smoothing = make_optimizer, schedule, label_smoothing
+        self.accuracy = MulticlassAccuracy(classes, average="micro")
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Cross-entropy of one batch."""
+        images, labels, _ = batch
+        loss = F.cross_entropy(self.classifier(images), labels, label_smoothing=self.label_smoothing)
+        self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Accuracy and cross-entropy, over all images of the split."""
+        images, labels, _ = batch
+        logits = self.classifier(images)
+        self.accuracy(logits, labels)
+        self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(images))
+        loss = F.cross_entropy(logits, labels)
+        self.log("val/loss", loss, batch_size=len(images), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and schedule given."""
+        return configure_optimization(self, self.make_optimizer, self.schedule)

@@ -1,0 +1,146 @@
+"""Every autoencoder's reconstructions, seen by every classifier."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from metrics import PerImage, normalized_mutual_information
+from networks.classifier import Classifier, freeze
+from networks.segnet import SegNet
+
+ORIGINAL = "original"
+
+
+@dataclass(frozen=True)
+class CrossEvaluationResult:
+    """Per-image results of N images, R rows (the originals, then the autoencoders) and C classifiers.
+
+    Attributes:
+        rows: ``original`` and the autoencoders' names.
+        columns: The classifiers' names.
+        labels: The right class of each image, ``(N,)``.
+        predicted: The class each classifier saw, ``(N, R, C)``.
+        top5: Whether the right class was among its five best, ``(N, R, C)``, 0 or 1.
+        nmi_intra: nMI of each image and its reconstruction, ``(N, R)``; 1 for the originals.
+        nmi_inter: nMI of the reconstructions of images 2k and 2k + 1, ``(N // 2, R)``.
+    """
+
+    rows: list[str]
+    columns: list[str]
+    labels: np.ndarray
+    predicted: np.ndarray
+    top5: np.ndarray
+    nmi_intra: np.ndarray
+    nmi_inter: np.ndarray
+
+    @property
+    def top1(self) -> np.ndarray:
+        """Whether the best guess was right, ``(N, R, C)``, 0 or 1."""
+        return (self.predicted == self.labels[:, None, None]).astype(np.int8)
+
+
+class CrossEvaluation(pl.LightningModule):
+    """One pass over the test images: each reconstructed once per autoencoder, and classified by everyone.
+
+    Autoencoders whose encoders hold the same weights share one encoder pass. After ``trainer.test`` the result is in
+    ``result``, the same for any number of ranks.
+
+    Source: arXiv 1803.08337, sections 4 and 5.
+
+    Args:
+        autoencoders: By name, in the order of the rows.
+        classifiers: By name, in the order of the columns.
+        images: Number of test images.
+        nmi_bins: Intensity bins of the nMI.
+
+    Raises:
+        ValueError: In ``test_step``, when a reconstruction or a logit is not finite; names the autoencoder, the
+            classifier and the image.
+    """
+
+    result: CrossEvaluationResult
+
+    def __init__(
+        self,
+        autoencoders: Mapping[str, SegNet],
+        classifiers: Mapping[str, Classifier],
+        images: int,
+        nmi_bins: int,
+    ) -> None:
+        super().__init__()
+        self.rows, self.columns = [ORIGINAL, *autoencoders], list(classifiers)
+        self.autoencoders = freeze(nn.ModuleList(autoencoders.values()))
+        self.classifiers = freeze(nn.ModuleList(classifiers.values()))
+        self.encoder_of = first_equal([autoencoder.encoder for autoencoder in autoencoders.values()])
+        self.nmi_bins = nmi_bins
+        shape = (len(self.rows), len(self.columns))
+        self.labels = PerImage(images, (), torch.long)
+        self.predicted = PerImage(images, shape, torch.long)
+        self.top5 = PerImage(images, shape, torch.int32)
+        self.nmi_intra = PerImage(images, shape[:1], torch.float64)
+        self.nmi_inter = PerImage(images // 2, shape[:1], torch.float64)
+
+    def reconstruct(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield the images themselves, then each autoencoder's reconstruction of them, in the order of the rows."""
+        yield images
+        encoded: dict[int, tuple] = {}
+        for position, autoencoder in enumerate(self.autoencoders):
+            source = self.encoder_of[position]
+            if source == position:
+                encoded[source] = autoencoder.encode(images)  # type: ignore[operator]
+            yield autoencoder.decode(*encoded[source])  # type: ignore[operator]
+
+    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Reconstruct, classify and compare one batch; neighbours in it are the pairs of the inter nMI."""
+        images, labels, index = batch
+        pairs = torch.nonzero((index[:-1] % 2 == 0) & (index[1:] == index[:-1] + 1)).flatten()
+        predicted, top5, intra, inter = [], [], [], []
+        for row, reconstructions in zip(self.rows, self.reconstruct(images), strict=True):
+            check_finite(reconstructions, index, f"the reconstruction of {row!r}")
+            logits = torch.stack([classifier(reconstructions) for classifier in self.classifiers], dim=1)
+            for column, name in enumerate(self.columns):
+                check_finite(logits[:, column], index, f"the output of classifier {name!r}, fed by {row!r},")
+            best = logits.topk(min(5, logits.shape[-1])).indices
+            predicted.append(best[..., 0])
+            top5.append((best == labels[:, None, None]).any(dim=-1).int())
+            visible = reconstructions.float().clamp(0, 1)
+            intra.append(normalized_mutual_information(images.float(), visible, bins=self.nmi_bins))
+            inter.append(normalized_mutual_information(visible[pairs], visible[pairs + 1], bins=self.nmi_bins))
+        self.labels.update(labels, index)
+        self.predicted.update(torch.stack(predicted, dim=1), index)
+        self.top5.update(torch.stack(top5, dim=1), index)
+        self.nmi_intra.update(torch.stack(intra, dim=1), index)
+        self.nmi_inter.update(torch.stack(inter, dim=1), index[pairs] // 2)
+
+    def on_test_epoch_end(self) -> None:
+        """Put the ranks' results together."""
+        metrics = (self.labels, self.predicted, self.top5, self.nmi_intra, self.nmi_inter)
+        self.result = CrossEvaluationResult(
+            self.rows, self.columns, *(metric.compute().cpu().numpy() for metric in metrics)
+        )
+
+
+def first_equal(modules: list[nn.Module]) -> list[int]:
+    """For each module, the position of the first one with exactly the same weights and buffers."""
+    states = [module.state_dict() for module in modules]
+    return [
+        next(
+            earlier
+            for earlier in range(position + 1)
+            if states[earlier].keys() == state.keys()
+            and all(torch.equal(states[earlier][key], tensor) for key, tensor in state.items())
+        )
+        for position, state in enumerate(states)
+    ]
+
+
+def check_finite(values: Tensor, index: Tensor, what: str) -> None:
+    """Refuse a NaN or an infinity, which would otherwise count as class 0; names the first image that has one."""
+    finite = torch.isfinite(values).flatten(1).all(dim=1)
+    if not finite.all():
+        image = int(index[~finite][0])
+        raise ValueError(f"{what} is not finite for test image {image}: its weights or its training are broken")

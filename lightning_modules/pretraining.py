@@ -1,0 +1,48 @@
+"""Training of the autoencoder that all others start from, A_S."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_modules.optimization import OptimizerFactory, Schedule, configure_optimization
+from networks.segnet import SegNet
+
+
+class Pretraining(pl.LightningModule):
+    """An autoencoder trained without labels; logs ``train/loss`` and ``val/loss``.
+
+    Source: arXiv 1803.08337, section 3: mean squared error of the normalised images.
+
+    Args:
+        autoencoder: The network to train; images in, reconstructions out.
+        make_optimizer: Makes the optimiser.
+        schedule: Learning-rate schedule.
+    """
+
+    def __init__(
+        self, autoencoder: SegNet, make_optimizer: OptimizerFactory, schedule: Schedule = "one_cycle"
+    ) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.make_optimizer, self.schedule = make_optimizer, schedule
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Mean squared error of one batch."""
+        return self._loss(batch, "train/loss")
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Mean squared error over all images of the split."""
+        self._loss(batch, "val/loss")
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and schedule given."""
+        return configure_optimization(self, self.make_optimizer, self.schedule)
+
+    def _loss(self, batch: tuple[Tensor, Tensor, Tensor], name: str) -> Tensor:
+        images, _, _ = batch
+        normalize = self.autoencoder.normalization
+        loss = F.mse_loss(normalize(self.autoencoder(images)), normalize(images))
+        self.log(name, loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(images), sync_dist=True)
+        return loss

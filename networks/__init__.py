@@ -1,0 +1,1 @@
+"""Plain ``torch.nn`` networks: autoencoders and classifiers. No Lightning, no config."""

@@ -1,0 +1,94 @@
+"""Weight files: safetensors, or a PyTorch state dict read without pickle's code."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+CONTAINER_ENTRIES = ("model_state", "model_state_dict", "state_dict")
+CONTAINER_PREFIXES = ("module.", "segnet.")
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read a weight file.
+
+    Args:
+        path: ``.safetensors``, or anything ``torch.save`` wrote of a state dict, perhaps under a ``model_state`` entry
+            and with ``module.`` or ``segnet.`` before every key, as in the weights published with arXiv 1803.08337.
+
+    Returns:
+        Tensors by name, on the CPU, without those prefixes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no state dict, or would need to run pickled code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"weights file {path} does not exist: correct the path")
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise ValueError(f"{path} is not a whole safetensors file ({error}): make or copy it again") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{path} is not a file of plain weights ({reason}): save the model's state_dict() and use that"
+        ) from error
+    for entry in CONTAINER_ENTRIES:
+        if isinstance(content, Mapping) and entry in content:
+            content = content[entry]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds no state dict: save the model's state_dict() and use that")
+    return {without_containers(key): value for key, value in content.items()}
+
+
+def without_containers(key: str) -> str:
+    """A key without the names of the containers around the network."""
+    while key.startswith(CONTAINER_PREFIXES):
+        key = key.split(".", 1)[1]
+    return key
+
+
+def load_weights(module: nn.Module, path: str | Path) -> None:
+    """Load a weight file into a module; every key and shape must fit.
+
+    Args:
+        module: The network; unchanged when an error is raised.
+        path: As for :func:`read_weights`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a key is missing or unexpected or a shape differs; names them.
+    """
+    weights, own = read_weights(path), module.state_dict()
+    for key, tensor in own.items():  # files older than PyTorch 0.4.1 do not count batches
+        if key.endswith("num_batches_tracked"):
+            weights.setdefault(key, torch.zeros_like(tensor))
+    problems: dict[str, list[Any]] = {
+        "missing": [key for key in own if key not in weights],
+        "unexpected": [key for key in weights if key not in own],
+        "of another shape": [
+            f"{key} {tuple(weights[key].shape)} instead of {tuple(tensor.shape)}"
+            for key, tensor in own.items()
+            if key in weights and weights[key].shape != tensor.shape
+        ],
+    }
+    found = "; ".join(f"{kind}: {shortened(keys)}" for kind, keys in problems.items() if keys)
+    if found:
+        raise ValueError(f"{path} holds the weights of another network than {type(module).__name__} ({found})")
+    module.load_state_dict(weights)
+
+
+def shortened(items: list[Any]) -> str:
+    """The first three items, and how many more there are."""
+    more = f" and {len(items) - 3} more" if len(items) > 3 else ""
+    return ", ".join(str(item) for item in items[:3]) + more

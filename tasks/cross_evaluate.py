@@ -1,0 +1,86 @@
+"""``task=cross_evaluate``: every autoencoder's reconstructions, seen by every classifier."""
+
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from analysis.order import PRETRAINED
+from analysis.tables import accuracy_table, nmi_table
+from lightning_modules import CrossEvaluation, CrossEvaluationResult
+from tasks import build
+from tasks.study_folder import Artifact, StudyFolder, sha256
+from tasks.terminal import say_made, say_skipped, show_table
+
+
+def run(cfg: DictConfig) -> float:
+    """Write the study's accuracy matrix, per-image verdicts and nMI, and return the mean accuracy of the matrix."""
+    folder, options = build.study_folder(cfg), cfg.cross_evaluate
+    data = build.make_data(cfg, options.batch_size)
+    configs = build.study_classifiers(cfg)
+    paths = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")} | {
+        name: build.require(folder.autoencoder(name), cfg, f"finetune classifier={name}") for name in configs
+    }
+    weights = {name: build.require_classifier(cfg, config) for name, config in configs.items()}
+    artifact = evaluation_artifact(cfg, folder, paths, weights, data.fingerprint())
+    if artifact.exists():
+        return say_skipped(folder.accuracy)
+    pl.seed_everything(cfg.seed, workers=True)
+    module = CrossEvaluation(
+        {name: build.make_autoencoder(cfg, path) for name, path in paths.items()},
+        {name: build.load_classifier(cfg, config, data) for name, config in configs.items()},
+        len(data.split("test")),  # type: ignore[arg-type]
+        options.nmi_bins,
+    )
+    trainer = build.make_trainer(cfg, folder.job("cross_evaluate"))
+    trainer.test(module, datamodule=data, verbose=False)
+    if trainer.is_global_zero:
+        with artifact.making() as temporary:
+            write_tables(module.result, {path.name: partial for path, partial in temporary.items()})
+        show(module.result)
+    trainer.strategy.barrier()
+    say_made(folder.accuracy)
+    return float(module.result.top1[:, 2:].mean())
+
+
+def evaluation_artifact(
+    cfg: DictConfig, folder: StudyFolder, autoencoders: dict[str, Path], classifiers: dict[str, Path], images: str
+) -> Artifact:
+    """The cross evaluation's files, made from these images and weights."""
+    inputs = {"images": images}
+    inputs |= {f"autoencoder {name}": sha256(path) for name, path in autoencoders.items()}
+    inputs |= {f"classifier {name}": sha256(path) for name, path in classifiers.items()}
+    names = ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "correct.npz")
+    return Artifact(
+        [folder.cross_evaluation / name for name in names],
+        folder.cross_evaluation / "cross_evaluation.json",
+        build.settings_of(cfg, "cross_evaluate"),
+        inputs,
+        precious=False,
+    )
+
+
+def write_tables(result: CrossEvaluationResult, paths: dict[str, Path]) -> None:
+    """Write the matrices, the nMI table and the per-image verdicts."""
+    accuracy_table(result.top1, result.rows, result.columns).to_csv(paths["accuracy.csv"])
+    accuracy_table(result.top5, result.rows, result.columns).to_csv(paths["accuracy_top5.csv"])
+    nmi_table(result.nmi_intra, result.nmi_inter, result.rows).to_csv(paths["nmi.csv"])
+    np.savez_compressed(
+        paths["correct.npz"],
+        rows=np.array(result.rows),
+        columns=np.array(result.columns),
+        labels=result.labels,
+        predicted=result.predicted,
+        top1=result.top1.astype(bool),
+        top5=result.top5.astype(bool),
+        nmi_intra=result.nmi_intra,
+        nmi_inter=result.nmi_inter,
+    )
+
+
+def show(result: CrossEvaluationResult) -> None:
+    """Print the accuracy matrix."""
+    table = accuracy_table(result.top1, result.rows, result.columns)
+    rows = [[str(name), *(f"{value:.1%}" for value in values)] for name, values in zip(table.index, table.values, strict=True)]
+    show_table("accuracy of each classifier (columns) on each autoencoder's images", ["", *result.columns], rows)

@@ -1,0 +1,37 @@
+"""``task=study``: every step that is missing, in order."""
+
+from omegaconf import DictConfig, OmegaConf
+
+from tasks import build, cross_evaluate, finetune, order, pretrain, report, train_classifier
+from tasks.terminal import say
+
+
+def run(cfg: DictConfig) -> float:
+    """Run all steps; each skips what is there already."""
+    configs = build.study_classifiers(cfg)
+    steps = [with_classifier(cfg, config) for config in configs.values()]
+    build.make_data(cfg)  # an error in the data is found before any step runs
+    for number, step in enumerate(steps, start=1):
+        if not step.classifier.weights:
+            say(f"[bold]train_classifier[/bold] {step.classifier.name} ({number} of {len(steps)})")
+            train_classifier.run(step)
+    say("[bold]pretrain[/bold]")
+    pretrain.run(cfg)
+    for number, step in enumerate(steps, start=1):
+        say(f"[bold]finetune[/bold] through {step.classifier.name} ({number} of {len(steps)})")
+        finetune.run(step)
+    say("[bold]cross_evaluate[/bold]")
+    cross_evaluate.run(cfg)
+    say("[bold]order[/bold]")
+    width = order.run(cfg)
+    say("[bold]report[/bold]")
+    report.run(cfg)
+    return width
+
+
+def with_classifier(cfg: DictConfig, classifier: DictConfig) -> DictConfig:
+    """The configuration that a single run with ``classifier=`` would have."""
+    chosen: DictConfig = OmegaConf.merge(cfg, {})  # type: ignore[assignment]
+    OmegaConf.set_struct(chosen, False)
+    chosen.classifier = classifier
+    return chosen

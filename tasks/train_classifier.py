@@ -1,0 +1,40 @@
+"""``task=train_classifier``: one classifier, trained on the study's own images."""
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from lightning_modules import ClassifierTraining
+from tasks import build
+from tasks.study_folder import save_weights
+from tasks.terminal import say_made, say_skipped
+
+
+def run(cfg: DictConfig) -> float:
+    """Train ``cfg.classifier``, keep its weights in the study folder, and return its validation accuracy."""
+    config, options = cfg.classifier, cfg.train_classifier
+    if config.weights:
+        raise ValueError(f"classifier {config.name} has weights of its own ({config.weights}): there is nothing to train")
+    folder = build.study_folder(cfg)
+    data = build.make_data(cfg, options.batch_size)
+    path = folder.classifier(config.name)
+    artifact = build.weights_artifact(path, build.settings_of(cfg, "classifier", "train_classifier"), data)
+    if artifact.exists():
+        return say_skipped(path)
+    pl.seed_everything(cfg.seed, workers=True)
+    classifier = build.make_classifier(config, data)
+    module = ClassifierTraining(
+        classifier,
+        len(data.classes),
+        build.instantiate(options.optimizer, "train_classifier.optimizer"),
+        options.schedule,
+        options.label_smoothing,
+    )
+    trainer = build.make_trainer(cfg, folder.job("train_classifier", config.name), options.epochs)
+    trainer.fit(module, datamodule=data)
+    if trainer.is_global_zero:
+        with artifact.making() as temporary:
+            save_weights(classifier, temporary[path])
+    trainer.strategy.barrier()
+    accuracy = float(trainer.callback_metrics["val/accuracy"])
+    say_made(path, **{"validation accuracy": accuracy})
+    return accuracy
