@@ -33,7 +33,8 @@ def configure_optimization(
         return {"optimizer": optimizer}
     if schedule == "plateau":
         plateau = ReduceLROnPlateau(optimizer, factor=0.2, patience=10)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
+        check = {"scheduler": plateau, "monitor": "val/loss", "frequency": module.trainer.check_val_every_n_epoch or 1}
+        return {"optimizer": optimizer, "lr_scheduler": check}
     one_cycle = OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],

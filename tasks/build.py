@@ -151,6 +151,7 @@ def make_trainer(cfg: DictConfig, job: Path, epochs: int = 1) -> pl.Trainer:
     return pl.Trainer(
         **cfg.trainer,
         max_epochs=epochs,
+        check_val_every_n_epoch=max(1, epochs // 10),
         logger=loggers,
         callbacks=callbacks,
         enable_progress_bar=bool(callbacks),

@@ -7,7 +7,14 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from analysis.order import order_document, read_accuracy_table, widest_chain
+from analysis.order import (
+    ThresholdInterval,
+    order_document,
+    read_accuracy_table,
+    relative_rate_of_change,
+    threshold_intervals,
+    widest_chain,
+)
 from tasks import build
 from tasks.study_folder import Artifact, sha256
 from tasks.terminal import say, say_made, show_table
@@ -16,11 +23,7 @@ from tasks.terminal import say, say_made, show_table
 def run(cfg: DictConfig) -> float:
     """Write the relative rates of change and the lattice of every threshold; return the width of the widest chain."""
     folder = build.study_folder(cfg)
-    if cfg.accuracy is None:
-        path, steps = folder.accuracy, "cross_evaluate"
-        build.require(path, cfg, steps)
-    else:
-        path = Path(cfg.accuracy)
+    path = build.require(folder.accuracy, cfg, "cross_evaluate") if cfg.accuracy is None else Path(cfg.accuracy)
     table = read_accuracy_table(path)
     document = order_document(table)
     artifact = Artifact(
@@ -35,22 +38,22 @@ def run(cfg: DictConfig) -> float:
             rrc, order = (temporary[file] for file in artifact.files)
             pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder").to_csv(rrc)
             order.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    show(document)
+    chain = widest_chain(threshold_intervals(relative_rate_of_change(table.to_numpy())))
+    show(document, chain)
     say_made(folder.order / "order.json")
-    chain = widest_chain(document["intervals"])
-    return chain["to"] - chain["from"] if chain else 0.0
+    return chain.upper - chain.lower if chain else 0.0
 
 
-def show(document: dict[str, Any]) -> None:
+def show(document: dict[str, Any], chain: ThresholdInterval | None) -> None:
     """Print the intervals and the order read at the widest chain."""
+    orders = {entry["from"]: describe(entry["order"]) for entry in document["intervals"]}
     rows = [
-        [f"({entry['from']:.3f}, {entry['to']:.3f}]", str(entry["concepts"]), describe(entry["order"])]
+        [f"({entry['from']:.3f}, {entry['to']:.3f}]", str(entry["concepts"]), orders[entry["from"]]]
         for entry in document["intervals"]
     ]
     show_table("order of the classifiers at every threshold", ["threshold", "concepts", "order"], rows)
-    chain = widest_chain(document["intervals"])
     if chain is not None:
-        say(f"widest chain: ({chain['from']:.3f}, {chain['to']:.3f}]  {describe(chain['order'])}")
+        say(f"widest chain: ({chain.lower:.3f}, {chain.upper:.3f}]  {orders[chain.lower]}")
 
 
 def describe(order: list[list[str]] | None) -> str:

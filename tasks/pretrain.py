@@ -23,14 +23,13 @@ def run(cfg: DictConfig) -> float:
         return say_skipped(path)
     module = Pretraining(autoencoder, build.instantiate(options.optimizer, "pretrain.optimizer"), options.schedule)
     trainer = build.make_trainer(cfg, build.study_folder(cfg).job("pretrain"), options.epochs)
-    if given:
-        trainer.validate(module, datamodule=data, verbose=False)
-    else:
+    if not given:
         trainer.fit(module, datamodule=data)
+    [results] = trainer.validate(module, datamodule=data, verbose=False)
     if trainer.is_global_zero:
         with artifact.making() as temporary:
             save_weights(autoencoder, temporary[path])
     trainer.strategy.barrier()
-    loss = float(trainer.callback_metrics["val/loss"])
+    loss = results["val/loss"]
     say_made(path, **{"validation loss": loss})
     return loss

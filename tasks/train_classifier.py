@@ -31,10 +31,11 @@ def run(cfg: DictConfig) -> float:
     )
     trainer = build.make_trainer(cfg, folder.job("train_classifier", config.name), options.epochs)
     trainer.fit(module, datamodule=data)
+    [results] = trainer.validate(module, datamodule=data, verbose=False)
     if trainer.is_global_zero:
         with artifact.making() as temporary:
             save_weights(classifier, temporary[path])
     trainer.strategy.barrier()
-    accuracy = float(trainer.callback_metrics["val/accuracy"])
+    accuracy = results["val/accuracy"]
     say_made(path, **{"validation accuracy": accuracy})
     return accuracy

@@ -1,0 +1,110 @@
+"""One value per image of a split, put together from any number of ranks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+
+class ExactMetric(Metric):
+    """A metric whose states keep their dtype, whatever the module around it is cast to.
+
+    torchmetrics ignores ``.half()`` and its like but not ``.to(torch.bfloat16)``, which Lightning's ``bf16-true`` calls.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        def move(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+        return super()._apply(move, exclude_state)
+
+
+class PerImage(ExactMetric):
+    """Keep one value per image of a split; every image must be seen exactly once over all ranks.
+
+    Args:
+        size: Number of images in the split.
+        shape: Shape of one image's value; ``()`` is a single number.
+        dtype: Type of the values; any but ``torch.bool``, which has no sum (use an integer).
+        **metric_options: As for ``torchmetrics.Metric``.
+
+    Raises:
+        ValueError: If ``size`` is below 1 or ``dtype`` is ``torch.bool``.
+    """
+
+    full_state_update = False
+    values: Tensor
+    seen: Tensor
+
+    def __init__(
+        self, size: int, shape: Sequence[int] = (), dtype: torch.dtype = torch.float32, **metric_options: Any
+    ) -> None:
+        super().__init__(**metric_options)
+        if size < 1:
+            raise ValueError(f"size={size}; expected the number of images in the split, at least 1")
+        if dtype == torch.bool:
+            raise ValueError("dtype=torch.bool cannot be summed over ranks; use an integer such as torch.uint8")
+        self.add_state("values", torch.zeros(size, *shape, dtype=dtype), dist_reduce_fx="sum")
+        self.add_state("seen", torch.zeros(size, dtype=torch.int32), dist_reduce_fx="sum")
+
+    def update(self, values: Tensor, index: Tensor) -> None:
+        """Add the values of one batch.
+
+        Args:
+            values: One value per image, shape ``(B, *shape)``, of a type that casts to the metric's without loss of kind.
+            index: Position of each image in its split, integers of shape ``(B,)``.
+
+        Raises:
+            ValueError: If a shape or type does not fit or an index leaves the split.
+        """
+        size, *shape = self.values.shape
+        if index.ndim != 1 or index.is_floating_point() or index.dtype == torch.bool:
+            raise ValueError(f"index has shape {tuple(index.shape)} and {index.dtype}; expected integers of shape (B,)")
+        if values.shape != (len(index), *shape):
+            raise ValueError(
+                f"values have shape {tuple(values.shape)}; expected {(len(index), *shape)}, as index and size"
+            )
+        if not torch.can_cast(values.dtype, self.values.dtype):
+            raise ValueError(
+                f"values are {values.dtype}; expected what casts to {self.values.dtype}, the metric's dtype"
+            )
+        if len(index) and (index.min() < 0 or index.max() >= size):
+            found = f"from {int(index.min())} to {int(index.max())}"
+            raise ValueError(f"index runs {found}; expected 0 to {size - 1} for a split of {size} images")
+        if self.seen.is_inference() and not torch.is_inference_mode_enabled():  # reset inside inference mode
+            self.values, self.seen = self.values.clone(), self.seen.clone()
+        index = index.long()
+        self.values.index_add_(0, index, values.detach().to(self.values.dtype))
+        self.seen.index_add_(0, index, torch.ones_like(index, dtype=torch.int32))
+
+    def forward(self, values: Tensor, index: Tensor) -> None:
+        """As ``update``: a batch alone is never a whole split, so there is no value to return."""
+        self.update(values, index)
+
+    def compute(self) -> Tensor:
+        """Return the values of all images, in the order of the split.
+
+        Returns:
+            Values of shape ``(size, *shape)`` in the metric's dtype.
+
+        Raises:
+            RuntimeError: If an image is missing or was seen more than once.
+        """
+        problems = [
+            f"{len(found)} {what} (first: {found[:5].tolist()})"
+            for what, found in (
+                ("missing", (self.seen == 0).nonzero().flatten()),
+                ("seen more than once", (self.seen > 1).nonzero().flatten()),
+            )
+            if len(found)
+        ]
+        if problems:
+            raise RuntimeError(f"of {len(self.seen)} images, {' and '.join(problems)}; each must be seen exactly once")
+        return self.values.to(self._defaults["values"].dtype)  # the sum over ranks widens small integers
+
+    def _wrap_compute(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        wrapped = super()._wrap_compute(compute)
+        return lambda: wrapped().reshape(self.values.shape)  # torchmetrics squeezes a single number

@@ -1,0 +1,1 @@
+def run(cfg): return 0.0
