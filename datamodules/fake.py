@@ -51,7 +51,7 @@ class FakeSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
         return self.images
 
     def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
-        index = key.index if isinstance(key, Draw) else key
+        index = key.image if isinstance(key, Draw) else key
         generator = torch.Generator().manual_seed(self.first_seed + index)
         label = index % self.class_count
         noise = 0.15 * torch.rand(3, self.size, self.size, generator=generator)

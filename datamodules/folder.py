@@ -99,7 +99,7 @@ class FolderSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
         return len(self.paths)
 
     def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
-        index = key.index if isinstance(key, Draw) else key
+        index = key.image if isinstance(key, Draw) else key
         path, label = self.paths[index]
         image = read_image(path)
         if self.resize is not None:

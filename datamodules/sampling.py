@@ -10,7 +10,7 @@ from torch.utils.data import Sampler
 class Draw(NamedTuple):
     """One training image: its index, and the seed of its augmentation in this epoch."""
 
-    index: int
+    image: int
     seed: int
 
 

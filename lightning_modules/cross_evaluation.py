@@ -73,8 +73,8 @@ class CrossEvaluation(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.rows, self.columns = [ORIGINAL, *autoencoders], list(classifiers)
-        self.autoencoders = freeze(nn.ModuleList(autoencoders.values()))
-        self.classifiers = freeze(nn.ModuleList(classifiers.values()))
+        self.autoencoders = nn.ModuleList(freeze(autoencoder) for autoencoder in autoencoders.values())
+        self.classifiers = nn.ModuleList(freeze(classifier) for classifier in classifiers.values())
         self.encoder_of = first_equal([autoencoder.encoder for autoencoder in autoencoders.values()])
         self.nmi_bins = nmi_bins
         shape = (len(self.rows), len(self.columns))
@@ -89,10 +89,11 @@ class CrossEvaluation(pl.LightningModule):
         yield images
         encoded: dict[int, tuple] = {}
         for position, autoencoder in enumerate(self.autoencoders):
+            assert isinstance(autoencoder, SegNet)
             source = self.encoder_of[position]
             if source == position:
-                encoded[source] = autoencoder.encode(images)  # type: ignore[operator]
-            yield autoencoder.decode(*encoded[source])  # type: ignore[operator]
+                encoded[source] = autoencoder.encode(images)
+            yield autoencoder.decode(*encoded[source])
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Reconstruct, classify and compare one batch; neighbours in it are the pairs of the inter nMI."""

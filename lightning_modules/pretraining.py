@@ -21,9 +21,7 @@ class Pretraining(pl.LightningModule):
         schedule: Learning-rate schedule.
     """
 
-    def __init__(
-        self, autoencoder: SegNet, make_optimizer: OptimizerFactory, schedule: Schedule = "one_cycle"
-    ) -> None:
+    def __init__(self, autoencoder: SegNet, make_optimizer: OptimizerFactory, schedule: Schedule = "one_cycle") -> None:
         super().__init__()
         self.autoencoder = autoencoder
         self.make_optimizer, self.schedule = make_optimizer, schedule

@@ -67,7 +67,7 @@ class SignalAutoencoder(pl.LightningModule):
             self.get_submodule(name).eval()
         return self
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Weights of what is trained."""
         frozen = tuple(f"{name}." for name in self.frozen)
         state = super().state_dict(*args, **kwargs)

@@ -21,7 +21,7 @@ def quantise(images: Tensor, bins: int, quantisation: Quantisation) -> Tensor:
     Args:
         images: Floats in ``[0, 1]`` of any shape; half precision is converted to float32 before it is binned.
         bins: Equal-width intensity bins.
-        quantisation: ``uint8`` rounds to 0..255 first, as saving the image would, and bins those; ``float`` bins directly.
+        quantisation: ``uint8`` rounds to 0..255, as saving the image would, and bins those; ``float`` bins directly.
 
     Returns:
         Bin numbers from 0 to ``bins - 1``, int64, same shape as ``images``.
@@ -53,7 +53,7 @@ def joint_histogram(
             ``separate`` counts each channel on its own.
 
     Returns:
-        Counts, int64, of shape ``(N, bins, bins)``, rows indexed by ``x``; ``(N, C, bins, bins)`` for separate channels.
+        Counts, int64, shape ``(N, bins, bins)``, rows indexed by ``x``; ``(N, C, bins, bins)`` for separate channels.
 
     Raises:
         ValueError: If the shapes differ, a value is not finite or leaves ``[0, 1]``, or an option is unknown.
@@ -67,7 +67,7 @@ def mutual_information_ratio(counts: Tensor, definition: Definition = "geometric
     """Normalise the mutual information I of two images by their entropies Hx, Hy or their joint entropy Hxy.
 
     ``geometric`` is I / sqrt(Hx Hy), ``arithmetic`` 2 I / (Hx + Hy), ``min`` and ``max`` divide by the smaller and the
-    larger entropy, ``joint`` is I / Hxy and ``studholme`` (Hx + Hy) / Hxy = 1 + joint, in [1, 2]; all others are in [0, 1].
+    larger entropy, ``joint`` is I / Hxy: all in [0, 1]. ``studholme`` is (Hx + Hy) / Hxy = 1 + joint, in [1, 2].
     Two constant images agree fully (1; studholme 2), a constant and another one not at all (0; studholme 1).
 
     Args:
@@ -80,7 +80,7 @@ def mutual_information_ratio(counts: Tensor, definition: Definition = "geometric
     Raises:
         ValueError: If the definition is unknown.
 
-    Source: Strehl & Ghosh 2002, section 2.2 (geometric); Studholme et al. 1999, equation 11; Vinh et al. 2010, table 2.
+    Source: Strehl & Ghosh 2002 (geometric); Studholme et al. 1999; the others as in scikit-learn.
     """
     _check_choice("definition", definition, get_args(Definition))
     if definition == "studholme":
@@ -292,6 +292,4 @@ def _check_range(name: str, images: Tensor) -> None:
         return
     low, high = (float(bound) for bound in images.aminmax())
     if not (low >= 0 and high <= 1):  # so written, it also refuses NaN
-        raise ValueError(
-            f"{name} has values from {low:g} to {high:g}; expected finite ones in [0, 1], so clamp it first"
-        )
+        raise ValueError(f"{name} has values from {low:g} to {high:g}; expected finite ones in [0, 1]: clamp it first")

@@ -11,7 +11,7 @@ from torchmetrics import Metric
 class ExactMetric(Metric):
     """A metric whose states keep their dtype, whatever the module around it is cast to.
 
-    torchmetrics ignores ``.half()`` and its like but not ``.to(torch.bfloat16)``, which Lightning's ``bf16-true`` calls.
+    torchmetrics ignores ``.half()`` and its like, but not ``.to(torch.bfloat16)``, as Lightning's ``bf16-true`` does.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
@@ -47,6 +47,7 @@ class PerImage(ExactMetric):
             raise ValueError(f"size={size}; expected the number of images in the split, at least 1")
         if dtype == torch.bool:
             raise ValueError("dtype=torch.bool cannot be summed over ranks; use an integer such as torch.uint8")
+        self.value_dtype = dtype
         self.add_state("values", torch.zeros(size, *shape, dtype=dtype), dist_reduce_fx="sum")
         self.add_state("seen", torch.zeros(size, dtype=torch.int32), dist_reduce_fx="sum")
 
@@ -54,7 +55,7 @@ class PerImage(ExactMetric):
         """Add the values of one batch.
 
         Args:
-            values: One value per image, shape ``(B, *shape)``, of a type that casts to the metric's without loss of kind.
+            values: One value per image, shape ``(B, *shape)``, of a dtype that ``torch.can_cast`` to the metric's.
             index: Position of each image in its split, integers of shape ``(B,)``.
 
         Raises:
@@ -64,13 +65,9 @@ class PerImage(ExactMetric):
         if index.ndim != 1 or index.is_floating_point() or index.dtype == torch.bool:
             raise ValueError(f"index has shape {tuple(index.shape)} and {index.dtype}; expected integers of shape (B,)")
         if values.shape != (len(index), *shape):
-            raise ValueError(
-                f"values have shape {tuple(values.shape)}; expected {(len(index), *shape)}, as index and size"
-            )
+            raise ValueError(f"values have shape {tuple(values.shape)}; expected {(len(index), *shape)}")
         if not torch.can_cast(values.dtype, self.values.dtype):
-            raise ValueError(
-                f"values are {values.dtype}; expected what casts to {self.values.dtype}, the metric's dtype"
-            )
+            raise ValueError(f"values are {values.dtype}; expected what casts to dtype={self.values.dtype}")
         if len(index) and (index.min() < 0 or index.max() >= size):
             found = f"from {int(index.min())} to {int(index.max())}"
             raise ValueError(f"index runs {found}; expected 0 to {size - 1} for a split of {size} images")
@@ -103,7 +100,7 @@ class PerImage(ExactMetric):
         ]
         if problems:
             raise RuntimeError(f"of {len(self.seen)} images, {' and '.join(problems)}; each must be seen exactly once")
-        return self.values.to(self._defaults["values"].dtype)  # the sum over ranks widens small integers
+        return self.values.to(self.value_dtype)  # the sum over ranks widens small integers
 
     def _wrap_compute(self, compute: Callable[..., Any]) -> Callable[..., Any]:
         wrapped = super()._wrap_compute(compute)

@@ -106,7 +106,10 @@ class CompactResNet(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            convolution(3, 16, stride=2), Residual(16, 32, stride=1), Residual(32, 64, stride=2), Residual(64, 96, stride=2)
+            convolution(3, 16, stride=2),
+            Residual(16, 32, stride=1),
+            Residual(32, 64, stride=2),
+            Residual(64, 96, stride=2),
         )
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, classes))
 
@@ -146,9 +149,7 @@ class CompactInception(nn.Module):
             convolution(3, 24, stride=2), nn.MaxPool2d(3, stride=2), Inception(24, 16), Inception(64, 24),
             nn.MaxPool2d(3, stride=2), Inception(96, 32),
         )  # fmt: skip
-        self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(128, classes)
-        )
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(128, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of normalised images ``(N, 3, H, W)``, 32 pixels or more."""

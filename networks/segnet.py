@@ -17,7 +17,8 @@ Switches = list[tuple[Tensor, Size]]
 class SegNet(nn.Module):
     """SegNet: VGG16-BN's convolutions, and a mirrored decoder that unpools with the encoder's switches.
 
-    At full width it has 29,480,259 parameters (the layers of the published weight file, counted). Normalisation happens inside; the output is not clamped.
+    At full width it has 29,480,259 parameters: the layers of the published weight file, counted. Normalisation
+    happens inside; the output is not clamped.
 
     Args:
         stages: Channel widths of the encoder's convolutions, stage by stage; a 2×2 max-pool ends each stage.
@@ -112,7 +113,7 @@ class Decoder(nn.Module):
         for stage in range(len(self.stages), 0, -1):
             indices, size = switches[stage - 1]
             # output_size: without it an odd size raises or, on small maps, misplaces pixels
-            x = F.max_unpool2d(x, indices, 2, output_size=list(size[-2:]))
+            x = F.max_unpool2d(x, indices, [2, 2], output_size=list(size[-2:]))
             for position in self.stages[stage - 1]:
                 x = convolve(self, f"{stage}{position}", x, suffix="d")
         return self.conv_final(x)

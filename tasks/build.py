@@ -25,7 +25,7 @@ TRUSTED_PACKAGES = (
     "datamodules", "lightning_modules", "metrics", "networks",
     "pytorch_lightning", "timm", "torch", "torchmetrics", "torchvision",
 )  # fmt: skip
-NOT_DECISIVE = {"workers", "root", "weights"}  # of files, the content counts (an input), not the path
+NOT_DECISIVE = {"workers", "root", "weights", "label"}  # of files, the content counts (an input), not the path
 
 
 def instantiate(config: DictConfig, key: str, **arguments: Any) -> Any:
@@ -101,7 +101,7 @@ def require(path: Path, cfg: DictConfig, step: str) -> Path:
 
 
 def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
-    """The config of each classifier of the study; the one chosen by ``classifier=`` as it is, the others from their files."""
+    """The config of each classifier of the study: of the one ``classifier=`` chose as it is, else its file's."""
     configs: dict[str, DictConfig] = {}
     for name in cfg.classifiers:
         path = CLASSIFIER_CONFIGS / f"{name}.yaml"
@@ -122,7 +122,8 @@ def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
 
 def settings_of(cfg: DictConfig, *keys: str) -> dict[str, Any]:
     """The part of a configuration that decides what a step makes: these keys, the data, the seed and the precision."""
-    chosen = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("data", *keys)}
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    chosen = {key: plain[key] for key in ("data", *keys)}
     for value in chosen.values():
         if isinstance(value, dict):
             for key in NOT_DECISIVE & value.keys():
@@ -167,6 +168,11 @@ def quiet_lightning() -> None:
     """Keep Lightning's notices about the machine, and advice that does not apply here, off the screen."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*recommended to use .*devices=1, num_nodes=1.*")
+    for message in (
+        ".*does not have many workers.*",
+        ".*smaller than the logging interval.*",
+        ".*recommended to use .*devices=1, num_nodes=1.*",
+        r".*module\(s\) in eval mode at the start of training.*",  # frozen on purpose
+        ".*LeafSpec.* is deprecated.*",  # Lightning's own call
+    ):
+        warnings.filterwarnings("ignore", message=message)

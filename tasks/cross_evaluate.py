@@ -26,11 +26,11 @@ def run(cfg: DictConfig) -> float:
     artifact = evaluation_artifact(cfg, folder, paths, weights, data.fingerprint())
     if artifact.exists():
         return say_skipped(folder.accuracy)
-    pl.seed_everything(cfg.seed, workers=True)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
     module = CrossEvaluation(
         {name: build.make_autoencoder(cfg, path) for name, path in paths.items()},
         {name: build.load_classifier(cfg, config, data) for name, config in configs.items()},
-        len(data.split("test")),  # type: ignore[arg-type]
+        len(data.split("test")),
         options.nmi_bins,
     )
     trainer = build.make_trainer(cfg, folder.job("cross_evaluate"))
@@ -82,5 +82,5 @@ def write_tables(result: CrossEvaluationResult, paths: dict[str, Path]) -> None:
 def show(result: CrossEvaluationResult) -> None:
     """Print the accuracy matrix."""
     table = accuracy_table(result.top1, result.rows, result.columns)
-    rows = [[str(name), *(f"{value:.1%}" for value in values)] for name, values in zip(table.index, table.values, strict=True)]
+    rows = [[str(name), *(f"{value:.1%}" for value in table.loc[name])] for name in table.index]
     show_table("accuracy of each classifier (columns) on each autoencoder's images", ["", *result.columns], rows)

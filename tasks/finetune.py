@@ -18,10 +18,12 @@ def run(cfg: DictConfig) -> float:
         f"classifier {config.name}": build.require_classifier(cfg, config),
     }
     path = folder.autoencoder(config.name)
-    artifact = build.weights_artifact(path, build.settings_of(cfg, "autoencoder", "classifier", "finetune"), data, inputs)
+    artifact = build.weights_artifact(
+        path, build.settings_of(cfg, "autoencoder", "classifier", "finetune"), data, inputs
+    )
     if artifact.exists():
         return say_skipped(path)
-    pl.seed_everything(cfg.seed, workers=True)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
     autoencoder = build.make_autoencoder(cfg, folder.pretrained)
     module = SignalAutoencoder(
         autoencoder,

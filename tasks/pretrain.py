@@ -16,7 +16,7 @@ def run(cfg: DictConfig) -> float:
     options, path = cfg.pretrain, build.study_folder(cfg).pretrained
     data = build.make_data(cfg, options.batch_size)
     given = {"autoencoder.weights": Path(cfg.autoencoder.weights)} if cfg.autoencoder.weights else {}
-    pl.seed_everything(cfg.seed, workers=True)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
     autoencoder = build.make_autoencoder(cfg, given.get("autoencoder.weights"))
     artifact = build.weights_artifact(path, build.settings_of(cfg, "autoencoder", "pretrain"), data, given)
     if artifact.exists():

@@ -1,1 +1,104 @@
-def run(cfg): return 0.0
+"""``task=report``: figures and a page of what the study has found."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+from torch import Tensor
+
+from analysis import figures, study_report
+from analysis.order import ORIGINAL, PRETRAINED
+from analysis.page import render_page
+from datamodules.base import ImageDataModule
+from networks.classifier import freeze
+from networks.segnet import SegNet
+from tasks import build
+from tasks.study_folder import Artifact, StudyFolder, sha256, whole_file
+from tasks.terminal import say_made, say_skipped
+
+
+def run(cfg: DictConfig) -> float:
+    """Draw the study's figures and lay out its page; returns the number of figures."""
+    folder, data = build.study_folder(cfg), build.make_data(cfg)
+    labels = {name: str(config.label) for name, config in build.study_classifiers(cfg).items()}
+    build.require(folder.accuracy, cfg, "cross_evaluate")
+    tables = [
+        folder.cross_evaluation / name for name in ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "correct.npz")
+    ]
+    tables += [build.require(folder.order / "order.json", cfg, "order"), folder.order / "rrc.csv"]
+    weights = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")} | {
+        name: build.require(folder.autoencoder(name), cfg, f"finetune classifier={name}") for name in labels
+    }
+    page = folder.report / "index.html"
+    inputs = {path.name: sha256(path) for path in [*tables, *weights.values()]} | {"images": data.fingerprint()}
+    settings = build.settings_of(cfg, "report", "study")
+    artifact = Artifact([page], folder.report / "provenance.json", settings, inputs, precious=False)
+    if artifact.exists():
+        return say_skipped(page)
+    study = study_report.read_study(
+        folder.cross_evaluation, folder.order / "order.json", labels, len(data.split("test"))
+    )
+    autoencoders = {name: build.make_autoencoder(cfg, path) for name, path in weights.items()}
+    drawn = draw(cfg, data, study, autoencoders, study_report.row_names(labels))
+    with artifact.making() as temporary:
+        for name, figure in drawn.items():
+            save_figure(figure, folder, name)
+        text = render_page(
+            f"What the networks of “{cfg.study}” like to see",
+            study_report.lead(study),
+            study_report.facts(study),
+            study_report.sections(study),
+            {f"../{path.relative_to(folder.root)}": path.name for path in tables},
+        )
+        temporary[page].write_text(text, encoding="utf-8")
+    say_made(page)
+    return float(len(drawn))
+
+
+def draw(
+    cfg: DictConfig,
+    data: ImageDataModule,
+    study: study_report.StudyTables,
+    autoencoders: Mapping[str, SegNet],
+    names: Mapping[str, str],
+) -> dict[str, Figure]:
+    """Reconstruct the images to be shown and draw every figure."""
+    tests = choose_test_images(data, cfg.report.test_images)
+    photographs = reconstruct(list(data.showcase(cfg.report.photographs).values()), autoencoders, names)
+    test_images = reconstruct([image for _, image in tests], autoencoders, names)
+    return study_report.draw_figures(study, photographs, test_images, [name for name, _ in tests])
+
+
+def choose_test_images(data: ImageDataModule, count: int) -> list[tuple[str, Tensor]]:
+    """The first test image ``(3, H, W)`` of each of ``count`` classes spread evenly, with the class's name."""
+    split = data.split("test")
+    classes = np.linspace(0, len(data.classes) - 1, min(count, len(data.classes))).round().astype(int).tolist()
+    found: dict[int, Tensor] = {}
+    for position in range(len(split)):
+        image, label, _ = split[position]
+        if label in classes and label not in found:
+            found[label] = image.float() / 255
+        if len(found) == len(classes):
+            break
+    return [(data.classes[label].replace("_", "\n"), found[label]) for label in sorted(found)]
+
+
+@torch.inference_mode()
+def reconstruct(
+    images: Sequence[Tensor], autoencoders: Mapping[str, SegNet], names: Mapping[str, str]
+) -> dict[str, list[Tensor]]:
+    """The images, and each autoencoder's reconstruction of them, by the name of the column."""
+    columns = {names[ORIGINAL]: list(images)}
+    for name, autoencoder in autoencoders.items():
+        freeze(autoencoder)
+        columns[names[name]] = [autoencoder(image[None])[0] for image in images]
+    return columns
+
+
+def save_figure(figure: Figure, folder: StudyFolder, name: str) -> None:
+    """Write a figure's PNG and PDF, each whole or not at all."""
+    png, pdf = (folder.report / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
+    with whole_file(png) as temporary_png, whole_file(pdf) as temporary_pdf:
+        figures.save_figure(figure, temporary_png, temporary_pdf)

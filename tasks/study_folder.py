@@ -208,7 +208,7 @@ def differences(old: Any, new: Any) -> list[str]:
 def git_commit() -> str | None:
     """The commit of this code, with ``+`` when files differ from it; ``None`` outside a repository."""
     try:
-        described = subprocess.run(  # noqa: S603
+        described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],  # noqa: S607
             cwd=REPOSITORY,
             capture_output=True,

@@ -13,14 +13,16 @@ def run(cfg: DictConfig) -> float:
     """Train ``cfg.classifier``, keep its weights in the study folder, and return its validation accuracy."""
     config, options = cfg.classifier, cfg.train_classifier
     if config.weights:
-        raise ValueError(f"classifier {config.name} has weights of its own ({config.weights}): there is nothing to train")
+        raise ValueError(
+            f"classifier {config.name} has weights of its own ({config.weights}): there is nothing to train"
+        )
     folder = build.study_folder(cfg)
     data = build.make_data(cfg, options.batch_size)
     path = folder.classifier(config.name)
     artifact = build.weights_artifact(path, build.settings_of(cfg, "classifier", "train_classifier"), data)
     if artifact.exists():
         return say_skipped(path)
-    pl.seed_everything(cfg.seed, workers=True)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
     classifier = build.make_classifier(config, data)
     module = ClassifierTraining(
         classifier,

@@ -50,7 +50,7 @@ def test_concepts_run_from_all_objects_to_all_attributes(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(60))
 def test_hasse_edges_have_nothing_between(seed: int) -> None:
     concepts = formal_concepts(random_context(seed))
-    np.random.default_rng(seed).shuffle(concepts)  # type: ignore[arg-type]
+    np.random.default_rng(seed).shuffle(concepts)
     above = {
         (u, v)
         for u, upper in enumerate(concepts)
