@@ -7,16 +7,22 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tasks.study_folder import flattened
+
 CONF = Path(__file__).resolve().parent / "conf"
+FULL_ERRORS = "HYDRA_FULL_ERROR" in os.environ
 STEPS_PER_CLASSIFIER = ("train_classifier", "finetune")
 
 
@@ -44,41 +50,54 @@ def main(cfg: DictConfig) -> float:
         command = [sys.executable, __file__, *job.overrides.task, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
         subprocess.run(command, cwd=job.runtime.cwd, check=True)  # noqa: S603
         return float(json.loads((folder / "metrics.json").read_text())["objective"])
-    objective = run(cfg)
-    (folder / "metrics.json").write_text(json.dumps({"objective": objective}) + "\n")
+    with one_line_errors():
+        objective = run(cfg)
+        (folder / "metrics.json").write_text(json.dumps({"objective": objective}) + "\n")
     return objective
 
 
-def explain(error: Exception) -> str:
-    """One line that names the cause of an error, and the nearest valid names where one was mistyped."""
-    text = " ".join(str(error).split())
-    mistyped = re.search(r"Could not (?:override|find|load) '([^']+)'", text)
-    if mistyped is None:
-        return text
-    name = mistyped.group(1).removeprefix("classifier/") if False else mistyped.group(1)
-    near = difflib.get_close_matches(name, known_names(), n=3, cutoff=0.5)
-    reason = text.split("To append to your config")[0].split("Did you mean to override")[0].strip()
-    return f"{reason} Did you mean: {', '.join(near)}?" if near else reason
-
-
-def known_names() -> list[str]:
-    """Every key of the default configuration, dotted, and every choice, as ``group/name``."""
-    from hydra import compose
-
-    from tasks.study_folder import flattened
-
-    keys = list(flattened(OmegaConf.to_container(compose("config"), resolve=False)))
-    return keys + [str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("*/*.yaml")]
-
-
-if __name__ == "__main__":
-    full_trace = "HYDRA_FULL_ERROR" in os.environ
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach the lines below
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with one line when what a person asked for cannot be done; ``HYDRA_FULL_ERROR=1`` shows all."""
     try:
-        main()
+        yield
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)  # the job itself has said why
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
-        if full_trace:
+        if FULL_ERRORS:
             raise
         sys.exit(f"error: {explain(error)}")
+
+
+def explain(error: BaseException) -> str:
+    """The cause of an error in one line, with the nearest valid names where one was mistyped."""
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        return explain(error.__cause__)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        choices = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        near = difflib.get_close_matches(name, choices) or choices
+        return f"there is no conf/{error.missing_cfg_file}.yaml. Did you mean {group}={' or '.join(near)}?"
+    text = " ".join(str(error).split())
+    mistyped = re.match(r"Could not override '([^']+)'", text)
+    if mistyped is None:
+        return text
+    name = mistyped.group(1)
+    near = difflib.get_close_matches(name, known_keys(), n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "See: python run.py --help"
+    return f"there is no key or group {name!r} in this configuration. {hint}"
+
+
+def known_keys() -> list[str]:
+    """Every key of the default configuration, dotted, and every config group."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        tree = OmegaConf.to_container(hydra.compose("config"), resolve=False)
+    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+    return [*flattened(tree), *groups]
+
+
+if __name__ == "__main__":
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors in the configuration get here, too
+    with one_line_errors():
+        main()

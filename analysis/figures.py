@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 
 from analysis.concept_lattice import Concept, cover_relation, formal_concepts
@@ -23,7 +24,8 @@ STYLE: Any = {
     "axes.linewidth": 0.6,
     "pdf.fonttype": 42,  # text stays text
 }
-INK, ACCENT, PALE, GREY = "#1f2933", "#0b6e69", "#d5ebe7", "#9fb3c8"
+INK, ACCENT, PALE, GREY = "#1f2933", "#0b6e69", "#e3f1ef", "#9fb3c8"
+DEEP, FAINT = "#b5dcd6", "#f5f7f8"
 
 
 def save_figure(figure: Figure, png: Path, pdf: Path) -> None:
@@ -94,7 +96,7 @@ def accuracy_matrix(table: pd.DataFrame, baselines: int) -> Figure:
         ax.spines[:].set_visible(False)
         ax.axhline(baselines - 0.5, color="white", linewidth=3)
         bar = figure.colorbar(image, ax=ax, label="top-1 accuracy", fraction=0.05, pad=0.03)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return figure
 
 
@@ -104,11 +106,11 @@ def rrc_curve(intervals: Sequence[ThresholdInterval], rrc: pd.DataFrame, chain: 
     Args:
         intervals: Every threshold interval.
         rrc: Relative rates of change, rows autoencoders, columns classifiers; the diagonal, 1, is left out.
-        chain: The widest chain, shaded darker and named.
+        chain: The widest chain, shaded darkest.
     """
     values = rrc.to_numpy(dtype=float)
     pairs = sorted(
-        (values[row, column], f"{typeset(rrc.index[row])} → {rrc.columns[column]}")
+        (values[row, column], f"{typeset(str(rrc.index[row]))} → {rrc.columns[column]}")
         for row, column in np.ndindex(values.shape)
         if row != column
     )
@@ -116,25 +118,19 @@ def rrc_curve(intervals: Sequence[ThresholdInterval], rrc: pd.DataFrame, chain: 
         figure = Figure(figsize=(6.3, 3.2))
         ax = figure.subplots()
         for interval in intervals:
-            if interval.chain:
-                ax.axhspan(
-                    interval.lower, interval.upper, color=PALE, alpha=1 if interval == chain else 0.45, linewidth=0
-                )
+            if interval.order is not None:
+                colour = DEEP if interval == chain else PALE if len(interval.order) > 1 else FAINT
+                ax.axhspan(interval.lower, interval.upper, color=colour, linewidth=0)
         ax.plot([value for value, _ in pairs], "o-", color=ACCENT, markersize=3.5, linewidth=1)
         if len(pairs) <= 30:
             ax.set_xticks(range(len(pairs)), [name for _, name in pairs], rotation=60, ha="right", fontsize=7)
         else:
             ax.set_xlabel("pair of autoencoder and classifier, sorted")
-        if chain is not None:
-            ax.annotate(
-                "widest chain",
-                (0.01, (chain.lower + chain.upper) / 2),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                color=ACCENT,
-                fontsize=8,
-            )
-        ax.set_ylim(0, max(1.0, values.max()) * 1.03)
+        keys = [(DEEP, "widest order"), (PALE, "other orders"), (FAINT, "all served alike")]
+        patches = [Patch(color=colour, label=text) for colour, text in keys]
+        ax.legend(handles=patches, frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+        low, high = values.min(), max(1.0, values.max())
+        ax.set_ylim(max(0.0, low - 0.35 * (high - low)), high + 0.03 * (high - low))
         ax.set_ylabel("relative rate of change")
     return figure
 

@@ -77,7 +77,7 @@ class ImageDataModule(pl.LightningDataModule):
         """Shuffled, augmented training images; the same number of full batches on every rank."""
         dataset = self.split("train")
         sampler = TrainingSampler(dataset, self.batch_size, self.seed, self._rank, self._world_size)
-        return self._loader(dataset, sampler)
+        return self._loader(dataset, sampler, self._batch_size_per_rank)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split, each image once."""
@@ -94,21 +94,28 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _evaluation_loader(self, name: Split) -> DataLoader[Batch]:
         dataset = self.split(name)
-        return self._loader(dataset, EvaluationSampler(dataset, self._rank, self._world_size))
+        sampler = EvaluationSampler(dataset, self._rank, self._world_size)
+        even = (self._batch_size_per_rank + 1) // 2 * 2  # pairs stay in one batch
+        return self._loader(dataset, sampler, even)
 
-    def _loader(self, dataset: Any, sampler: Any) -> DataLoader[Batch]:
-        if self.batch_size % (2 * self._world_size):
-            raise ValueError(
-                f"a batch_size of {self.batch_size} cannot be shared by {self._world_size} devices: "
-                f"use a multiple of {2 * self._world_size} (batch sizes count all devices; images go in pairs)"
-            )
+    def _loader(self, dataset: Any, sampler: Any, batch_size: int) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
-            batch_size=self.batch_size // self._world_size,
+            batch_size=batch_size,
             sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
         )
+
+    @property
+    def _batch_size_per_rank(self) -> int:
+        per_rank, rest = divmod(self.batch_size, self._world_size)
+        if rest or per_rank < 1:
+            raise ValueError(
+                f"batch_size={self.batch_size} cannot be shared by {self._world_size} devices: "
+                f"use a multiple of {self._world_size} (batch sizes count all devices)"
+            )
+        return per_rank
 
     @property
     def _rank(self) -> int:

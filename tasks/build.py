@@ -49,8 +49,8 @@ def make_data(cfg: DictConfig, batch_size: int = 2) -> ImageDataModule:
     smallest = 2 ** len(make_autoencoder(cfg).encoder.stages)
     if data.smallest_side < smallest:
         raise ValueError(
-            f"the images of data are {data.smallest_side} pixels wide, smaller than the {smallest} that "
-            "autoencoder needs: make them larger, or choose autoencoder=segnet_compact"
+            f"images of {data.smallest_side} pixels are too small for the autoencoder, which needs at least {smallest}: "
+            "enlarge them (data.crop or data.size), or choose autoencoder=segnet_compact"
         )
     return data
 

@@ -58,9 +58,8 @@ def on_ranks(work: Callable[[int], object], ranks: int, folder: Path) -> list[ob
         torch.save(work(rank), folder / f"{rank}.pt")
         torch.distributed.barrier()
 
-    processes = [
-        multiprocessing.get_context("fork").Process(target=rank_process, args=(rank,)) for rank in range(ranks)
-    ]
+    fork = multiprocessing.get_context("fork")  # the ranks need not import torchmetrics again, which takes seconds
+    processes = [fork.Process(target=rank_process, args=(rank,)) for rank in range(ranks)]
     for process in processes:
         process.start()
     for process in processes:
@@ -97,10 +96,10 @@ def test_every_bin_can_be_reached() -> None:
 @pytest.mark.parametrize("quantisation", QUANTISATIONS)
 def test_half_precision_is_binned_in_float32(quantisation: Quantisation, dtype: torch.dtype) -> None:
     images = torch.rand(2, 3, 20, 20, generator=torch.Generator().manual_seed(0)).to(dtype)
-    bins = quantise(images, 256, quantisation)
-    assert torch.equal(bins, quantise(images.float(), 256, quantisation))
-    in_half = (images * 255).round().long() if quantisation == "uint8" else (images * 256).floor().long().clamp(max=255)
-    assert not torch.equal(bins, in_half)
+    numbers = quantise(images, 100, quantisation)
+    assert torch.equal(numbers, quantise(images.float(), 100, quantisation))
+    in_half = (images * 255).round().long() * 100 // 256 if quantisation == "uint8" else (images * 100).long()
+    assert not torch.equal(numbers, in_half)
 
 
 # Counts
@@ -114,12 +113,10 @@ def test_histogram_equals_literal_counting(quantisation: Quantisation, bins: int
     counts, by_channel = np.zeros((3, bins, bins), int), np.zeros((3, 2, bins, bins), int)
     for image in range(3):
         for channel in range(2):
-            for left, right in zip(
-                x[image, channel].flatten().tolist(), y[image, channel].flatten().tolist(), strict=True
-            ):
+            for pair in torch.stack([x[image, channel].flatten(), y[image, channel].flatten()], dim=1).tolist():
                 i, j = (
                     round(value * 255) * bins // 256 if quantisation == "uint8" else min(int(value * bins), bins - 1)
-                    for value in (left, right)
+                    for value in pair
                 )
                 counts[image, i, j] += 1
                 by_channel[image, channel, i, j] += 1
@@ -139,10 +136,9 @@ def test_grey_histogram_is_that_of_pil() -> None:
     assert torch.equal(joint_histogram(x, y, channels="grey"), expected)
 
 
-@pytest.mark.parametrize("level", range(0, 256, 5))
-def test_grey_of_grey_is_itself(level: int) -> None:
-    images = torch.full((1, 3, 2, 2), level / 255)
-    assert joint_histogram(images, images, channels="grey")[0, level, level] == 4
+def test_grey_of_grey_is_itself() -> None:
+    images = (torch.arange(256) / 255).reshape(1, 1, 16, 16).expand(1, 3, 16, 16)
+    assert torch.equal(joint_histogram(images, images, channels="grey")[0], torch.eye(256, dtype=torch.long))
 
 
 @pytest.mark.parametrize("layout", ["channels last", "half the columns"])
@@ -285,7 +281,7 @@ def test_chunks_do_not_change_values(channels: Channels, at_once: int, monkeypat
 
     monkeypatch.setattr(metrics.nmi, "_count", counted)
     monkeypatch.setattr(metrics.nmi, "_images_at_once", lambda *_: at_once)
-    assert torch.equal(normalized_mutual_information(x, y, channels=channels), whole)
+    assert torch.allclose(normalized_mutual_information(x, y, channels=channels), whole, rtol=0, atol=1e-12)
     assert sizes == [len(part) for part in x.split(at_once)]
 
 
@@ -297,9 +293,10 @@ def test_temporary_numbers_stay_within_bounds() -> None:
 
 
 def test_no_images_give_no_values() -> None:
+    images = torch.zeros(0, 3, 4, 4)
     for channels in get_args(Channels):
-        assert normalized_mutual_information(*[torch.zeros(0, 3, 4, 4)] * 2, channels=channels).shape == (0,)
-    assert joint_histogram(*[torch.zeros(0, 3, 4, 4)] * 2, bins=8).shape == (0, 8, 8)
+        assert normalized_mutual_information(images, images, channels=channels).shape == (0,)
+    assert joint_histogram(images, images, bins=8).shape == (0, 8, 8)
 
 
 def test_autocast_changes_nothing() -> None:
@@ -416,7 +413,7 @@ def test_one_pair_has_no_spread() -> None:
 
 def test_no_pairs_have_no_mean() -> None:
     metric = NormalizedMutualInformation()
-    metric.update(*[torch.zeros(0, 3, 4, 4)] * 2)
+    metric.update(torch.zeros(0, 3, 4, 4), torch.zeros(0, 3, 4, 4))
     with pytest.raises(RuntimeError, match="no image pairs"):
         metric.compute()
 

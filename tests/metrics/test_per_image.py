@@ -31,9 +31,8 @@ def on_ranks(work: Callable[[int], object], ranks: int, folder: Path) -> list[ob
         torch.save(work(rank), folder / f"{rank}.pt")
         torch.distributed.barrier()
 
-    processes = [
-        multiprocessing.get_context("fork").Process(target=rank_process, args=(rank,)) for rank in range(ranks)
-    ]
+    fork = multiprocessing.get_context("fork")  # the ranks need not import torchmetrics again, which takes seconds
+    processes = [fork.Process(target=rank_process, args=(rank,)) for rank in range(ranks)]
     for process in processes:
         process.start()
     for process in processes:
