@@ -130,7 +130,8 @@ def rrc_curve(intervals: Sequence[ThresholdInterval], rrc: pd.DataFrame, chain: 
         patches = [Patch(color=colour, label=text) for colour, text in keys]
         ax.legend(handles=patches, frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
         low, high = values.min(), max(1.0, values.max())
-        ax.set_ylim(max(0.0, low - 0.35 * (high - low)), high + 0.03 * (high - low))
+        span = max(high - low, 0.1)
+        ax.set_ylim(max(0.0, low - 0.35 * span), high + 0.03 * span)
         ax.set_ylabel("relative rate of change")
     return figure
 

@@ -49,7 +49,7 @@ def make_data(cfg: DictConfig, batch_size: int = 2) -> ImageDataModule:
     smallest = 2 ** len(make_autoencoder(cfg).encoder.stages)
     if data.smallest_side < smallest:
         raise ValueError(
-            f"images of {data.smallest_side} pixels are too small for the autoencoder, which needs at least {smallest}: "
+            f"images of {data.smallest_side} pixels are too small for the autoencoder, which needs {smallest} or more: "
             "enlarge them (data.crop or data.size), or choose autoencoder=segnet_compact"
         )
     return data
