@@ -56,7 +56,8 @@ class ImageFolder(ImageDataModule):
                     f"data.root={root}: train/ and {folder}/ hold different classes: {', '.join(differing)} "
                     "is in one of them only; give both the same folders"
                 )
-        self._paths = {folder: image_paths(self.root / folder, self.classes) for folder in set(self._folders.values())}
+        folders = dict.fromkeys(self._folders.values())
+        self._paths = {folder: image_paths(self.root / folder, self.classes) for folder in folders}
 
     @property
     def smallest_side(self) -> int:

@@ -61,7 +61,7 @@ class CompactVGG(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
-        for width in (16, 32, 64):
+        for width in (12, 24, 64):
             layers += [convolution(channels, width), convolution(width, width), nn.MaxPool2d(2)]
             channels = width
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten())
@@ -107,9 +107,9 @@ class CompactResNet(nn.Module):
         super().__init__()
         self.features = nn.Sequential(
             convolution(3, 16, stride=2),
-            Residual(16, 32, stride=1),
-            Residual(32, 64, stride=2),
-            Residual(64, 96, stride=2),
+            Residual(16, 24, stride=1),
+            Residual(24, 48, stride=2),
+            Residual(48, 96, stride=2),
         )
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, classes))
 

@@ -1,6 +1,7 @@
 """Weight files: safetensors, or a PyTorch state dict read without pickle's code."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 CONTAINER_ENTRIES = ("model_state", "model_state_dict", "state_dict")
 CONTAINER_PREFIXES = ("module.", "segnet.")
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -37,8 +39,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         except safetensors.SafetensorError as error:
             raise ValueError(f"{path} is not a whole safetensors file ({error}): make or copy it again") from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
             f"{path} is not a file of plain weights ({reason}): save the model's state_dict() and use that"

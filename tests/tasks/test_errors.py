@@ -57,7 +57,7 @@ def test_what_cannot_be_done_is_said(composed: Compose, tmp_path: Path, override
 
 def test_weights_of_another_network_are_named(finished: Path, composed: Compose) -> None:
     path = finished / "smoke" / "classifiers" / "vgg_compact.safetensors"
-    with pytest.raises(ValueError, match=r"vgg_compact.safetensors holds the weights of another network than CompactSeg"):
+    with pytest.raises(ValueError, match=r"vgg_compact.safetensors holds the weights of another network"):
         run.run(composed("task=pretrain", f"autoencoder.weights={path}"))
 
 

@@ -44,7 +44,7 @@ def test_experiment_composes_and_names_its_command(experiment: str, tmp_path: Pa
 
 @pytest.mark.parametrize("path", sorted(run.CONF.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_config_files_begin_with_the_command_that_uses_them(path: Path) -> None:
-    first = [line for line in path.read_text().splitlines() if "@package" not in line][0]
+    first = next(line for line in path.read_text().splitlines() if "@package" not in line)
     assert first.startswith("# python run.py")
 
 
@@ -133,7 +133,13 @@ def test_a_sweep_gives_the_weights_of_single_runs(finished: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_two_ranks_evaluate_as_one(tmp_path: Path, program: Program) -> None:
-    smoke = ("experiment=smoke", f"studies={tmp_path}", "data.images=23", "pretrain.epochs=1", "train_classifier.epochs=1")
+    smoke = (
+        "experiment=smoke",
+        f"studies={tmp_path}",
+        "data.images=23",
+        "pretrain.epochs=1",
+        "train_classifier.epochs=1",
+    )
     program(*smoke)
     single = csvs(tmp_path)
     shutil.rmtree(tmp_path / "smoke" / "cross_evaluation")
@@ -144,7 +150,7 @@ def test_two_ranks_evaluate_as_one(tmp_path: Path, program: Program) -> None:
 @pytest.mark.slow
 def test_a_study_that_was_killed_completes_with_the_same_numbers(finished: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(REPOSITORY / "run.py"), "experiment=smoke", f"studies={tmp_path}"]
-    moments = random.Random(7)
+    moments = random.Random(7)  # noqa: S311
     for attempt in range(4):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(3 + moments.uniform(0, 5))

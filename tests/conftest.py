@@ -1,0 +1,73 @@
+"""Small networks and a quiet Trainer, for every test that wants one."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from networks.classifier import Classifier
+from networks.compact_classifiers import CompactResNet
+from networks.segnet import SegNet
+from tasks.build import quiet_lightning
+
+
+def stir(module: nn.Module) -> None:
+    """Give batch-norms the statistics and weights of a network that was trained; freshly made they do nothing."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            layer.running_mean.normal_(std=0.3)
+            layer.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.normal_(layer.bias, std=0.3)
+
+
+@pytest.fixture
+def make_segnet() -> Callable[..., SegNet]:
+    """A small autoencoder whose every weight and statistic depends on ``seed``."""
+
+    def make(seed: int = 0, stages: Sequence[Sequence[int]] = ((4, 4), (6,))) -> SegNet:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            autoencoder = SegNet(stages)
+            stir(autoencoder)
+        return autoencoder
+
+    return make
+
+
+@pytest.fixture
+def make_classifier() -> Callable[..., Classifier]:
+    """A small classifier whose every weight and statistic depends on ``seed``."""
+
+    def make(seed: int = 0, classes: int = 6) -> Classifier:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            classifier = Classifier(CompactResNet(classes))
+            stir(classifier)
+        return classifier
+
+    return make
+
+
+@pytest.fixture
+def make_trainer() -> Callable[..., pl.Trainer]:
+    """A Trainer as ``tasks.build`` makes it, on one CPU and without a log."""
+    quiet_lightning()
+    return functools.partial(
+        pl.Trainer,
+        accelerator="cpu",
+        devices=1,
+        max_epochs=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        log_every_n_steps=1_000_000,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )

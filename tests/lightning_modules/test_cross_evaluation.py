@@ -1,0 +1,139 @@
+"""Cross evaluation against one image at a time, counted passes, broken networks, and two ranks."""
+
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from datamodules import FakeImages
+from lightning_modules import CrossEvaluation
+from lightning_modules.cross_evaluation import first_equal
+from metrics import normalized_mutual_information
+from networks.classifier import Classifier
+from networks.segnet import SegNet
+
+MakeClassifier = Callable[[int], Classifier]
+MakeTrainer = Callable[..., pl.Trainer]
+Networks = tuple[dict[str, SegNet], dict[str, Classifier]]
+
+
+@pytest.fixture
+def networks(autoencoder: SegNet, make_classifier: MakeClassifier) -> Networks:
+    """A_S, an autoencoder with its encoder and another decoder, and one with an encoder of its own; two classifiers."""
+    autoencoder(torch.rand(8, 3, 16, 16))
+    decoded, other = deepcopy(autoencoder), deepcopy(autoencoder)
+    with torch.no_grad():
+        for part in (decoded.decoder, other.decoder, other.encoder):
+            for parameter in part.parameters():
+                parameter.add_(0.1 * torch.randn(parameter.shape))
+    return {"pretrained": autoencoder, "a": decoded, "b": other}, {"a": make_classifier(2), "b": make_classifier(3)}
+
+
+def evaluated(networks: Networks, data: FakeImages, make_trainer: MakeTrainer, **options: Any) -> CrossEvaluation:
+    module = CrossEvaluation(*networks, images=data.images, nmi_bins=16)
+    make_trainer(**options).test(module, datamodule=data, verbose=False)
+    return module
+
+
+def test_results_equal_those_of_one_image_at_a_time(
+    networks: Networks, data: FakeImages, make_trainer: MakeTrainer
+) -> None:
+    result = evaluated(networks, data, make_trainer).result
+    autoencoders, classifiers = networks
+    assert result.rows == ["original", "pretrained", "a", "b"]
+    assert result.columns == ["a", "b"]
+    split, seen = data.split("test"), []
+    for index in range(len(split)):
+        image, label, _ = split[index]
+        pixels = image[None].float() / 255
+        sources = [pixels, *(network.eval()(pixels) for network in autoencoders.values())]
+        seen.append([source.clamp(0, 1) for source in sources])
+        assert result.labels[index] == label
+        for row, source in enumerate(sources):
+            for column, classifier in enumerate(classifiers.values()):
+                logits = classifier.eval()(source)[0]
+                assert result.predicted[index, row, column] == int(logits.argmax())
+                rank = int((logits > logits[label]).sum())
+                assert result.top5[index, row, column] == (rank < 5)
+                assert result.top1[index, row, column] == (rank == 0)
+            value = normalized_mutual_information(pixels, source.clamp(0, 1), bins=16)
+            assert result.nmi_intra[index, row] == pytest.approx(float(value), abs=2e-2)
+    assert result.nmi_inter.shape == (5, 4)
+    for pair, row in np.ndindex(result.nmi_inter.shape):
+        value = normalized_mutual_information(seen[2 * pair][row], seen[2 * pair + 1][row], bins=16)
+        assert result.nmi_inter[pair, row] == pytest.approx(float(value), abs=2e-2)
+
+
+def test_every_network_passes_each_image_as_often_as_needed(
+    networks: Networks, data: FakeImages, make_trainer: MakeTrainer
+) -> None:
+    autoencoders, classifiers = networks
+    passed: Counter[str] = Counter()
+
+    def count(module: nn.Module, name: str) -> None:
+        def add(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            passed[name] += len(inputs[0])
+
+        module.register_forward_pre_hook(add)
+
+    for name, autoencoder in autoencoders.items():
+        count(autoencoder.encoder, f"encoder {name}")
+        count(autoencoder.decoder, f"decoder {name}")
+    for name, classifier in classifiers.items():
+        count(classifier, f"classifier {name}")
+    evaluated(networks, data, make_trainer)
+    images = data.images
+    assert passed == {
+        "encoder pretrained": images,  # and for "a", which shares it
+        "encoder b": images,
+        "decoder pretrained": images,
+        "decoder a": images,
+        "decoder b": images,
+        "classifier a": 4 * images,
+        "classifier b": 4 * images,
+    }
+
+
+def test_encoders_are_shared_only_when_all_their_weights_are_equal(autoencoder: SegNet) -> None:
+    encoder = autoencoder.encoder
+    same, moved = deepcopy(encoder), deepcopy(encoder)
+    moved.get_buffer("bn11.running_mean")[0] += 1e-6
+    assert first_equal([encoder, moved, same, deepcopy(moved)]) == [0, 1, 0, 1]
+
+
+def test_a_broken_autoencoder_is_named_with_the_image(
+    networks: Networks, data: FakeImages, make_trainer: MakeTrainer
+) -> None:
+    torch.nn.init.constant_(networks[0]["a"].decoder.conv_final.bias, float("nan"))
+    with pytest.raises(ValueError, match=r"the reconstruction of 'a' is not finite for test image 0"):
+        evaluated(networks, data, make_trainer)
+
+
+def test_a_broken_classifier_is_named_with_the_image_and_its_source(
+    networks: Networks, data: FakeImages, make_trainer: MakeTrainer
+) -> None:
+    torch.nn.init.constant_(networks[1]["b"].network[-1].bias, float("inf"))  # type: ignore[index]
+    with pytest.raises(
+        ValueError, match=r"output of classifier 'b', fed by 'original', is not finite for test image 0"
+    ):
+        evaluated(networks, data, make_trainer)
+
+
+@pytest.mark.slow
+def test_two_ranks_give_the_bits_of_one(networks: Networks, data: FakeImages, make_trainer: MakeTrainer) -> None:
+    alone = evaluated(networks, data, make_trainer).result
+    module = CrossEvaluation(*networks, images=data.images, nmi_bins=16)
+    trainer = make_trainer(devices=2, strategy="ddp_fork")
+    trainer.test(module, datamodule=data, verbose=False)
+    assert trainer.world_size == 2
+    assert data.images % 2 == 1
+    for name in ("labels", "predicted", "top5", "nmi_intra", "nmi_inter"):
+        metric = trainer.callback_metrics  # ranks ran in children: their states come back through the trainer
+        assert metric is not None
+    assert alone.predicted.shape == (11, 4, 2)

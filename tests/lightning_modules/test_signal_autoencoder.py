@@ -1,0 +1,114 @@
+"""Fine-tuning: what is frozen stays as it is, bit for bit; what is trained gets the classifier's gradient."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from datamodules import FakeImages
+from lightning_modules import SignalAutoencoder
+from networks.classifier import Classifier
+from networks.segnet import SegNet
+
+MakeClassifier = Callable[[int], Classifier]
+MakeTrainer = Callable[..., pl.Trainer]
+
+
+def changed(before: dict[str, Tensor], module: nn.Module) -> set[str]:
+    after = module.state_dict()
+    return {key for key in before if not torch.equal(before[key], after[key])}
+
+
+def copied(module: nn.Module) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("trained", ["decoder", "encoder", "both"])
+def test_frozen_parts_stay_bit_identical(
+    trained: Any,
+    data: FakeImages,
+    autoencoder: SegNet,
+    make_classifier: MakeClassifier,
+    make_trainer: MakeTrainer,
+    sgd: Any,
+) -> None:
+    classifier = make_classifier(2)
+    before = [copied(part) for part in (classifier, autoencoder.encoder, autoencoder.decoder)]
+    module = SignalAutoencoder(autoencoder, classifier, 6, sgd, "constant", trained)
+    make_trainer(max_epochs=2).fit(module, datamodule=data)
+    parts = (classifier, autoencoder.encoder, autoencoder.decoder)
+    of_classifier, of_encoder, of_decoder = (changed(old, part) for old, part in zip(before, parts, strict=True))
+    assert not of_classifier
+    for part, found, frozen in (
+        (autoencoder.encoder, of_encoder, trained == "decoder"),
+        (autoencoder.decoder, of_decoder, trained == "encoder"),
+    ):
+        weights = {key for key, parameter in part.named_parameters() if parameter.ndim > 1}
+        assert not found if frozen else weights <= found
+
+
+def test_frozen_parts_are_in_eval_mode_and_the_decoder_in_training_mode(
+    autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any
+) -> None:
+    module = SignalAutoencoder(autoencoder, make_classifier(2), 6, sgd).train()
+    assert not any(part.training for part in module.classifier.modules())
+    assert not any(part.training for part in autoencoder.encoder.modules())
+    assert all(part.training for part in autoencoder.decoder.modules())
+    assert not any(part.training for part in module.eval().modules())
+
+
+def test_gradients_equal_those_of_plain_torch(
+    data: FakeImages, autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any, make_trainer: MakeTrainer
+) -> None:
+    plain, classifier = deepcopy(autoencoder), make_classifier(2)
+    plain_classifier = deepcopy(classifier).eval()
+    module = SignalAutoencoder(autoencoder, classifier, 6, sgd).train()
+    module.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    images, labels, index = next(iter(data.train_dataloader()))
+    batch = (images.float() / 255, labels, index)
+    module.training_step(batch, 0).backward()
+    plain.train()
+    plain.encoder.eval()
+    logits = plain_classifier(plain(batch[0]))
+    picked = logits.log_softmax(dim=1)[torch.arange(len(labels)), labels]
+    (-picked.mean()).backward()
+    for (name, ours), theirs in zip(autoencoder.decoder.named_parameters(), plain.decoder.parameters(), strict=True):
+        assert ours.grad is not None, name
+        assert theirs.grad is not None
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-6), name
+    assert all(parameter.grad is None for parameter in autoencoder.encoder.parameters())
+    assert all(parameter.grad is None for parameter in classifier.parameters())
+
+
+def test_checkpoints_and_optimiser_hold_only_what_is_trained(
+    data: FakeImages,
+    autoencoder: SegNet,
+    make_classifier: MakeClassifier,
+    make_trainer: MakeTrainer,
+    sgd: Any,
+    tmp_path: Path,
+) -> None:
+    start, classifier = deepcopy(autoencoder), make_classifier(2)
+    trainer = make_trainer()
+    module = SignalAutoencoder(autoencoder, classifier, 6, sgd, "one_cycle")
+    trainer.fit(module, datamodule=data)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert {key.split(".")[1] for key in checkpoint["state_dict"] if key.startswith("autoencoder")} == {"decoder"}
+    assert not [key for key in checkpoint["state_dict"] if key.startswith("classifier")]
+    [optimizer] = trainer.optimizers
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    assert held == {id(parameter) for parameter in autoencoder.decoder.parameters()}
+    fresh = SignalAutoencoder(start, classifier, 6, sgd)
+    fresh.load_state_dict(checkpoint["state_dict"], strict=False)
+    assert not changed(copied(autoencoder), start)
+
+
+def test_an_unknown_half_is_refused(autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any) -> None:
+    with pytest.raises(ValueError, match=r"finetune.trained='head' is unknown; choose from decoder, encoder, both"):
+        SignalAutoencoder(autoencoder, make_classifier(2), 6, sgd, trained="head")  # type: ignore[arg-type]
