@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from analysis import figures
-from analysis.order import ORIGINAL, PRETRAINED, ThresholdInterval, threshold_intervals, widest_chain
+from analysis.accuracy_csv import ORIGINAL, PRETRAINED
+from analysis.order import ThresholdInterval, threshold_intervals, widest_chain
 from analysis.page import Section
 
 IMAGES = "originals"

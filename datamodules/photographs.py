@@ -8,7 +8,7 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from datamodules.base import ImageDataModule, Split, crop_at, random_crop
+from datamodules.base import ImageDataModule, ImageDataset, Split, crop_at, random_crop
 from datamodules.sampling import Draw
 
 PHOTOGRAPHS = (
@@ -88,7 +88,7 @@ class Photographs(ImageDataModule):
         """Side of the square crops, in pixels."""
         return self.crop
 
-    def split(self, name: Split) -> "TrainingTiles | EvaluationTiles":
+    def split(self, name: Split) -> ImageDataset:
         """Random crops of the training tiles, or a fixed grid of crops of the held-out tiles."""
         tiles, labels = self._tiles[name]
         if name == "train":

@@ -8,11 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from analysis.accuracy_csv import ORIGINAL
 from metrics import PerImage, normalized_mutual_information
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
-
-ORIGINAL = "original"
 
 
 @dataclass(frozen=True)

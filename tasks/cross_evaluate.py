@@ -6,7 +6,7 @@ import numpy as np
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from analysis.order import PRETRAINED
+from analysis.accuracy_csv import PRETRAINED
 from analysis.tables import accuracy_table, nmi_table
 from lightning_modules import CrossEvaluation, CrossEvaluationResult
 from tasks import build

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
+from analysis.accuracy_csv import read_accuracy_table
 from analysis.order import (
     ThresholdInterval,
     order_document,
-    read_accuracy_table,
     relative_rate_of_change,
     threshold_intervals,
     widest_chain,

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from analysis import figures, study_report
-from analysis.order import ORIGINAL, PRETRAINED
+from analysis.accuracy_csv import ORIGINAL, PRETRAINED
 from analysis.page import render_page
 from datamodules.base import ImageDataModule
 from networks.classifier import freeze

@@ -38,7 +38,7 @@ def folder(root: Path, size: int = 24, resize: int | None = 26) -> ImageFolder:
 def test_images_and_labels_are_those_of_the_tree(root: Path) -> None:
     data = folder(root)
     assert data.classes == ["cat", "dog"]
-    assert [len(data.split(name)) for name in ("train", "val", "test")] == [6, 5, 5]  # type: ignore[arg-type]
+    assert [len(data.split(name)) for name in ("train", "val", "test")] == [6, 5, 5]
     split = data.split("val")
     for position, (path, label) in enumerate(split.paths):
         image, read_label, index = split[position]

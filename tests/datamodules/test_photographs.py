@@ -51,7 +51,7 @@ def test_no_pixel_is_in_two_splits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_possible_training_crops_stay_in_their_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datamodules.photographs, "photograph", numbered)
     data = Photographs(PHOTOGRAPHS[:1], **SETTINGS)
-    tile = numbers(data.split("train").tiles[0])
+    tile = numbers(data._tiles["train"][0][0])
     corners = set()
     for seed in range(300):
         image = data.split("train")[Draw(0, seed)][0]

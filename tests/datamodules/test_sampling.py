@@ -33,7 +33,7 @@ def test_training_order_is_a_function_of_seed_and_epoch() -> None:
     def draws(seed: int, epoch: int) -> list[tuple[int, int]]:
         sampler = TrainingSampler(range(20), 4, seed=seed)
         sampler.set_epoch(epoch)
-        return [tuple(draw) for draw in sampler]
+        return [(draw.image, draw.seed) for draw in sampler]
 
     assert draws(0, 2) == draws(0, 2)
     assert draws(0, 2) != draws(0, 3)

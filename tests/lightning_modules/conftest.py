@@ -33,16 +33,8 @@ def autoencoder() -> SegNet:
 def make_classifier() -> Callable[[int], Classifier]:
     def make(seed: int) -> Classifier:
         torch.manual_seed(seed)
-        return Classifier(
-            nn.Sequential(
-                nn.Conv2d(3, 8, 3, stride=2),
-                nn.BatchNorm2d(8),
-                nn.ReLU(),
-                nn.Dropout(0.5),
-                nn.Flatten(),
-                nn.LazyLinear(CLASSES),
-            )
-        )
+        head = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(8 * 7 * 7, CLASSES))
+        return Classifier(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), *head))
 
     def warm(seed: int) -> Classifier:
         classifier = make(seed)

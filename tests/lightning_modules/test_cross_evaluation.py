@@ -1,8 +1,12 @@
 """Cross evaluation against one image at a time, counted passes, broken networks, and two ranks."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,7 +114,7 @@ def test_encoders_are_shared_only_when_all_their_weights_are_equal(autoencoder: 
 def test_a_broken_autoencoder_is_named_with_the_image(
     networks: Networks, data: FakeImages, make_trainer: MakeTrainer
 ) -> None:
-    torch.nn.init.constant_(networks[0]["a"].decoder.conv_final.bias, float("nan"))
+    torch.nn.init.constant_(networks[0]["a"].decoder.conv_final.weight, float("nan"))
     with pytest.raises(ValueError, match=r"the reconstruction of 'a' is not finite for test image 0"):
         evaluated(networks, data, make_trainer)
 
@@ -119,21 +123,51 @@ def test_a_broken_classifier_is_named_with_the_image_and_its_source(
     networks: Networks, data: FakeImages, make_trainer: MakeTrainer
 ) -> None:
     torch.nn.init.constant_(networks[1]["b"].network[-1].bias, float("inf"))  # type: ignore[index]
-    with pytest.raises(
-        ValueError, match=r"output of classifier 'b', fed by 'original', is not finite for test image 0"
-    ):
+    with pytest.raises(ValueError, match=r"output of classifier 'b', fed by 'original', is not finite for test"):
         evaluated(networks, data, make_trainer)
 
 
+TWO_RANKS = """
+import sys
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from datamodules import FakeImages
+from lightning_modules import CrossEvaluation
+from networks.classifier import Classifier
+from networks.compact_classifiers import CompactResNet, CompactVGG
+from networks.segnet import SegNet
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+autoencoders = {"pretrained": SegNet(((6, 6), (8, 8))), "a": SegNet(((6, 6), (8, 8)))}
+classifiers = {"a": Classifier(CompactVGG(6)), "b": Classifier(CompactResNet(6))}
+data = FakeImages(class_count=6, size=32, images=11, batch_size=4)
+module = CrossEvaluation(autoencoders, classifiers, data.images, nmi_bins=16)
+trainer = pl.Trainer(
+    accelerator="cpu", devices=int(sys.argv[1]), strategy="ddp" if sys.argv[1] == "2" else "auto", logger=False,
+    enable_progress_bar=False, enable_checkpointing=False, use_distributed_sampler=False,
+)
+trainer.test(module, datamodule=data, verbose=False)
+assert trainer.world_size == int(sys.argv[1])
+names = ("labels", "predicted", "top5", "nmi_intra", "nmi_inter")
+arrays = {name: getattr(module.result, name) for name in names}
+np.savez(f"{sys.argv[2]}/{sys.argv[1]}_{trainer.global_rank}.npz", **arrays)
+"""
+
+
 @pytest.mark.slow
-def test_two_ranks_give_the_bits_of_one(networks: Networks, data: FakeImages, make_trainer: MakeTrainer) -> None:
-    alone = evaluated(networks, data, make_trainer).result
-    module = CrossEvaluation(*networks, images=data.images, nmi_bins=16)
-    trainer = make_trainer(devices=2, strategy="ddp_fork")
-    trainer.test(module, datamodule=data, verbose=False)
-    assert trainer.world_size == 2
-    assert data.images % 2 == 1
-    for name in ("labels", "predicted", "top5", "nmi_intra", "nmi_inter"):
-        metric = trainer.callback_metrics  # ranks ran in children: their states come back through the trainer
-        assert metric is not None
-    assert alone.predicted.shape == (11, 4, 2)
+def test_two_ranks_give_the_bits_of_one(tmp_path: Path) -> None:
+    (tmp_path / "evaluate.py").write_text(TWO_RANKS)
+    for ranks in ("1", "2"):
+        command = [sys.executable, str(tmp_path / "evaluate.py"), ranks, str(tmp_path)]
+        environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    one, *two = (dict(np.load(tmp_path / name)) for name in ("1_0.npz", "2_0.npz", "2_1.npz"))
+    for result in two:
+        assert all(np.array_equal(one[name], result[name]) for name in one)
+    assert one["predicted"].shape == (11, 3, 2)
+    assert one["nmi_inter"].shape == (5, 3)

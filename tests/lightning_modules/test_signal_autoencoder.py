@@ -68,7 +68,7 @@ def test_gradients_equal_those_of_plain_torch(
     plain, classifier = deepcopy(autoencoder), make_classifier(2)
     plain_classifier = deepcopy(classifier).eval()
     module = SignalAutoencoder(autoencoder, classifier, 6, sgd).train()
-    module.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
     images, labels, index = next(iter(data.train_dataloader()))
     batch = (images.float() / 255, labels, index)
     module.training_step(batch, 0).backward()

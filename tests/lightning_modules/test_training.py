@@ -62,14 +62,15 @@ def test_training_lowers_the_loss_and_repeats_bit_for_bit(
     assert losses[0][1] < 0.7 * losses[0][0]
 
 
-def rates(schedule: Any, epochs: int, data: FakeImages, make_trainer: MakeTrainer, sgd: Any) -> list[float]:
+def rates(schedule: Any, epochs: int, data: FakeImages, make_trainer: MakeTrainer, make_optimizer: Any) -> list[float]:
+    """The learning rate of every step."""
     seen: list[float] = []
 
     class Watch(pl.Callback):
-        def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
             seen.append(trainer.optimizers[0].param_groups[0]["lr"])
 
-    module = Pretraining(SegNet(((6, 6), (8, 8))), sgd, schedule)
+    module = Pretraining(SegNet(((6, 6), (8, 8))), make_optimizer, schedule)
     make_trainer(max_epochs=epochs, callbacks=[Watch()]).fit(module, datamodule=data)
     return seen
 
@@ -82,9 +83,18 @@ def test_schedules_move_the_learning_rate_as_they_say(data: FakeImages, make_tra
     assert cycle[:peak] == sorted(cycle[:peak])
     assert cycle[peak:] == sorted(cycle[peak:], reverse=True)
     assert cycle[-1] < 1e-3
-    frozen = functools.partial(torch.optim.SGD, lr=1e-30)  # nothing improves
-    plateau = rates("plateau", 13, data, make_trainer, frozen)
-    assert plateau[0] == 1e-30
+
+
+def test_a_plateau_lowers_the_learning_rate_after_ten_checks(
+    data: FakeImages, make_trainer: MakeTrainer, sgd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_better(self: Pretraining, *_: Any) -> None:
+        self.log("val/loss", torch.tensor(1.0))
+
+    monkeypatch.setattr(Pretraining, "validation_step", no_better)
+    by_epoch = rates("plateau", 14, data, make_trainer, sgd)[::2]
+    assert by_epoch[:12] == [0.1] * 12  # the first check and ten that are no better
+    assert by_epoch[12] == pytest.approx(0.02)
 
 
 def test_an_unknown_schedule_is_refused(
