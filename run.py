@@ -19,7 +19,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tasks.study_folder import flattened
+from tasks.study_folder import flattened, write_text
+from tasks.terminal import is_first_rank
 
 CONF = Path(__file__).resolve().parent / "conf"
 FULL_ERRORS = "HYDRA_FULL_ERROR" in os.environ
@@ -52,7 +53,8 @@ def main(cfg: DictConfig) -> float:
         return float(json.loads((folder / "metrics.json").read_text())["objective"])
     with one_line_errors():
         objective = run(cfg)
-        (folder / "metrics.json").write_text(json.dumps({"objective": objective}) + "\n")
+        if is_first_rank():
+            write_text(folder / "metrics.json", json.dumps({"objective": objective}) + "\n")
     return objective
 
 

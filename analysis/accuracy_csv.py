@@ -1,6 +1,6 @@
 """Accuracy tables that somebody wrote: read to the last bit, refused with cause and fix.
 
-Rows are autoencoders, columns are classifiers: a cell is the classifier's accuracy on the autoencoder's reconstructions.
+Rows are autoencoders, columns classifiers: a cell is the classifier's accuracy on the autoencoder's reconstructions.
 """
 
 import csv

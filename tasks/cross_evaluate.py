@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> float:
     weights = {name: build.require_classifier(cfg, config) for name, config in configs.items()}
     artifact = evaluation_artifact(cfg, folder, paths, weights, data.fingerprint())
     if artifact.exists():
-        return say_skipped(folder.accuracy)
+        return say_skipped(folder.accuracy, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     module = CrossEvaluation(
         {name: build.make_autoencoder(cfg, path) for name, path in paths.items()},
@@ -35,13 +35,14 @@ def run(cfg: DictConfig) -> float:
     )
     trainer = build.make_trainer(cfg, folder.job("cross_evaluate"))
     trainer.test(module, datamodule=data, verbose=False)
+    mean = float(module.result.top1[:, 2:].mean())
     if trainer.is_global_zero:
-        with artifact.making() as temporary:
+        with artifact.making(mean) as temporary:
             write_tables(module.result, {path.name: partial for path, partial in temporary.items()})
         show(module.result)
     trainer.strategy.barrier()
     say_made(folder.accuracy)
-    return float(module.result.top1[:, 2:].mean())
+    return mean
 
 
 def evaluation_artifact(

@@ -22,7 +22,7 @@ def run(cfg: DictConfig) -> float:
         path, build.settings_of(cfg, "autoencoder", "classifier", "finetune"), data, inputs
     )
     if artifact.exists():
-        return say_skipped(path)
+        return say_skipped(path, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     autoencoder = build.make_autoencoder(cfg, folder.pretrained)
     module = SignalAutoencoder(
@@ -36,10 +36,10 @@ def run(cfg: DictConfig) -> float:
     trainer = build.make_trainer(cfg, folder.job("finetune", config.name), options.epochs)
     trainer.fit(module, datamodule=data)
     [results] = trainer.validate(module, datamodule=data, verbose=False)
+    accuracy = results["val/accuracy"]
     if trainer.is_global_zero:
-        with artifact.making() as temporary:
+        with artifact.making(accuracy) as temporary:
             save_weights(autoencoder, temporary[path])
     trainer.strategy.barrier()
-    accuracy = results["val/accuracy"]
     say_made(path, **{"validation accuracy": accuracy})
     return accuracy

@@ -29,19 +29,20 @@ def run(cfg: DictConfig) -> float:
     artifact = Artifact(
         [folder.order / "rrc.csv", folder.order / "order.json"],
         folder.order / "provenance.json",
-        {"accuracy": None if cfg.accuracy is None else str(path)},
+        {},
         {"accuracy": sha256(path)},
         precious=False,
     )
+    chain = widest_chain(threshold_intervals(relative_rate_of_change(table.to_numpy())))
+    width = chain.upper - chain.lower if chain else 0.0
     if not artifact.exists():
-        with artifact.making() as temporary:
+        with artifact.making(width) as temporary:
             rrc, order = (temporary[file] for file in artifact.files)
             pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder").to_csv(rrc)
             order.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    chain = widest_chain(threshold_intervals(relative_rate_of_change(table.to_numpy())))
     show(document, chain)
     say_made(folder.order / "order.json")
-    return chain.upper - chain.lower if chain else 0.0
+    return width
 
 
 def show(document: dict[str, Any], chain: ThresholdInterval | None) -> None:

@@ -20,16 +20,16 @@ def run(cfg: DictConfig) -> float:
     autoencoder = build.make_autoencoder(cfg, given.get("autoencoder.weights"))
     artifact = build.weights_artifact(path, build.settings_of(cfg, "autoencoder", "pretrain"), data, given)
     if artifact.exists():
-        return say_skipped(path)
+        return say_skipped(path, artifact.objective())
     module = Pretraining(autoencoder, build.instantiate(options.optimizer, "pretrain.optimizer"), options.schedule)
     trainer = build.make_trainer(cfg, build.study_folder(cfg).job("pretrain"), options.epochs)
     if not given:
         trainer.fit(module, datamodule=data)
     [results] = trainer.validate(module, datamodule=data, verbose=False)
+    loss = results["val/loss"]
     if trainer.is_global_zero:
-        with artifact.making() as temporary:
+        with artifact.making(loss) as temporary:
             save_weights(autoencoder, temporary[path])
     trainer.strategy.barrier()
-    loss = results["val/loss"]
     say_made(path, **{"validation loss": loss})
     return loss

@@ -36,13 +36,13 @@ def run(cfg: DictConfig) -> float:
     settings = build.settings_of(cfg, "report", "study")
     artifact = Artifact([page], folder.report / "provenance.json", settings, inputs, precious=False)
     if artifact.exists():
-        return say_skipped(page)
+        return say_skipped(page, artifact.objective())
     study = study_report.read_study(
         folder.cross_evaluation, folder.order / "order.json", labels, len(data.split("test"))
     )
     autoencoders = {name: build.make_autoencoder(cfg, path) for name, path in weights.items()}
     drawn = draw(cfg, data, study, autoencoders, study_report.row_names(labels))
-    with artifact.making() as temporary:
+    with artifact.making(len(drawn)) as temporary:
         for name, figure in drawn.items():
             save_figure(figure, folder, name)
         text = render_page(

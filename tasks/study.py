@@ -3,7 +3,7 @@
 from omegaconf import DictConfig, OmegaConf
 
 from tasks import build, cross_evaluate, finetune, order, pretrain, report, train_classifier
-from tasks.terminal import say
+from tasks.terminal import is_first_rank, say
 
 
 def run(cfg: DictConfig) -> float:
@@ -22,6 +22,8 @@ def run(cfg: DictConfig) -> float:
         finetune.run(step)
     say("[bold]cross_evaluate[/bold]")
     cross_evaluate.run(cfg)
+    if not is_first_rank():
+        return 0.0  # the rest needs no ranks
     say("[bold]order[/bold]")
     width = order.run(cfg)
     say("[bold]report[/bold]")

@@ -109,8 +109,12 @@ class Artifact:
             raise ValueError(f"{first} is damaged or was changed after it was made: remove it to make it again")
         return whole
 
+    def objective(self) -> float:
+        """The objective noted when the artifact was made."""
+        return float(json.loads(self.provenance.read_text())["objective"])
+
     @contextmanager
-    def making(self) -> Iterator[dict[Path, Path]]:
+    def making(self, objective: float) -> Iterator[dict[Path, Path]]:
         """Give the temporary path to write each file to; on success put them in place with their provenance.
 
         Provenance comes first and files follow by renaming, so an interruption leaves either the whole artifact or
@@ -126,6 +130,7 @@ class Artifact:
                 "settings": self.settings,
                 "inputs": self.inputs,
                 "sha256": digests,
+                "objective": objective,
                 "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
                 "git_commit": git_commit(),
                 "seconds": round(time.monotonic() - self._start, 2),

@@ -1,5 +1,6 @@
 """What a person sees in the terminal: short tables, and the path of what was made."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,19 +8,24 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
-SKIPPED = float("nan")
+WIDTH_OF_A_FILE = 140
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the first, or the only, one of a job."""
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
 @rank_zero_only
 def say(text: str) -> None:
     """Print one line, on one rank."""
-    Console().print(text, soft_wrap=True, highlight=False)
+    console().print(text, soft_wrap=True, highlight=False)
 
 
-def say_skipped(path: Path) -> float:
-    """Say that an artifact is there already; returns the objective of a step that did nothing, NaN."""
+def say_skipped(path: Path, objective: float) -> float:
+    """Say that an artifact is there already; returns the objective noted when it was made."""
     say(f"[dim]there already:[/dim] {path}")
-    return SKIPPED
+    return objective
 
 
 def say_made(path: Path, **numbers: float) -> None:
@@ -36,4 +42,9 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
         table.add_column(name, justify="left" if position == 0 else "right")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console().print(table)
+
+
+def console() -> Console:
+    """The terminal, or a file wide enough for the tables."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)

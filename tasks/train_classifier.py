@@ -21,7 +21,7 @@ def run(cfg: DictConfig) -> float:
     path = folder.classifier(config.name)
     artifact = build.weights_artifact(path, build.settings_of(cfg, "classifier", "train_classifier"), data)
     if artifact.exists():
-        return say_skipped(path)
+        return say_skipped(path, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     classifier = build.make_classifier(config, data)
     module = ClassifierTraining(
@@ -34,10 +34,10 @@ def run(cfg: DictConfig) -> float:
     trainer = build.make_trainer(cfg, folder.job("train_classifier", config.name), options.epochs)
     trainer.fit(module, datamodule=data)
     [results] = trainer.validate(module, datamodule=data, verbose=False)
+    accuracy = results["val/accuracy"]
     if trainer.is_global_zero:
-        with artifact.making() as temporary:
+        with artifact.making(accuracy) as temporary:
             save_weights(classifier, temporary[path])
     trainer.strategy.barrier()
-    accuracy = results["val/accuracy"]
     say_made(path, **{"validation accuracy": accuracy})
     return accuracy

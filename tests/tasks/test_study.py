@@ -56,6 +56,7 @@ def test_study_makes_everything_with_provenance(finished: Path) -> None:
         assert record["settings"]["seed"] == 0
         assert record["versions"]["torch"]
         assert record["seconds"] > 0
+        assert np.isfinite(record["objective"])
     assert not [name for name in made if "partial" in name]
 
 
