@@ -192,8 +192,8 @@ def sections(study: StudyTables) -> list[Section]:
         Section(
             "How much of the image is kept",
             "Normalised mutual information between an image and its reconstruction, and between reconstructions of two "
-            "different images (mean and standard deviation). The dashed floor is that of two different originals: the "
-            "estimate is biased upward, so nothing below the floor is information.",
+            "different images (mean and standard deviation). The dashed floor is that of two different originals: "
+            "unrelated images, too, share statistics, and the estimate is biased upward.",
             "nmi",
             {"Normalised mutual information": study.nmi},
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import hydra.utils
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import Logger
@@ -46,7 +47,8 @@ def make_data(cfg: DictConfig, batch_size: int = 2) -> ImageDataModule:
     if OmegaConf.is_missing(cfg.data, "root"):
         raise ValueError("data.root is not set: name the folder that holds train/ and val/, as data.root=/data/pets")
     data: ImageDataModule = instantiate(cfg.data, "data", batch_size=batch_size, seed=cfg.seed)
-    smallest = 2 ** len(make_autoencoder(cfg).encoder.stages)
+    with torch.device("meta"):  # its sizes, not its weights
+        smallest = make_autoencoder(cfg).smallest_image
     if data.smallest_side < smallest:
         raise ValueError(
             f"images of {data.smallest_side} pixels are too small for the autoencoder, which needs {smallest} or more: "
@@ -151,7 +153,7 @@ def make_trainer(cfg: DictConfig, job: Path, epochs: int = 1) -> pl.Trainer:
     callbacks: list[Callback] = [RichProgressBar(leave=False)] if sys.stderr.isatty() else []
     return pl.Trainer(
         **cfg.trainer,
-        max_epochs=epochs,
+        max_epochs=max(1, epochs),
         check_val_every_n_epoch=max(1, epochs // 10),
         logger=loggers,
         callbacks=callbacks,

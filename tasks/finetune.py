@@ -5,8 +5,8 @@ from omegaconf import DictConfig
 
 from lightning_modules import SignalAutoencoder
 from tasks import build
-from tasks.study_folder import save_weights
-from tasks.terminal import say_made, say_skipped
+from tasks.terminal import say_skipped
+from tasks.training import train
 
 
 def run(cfg: DictConfig) -> float:
@@ -33,13 +33,13 @@ def run(cfg: DictConfig) -> float:
         options.schedule,
         options.trained,
     )
-    trainer = build.make_trainer(cfg, folder.job("finetune", config.name), options.epochs)
-    trainer.fit(module, datamodule=data)
-    [results] = trainer.validate(module, datamodule=data, verbose=False)
-    accuracy = results["val/accuracy"]
-    if trainer.is_global_zero:
-        with artifact.making(accuracy) as temporary:
-            save_weights(autoencoder, temporary[path])
-    trainer.strategy.barrier()
-    say_made(path, **{"validation accuracy": accuracy})
-    return accuracy
+    return train(
+        cfg,
+        module,
+        data,
+        epochs=options.epochs,
+        job=folder.job("finetune", config.name),
+        network=autoencoder,
+        artifact=artifact,
+        objective="val/accuracy",
+    )

@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 
 from lightning_modules import Pretraining
 from tasks import build
-from tasks.study_folder import save_weights
-from tasks.terminal import say_made, say_skipped
+from tasks.terminal import say_skipped
+from tasks.training import train
 
 
 def run(cfg: DictConfig) -> float:
@@ -22,14 +22,13 @@ def run(cfg: DictConfig) -> float:
     if artifact.exists():
         return say_skipped(path, artifact.objective())
     module = Pretraining(autoencoder, build.instantiate(options.optimizer, "pretrain.optimizer"), options.schedule)
-    trainer = build.make_trainer(cfg, build.study_folder(cfg).job("pretrain"), options.epochs)
-    if not given:
-        trainer.fit(module, datamodule=data)
-    [results] = trainer.validate(module, datamodule=data, verbose=False)
-    loss = results["val/loss"]
-    if trainer.is_global_zero:
-        with artifact.making(loss) as temporary:
-            save_weights(autoencoder, temporary[path])
-    trainer.strategy.barrier()
-    say_made(path, **{"validation loss": loss})
-    return loss
+    return train(
+        cfg,
+        module,
+        data,
+        epochs=0 if given else options.epochs,
+        job=build.study_folder(cfg).job("pretrain"),
+        network=autoencoder,
+        artifact=artifact,
+        objective="val/loss",
+    )

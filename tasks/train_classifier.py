@@ -5,8 +5,8 @@ from omegaconf import DictConfig
 
 from lightning_modules import ClassifierTraining
 from tasks import build
-from tasks.study_folder import save_weights
-from tasks.terminal import say_made, say_skipped
+from tasks.terminal import say_skipped
+from tasks.training import train
 
 
 def run(cfg: DictConfig) -> float:
@@ -31,13 +31,13 @@ def run(cfg: DictConfig) -> float:
         options.schedule,
         options.label_smoothing,
     )
-    trainer = build.make_trainer(cfg, folder.job("train_classifier", config.name), options.epochs)
-    trainer.fit(module, datamodule=data)
-    [results] = trainer.validate(module, datamodule=data, verbose=False)
-    accuracy = results["val/accuracy"]
-    if trainer.is_global_zero:
-        with artifact.making(accuracy) as temporary:
-            save_weights(classifier, temporary[path])
-    trainer.strategy.barrier()
-    say_made(path, **{"validation accuracy": accuracy})
-    return accuracy
+    return train(
+        cfg,
+        module,
+        data,
+        epochs=options.epochs,
+        job=folder.job("train_classifier", config.name),
+        network=classifier,
+        artifact=artifact,
+        objective="val/accuracy",
+    )
