@@ -5,6 +5,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# as run.py: threads of two programs on the same cores must not spin
+export GOMP_SPINCOUNT ?= 1000
 
 .PHONY: demo test lint lock clean
 .DELETE_ON_ERROR:

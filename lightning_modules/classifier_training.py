@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_modules.optimization import OptimizerFactory, Schedule, configure_optimization
@@ -33,7 +34,7 @@ class ClassifierTraining(pl.LightningModule):
         super().__init__()
         self.classifier = classifier
         self.make_optimizer, self.schedule, self.label_smoothing = make_optimizer, schedule, label_smoothing
-        self.accuracy = MulticlassAccuracy(classes, average="micro")
+        self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross-entropy of one batch."""
@@ -48,8 +49,8 @@ class ClassifierTraining(pl.LightningModule):
         logits = self.classifier(images)
         self.accuracy(logits, labels)
         self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(images))
-        loss = F.cross_entropy(logits, labels)
-        self.log("val/loss", loss, batch_size=len(images), sync_dist=True)
+        self.loss(F.cross_entropy(logits, labels, reduction="none"))
+        self.log("val/loss", self.loss, batch_size=len(images))
 
     def configure_optimizers(self) -> Any:
         """The optimiser and schedule given."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.accuracy_csv import ORIGINAL
+from lightning_modules.finiteness import check_finite
 from metrics import PerImage, normalized_mutual_information
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
@@ -136,11 +137,3 @@ def first_equal(modules: list[nn.Module]) -> list[int]:
         )
         for position, state in enumerate(states)
     ]
-
-
-def check_finite(values: Tensor, index: Tensor, what: str) -> None:
-    """Refuse a NaN or an infinity, which would otherwise count as class 0; names the first image that has one."""
-    finite = torch.isfinite(values).flatten(1).all(dim=1)
-    if not finite.all():
-        image = int(index[~finite][0])
-        raise ValueError(f"{what} is not finite for test image {image}: its weights or its training are broken")

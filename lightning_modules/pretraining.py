@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from lightning_modules.optimization import OptimizerFactory, Schedule, configure_optimization
 from networks.segnet import SegNet
@@ -23,24 +24,25 @@ class Pretraining(pl.LightningModule):
 
     def __init__(self, autoencoder: SegNet, make_optimizer: OptimizerFactory, schedule: Schedule = "one_cycle") -> None:
         super().__init__()
-        self.autoencoder = autoencoder
+        self.autoencoder, self.loss = autoencoder, MeanMetric(nan_strategy="disable")
         self.make_optimizer, self.schedule = make_optimizer, schedule
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean squared error of one batch."""
-        return self._loss(batch, "train/loss")
+        loss = F.mse_loss(*self.normalized(batch[0]))
+        self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(batch[0]), sync_dist=True)
+        return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Mean squared error over all images of the split."""
-        self._loss(batch, "val/loss")
+        self.loss(F.mse_loss(*self.normalized(batch[0]), reduction="none").flatten(1).mean(1))
+        self.log("val/loss", self.loss, prog_bar=True, batch_size=len(batch[0]))
+
+    def normalized(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Reconstructions of images ``(N, 3, H, W)`` in [0, 1], and the images, both normalised."""
+        normalize = self.autoencoder.normalization
+        return normalize(self.autoencoder(images)), normalize(images)
 
     def configure_optimizers(self) -> Any:
         """The optimiser and schedule given."""
         return configure_optimization(self, self.make_optimizer, self.schedule)
-
-    def _loss(self, batch: tuple[Tensor, Tensor, Tensor], name: str) -> Tensor:
-        images, _, _ = batch
-        normalize = self.autoencoder.normalization
-        loss = F.mse_loss(normalize(self.autoencoder(images)), normalize(images))
-        self.log(name, loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(images), sync_dist=True)
-        return loss

@@ -6,8 +6,10 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from lightning_modules.finiteness import check_finite
 from lightning_modules.optimization import OptimizerFactory, Schedule, configure_optimization
 from metrics import NormalizedMutualInformation
 from networks.classifier import Classifier, freeze
@@ -57,7 +59,7 @@ class SignalAutoencoder(pl.LightningModule):
             self.frozen.append("autoencoder.encoder" if trained == "decoder" else "autoencoder.decoder")
         for name in self.frozen:
             freeze(self.get_submodule(name))
-        self.accuracy = MulticlassAccuracy(classes, average="micro")
+        self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")
         self.nmi = NormalizedMutualInformation(bins=nmi_bins)
 
     def train(self, mode: bool = True) -> Self:
@@ -88,17 +90,19 @@ class SignalAutoencoder(pl.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """What the classifier makes of the reconstructions, and how much of the images they keep."""
-        images, labels, _ = batch
+        images, labels, index = batch
         reconstructions = self(images)
+        check_finite(reconstructions, index, "a reconstruction in validation")
         logits = self.classifier(reconstructions)
         self.accuracy(logits, labels)
         self.nmi.update(images, reconstructions.clamp(0, 1))
         self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(images))
-        self.log("val/loss", F.cross_entropy(logits, labels), batch_size=len(images), sync_dist=True)
+        self.loss(F.cross_entropy(logits, labels, reduction="none"))
+        self.log("val/loss", self.loss, batch_size=len(images))
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean nMI."""
-        self.log("val/nmi", self.nmi.compute()["mean"].float())
+        self.log("val/nmi", self.nmi.compute()["mean"].float(), sync_dist=True)
         self.nmi.reset()
 
     def configure_optimizers(self) -> Any:

@@ -115,7 +115,7 @@ def test_a_broken_autoencoder_is_named_with_the_image(
     networks: Networks, data: FakeImages, make_trainer: MakeTrainer
 ) -> None:
     torch.nn.init.constant_(networks[0]["a"].decoder.conv_final.weight, float("nan"))
-    with pytest.raises(ValueError, match=r"the reconstruction of 'a' is not finite for test image 0"):
+    with pytest.raises(ValueError, match=r"the reconstruction of 'a' is not finite for image 0"):
         evaluated(networks, data, make_trainer)
 
 
@@ -123,7 +123,7 @@ def test_a_broken_classifier_is_named_with_the_image_and_its_source(
     networks: Networks, data: FakeImages, make_trainer: MakeTrainer
 ) -> None:
     torch.nn.init.constant_(networks[1]["b"].network[-1].bias, float("inf"))  # type: ignore[index]
-    with pytest.raises(ValueError, match=r"output of classifier 'b', fed by 'original', is not finite for test"):
+    with pytest.raises(ValueError, match=r"output of classifier 'b', fed by 'original', is not finite for image 0"):
         evaluated(networks, data, make_trainer)
 
 

@@ -67,6 +67,16 @@ def test_trainings_that_diverge_leave_nothing(composed: Compose, tmp_path: Path)
     assert not list((tmp_path / "smoke").glob("autoencoders/*"))
 
 
+def test_fine_tuning_that_diverges_says_where(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    for path in (tmp_path / "smoke" / "autoencoders").glob("vgg_compact.*"):
+        path.unlink()
+    overrides = ("task=finetune", "classifier=vgg_compact", "finetune.optimizer.lr=1e30", "finetune.schedule=constant")
+    with pytest.raises(ValueError, match=r"a reconstruction in validation is not finite for image 0: .* are broken"):
+        run.run(compose(tmp_path, *overrides))
+    assert not list((tmp_path / "smoke" / "autoencoders").glob("*vgg_compact*"))
+
+
 def test_a_full_disk_leaves_nothing(composed: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
