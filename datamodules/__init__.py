@@ -3,5 +3,7 @@
 from datamodules.fake import FakeImages
 from datamodules.folder import ImageFolder
 from datamodules.photographs import Photographs
+from datamodules.shards import ImageShards
+from datamodules.unlabelled import UnlabelledImages
 
-__all__ = ["FakeImages", "ImageFolder", "Photographs"]
+__all__ = ["FakeImages", "ImageFolder", "ImageShards", "Photographs", "UnlabelledImages"]

@@ -2,15 +2,19 @@
 
 import hashlib
 from abc import abstractmethod
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from datamodules.augmentation import Augmentation, paper_augmentation
 from datamodules.sampling import Draw, EvaluationSampler, TrainingSampler
 
+OnError = Literal["raise", "skip"]
+UNREADABLE = -1  # label of an image that could not be read; it never reaches a module
 Split = Literal["train", "val", "test"]
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -37,16 +41,28 @@ class ImageDataModule(pl.LightningDataModule):
         batch_size: Images per step over all devices.
         seed: Decides the order and the augmentation of the training images.
         workers: Processes that load images, per rank.
+        augmentation: What happens to training images: ``crop_flip``, or on top of it what the ``paper`` names.
 
     Attributes:
         classes: Name of each class, in the order of the labels.
+        labelled: Whether the labels mean anything.
+        single_pass: Whether no training image may be seen twice.
+        consumed_batches: Batches of this rank, in the epoch that training continues in, that were seen before.
     """
 
     classes: list[str]
+    labelled = True
+    single_pass = False
+    on_error: OnError = "raise"
+    consumed_batches = 0
 
-    def __init__(self, batch_size: int = 32, seed: int = 0, workers: int = 0) -> None:
+    def __init__(
+        self, batch_size: int = 32, seed: int = 0, workers: int = 0, augmentation: Augmentation = "crop_flip"
+    ) -> None:
         super().__init__()
-        self.batch_size, self.seed, self.workers = batch_size, seed, workers
+        if augmentation not in get_args(Augmentation):
+            raise ValueError(f"augmentation={augmentation!r} is unknown; choose {' or '.join(get_args(Augmentation))}")
+        self.batch_size, self.seed, self.workers, self.augmentation = batch_size, seed, workers, augmentation
 
     @abstractmethod
     def split(self, name: Split) -> ImageDataset:
@@ -76,7 +92,14 @@ class ImageDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented training images; the same number of full batches on every rank."""
         dataset = self.split("train")
-        sampler = TrainingSampler(dataset, self.batch_size, self.seed, self._rank, self._world_size)
+        sampler = TrainingSampler(
+            dataset,
+            self.batch_size,
+            self.seed,
+            self._rank,
+            self._world_size,
+            consumed=self.consumed_batches * self._batch_size_per_rank,
+        )
         return self._loader(dataset, sampler, self._batch_size_per_rank)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -88,15 +111,36 @@ class ImageDataModule(pl.LightningDataModule):
         return self._evaluation_loader("test")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Turn uint8 pixels into floats in [0, 1], on the device."""
+        """Turn uint8 pixels into floats in [0, 1], on the device; augment them there in training.
+
+        Images that could not be read are left out.
+        """
         images, labels, index = batch
-        return images.float() / 255, labels, index
+        if self.on_error == "skip":
+            kept = labels != UNREADABLE
+            images, labels, index = images[kept], labels[kept], index[kept]
+        images = images.float() / 255
+        if self.augmentation == "paper" and self.trainer is not None and self.trainer.training:
+            images = paper_augmentation(images, self._augmentation_seeds(index))
+        return images, labels, index
+
+    def use_prepared(self) -> list[Path]:
+        """Read evaluation images from where ``task=prepare`` put them, if it did; returns the folders used."""
+        return []
+
+    def unreadable(self) -> list[Path]:
+        """The images that this process met, could not read and skipped."""
+        return []
+
+    def _augmentation_seeds(self, index: Tensor) -> list[int]:
+        """A seed for each image, which depends on the study's seed, the epoch and the image alone."""
+        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        return [hash((self.seed, epoch, image)) % 2**62 for image in index.tolist()]
 
     def _evaluation_loader(self, name: Split) -> DataLoader[Batch]:
         dataset = self.split(name)
         sampler = EvaluationSampler(dataset, self._rank, self._world_size)
-        even = (self._batch_size_per_rank + 1) // 2 * 2  # pairs stay in one batch
-        return self._loader(dataset, sampler, even)
+        return self._loader(dataset, sampler, self._evaluation_batch_size)
 
     def _loader(self, dataset: Any, sampler: Any, batch_size: int) -> DataLoader[Batch]:
         return DataLoader(
@@ -109,13 +153,22 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def _batch_size_per_rank(self) -> int:
-        per_rank, rest = divmod(self.batch_size, self._world_size)
+        """Images of one forward pass in training."""
+        accumulated = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+        parts = self._world_size * accumulated
+        per_rank, rest = divmod(self.batch_size, parts)
         if rest or per_rank < 1:
+            what = f"{self._world_size} devices" + (f" × {accumulated} accumulated batches" if accumulated > 1 else "")
             raise ValueError(
-                f"batch_size={self.batch_size} cannot be shared by {self._world_size} devices: "
-                f"use a multiple of {self._world_size} (batch sizes count all devices)"
+                f"batch_size={self.batch_size} cannot be shared by {what}: "
+                f"use a multiple of {parts} (batch sizes count all devices)"
             )
         return per_rank
+
+    @property
+    def _evaluation_batch_size(self) -> int:
+        """Images of one forward pass in evaluation, even so that pairs stay together; it decides no result."""
+        return max(2, (self.batch_size // self._world_size + 1) // 2 * 2)
 
     @property
     def _rank(self) -> int:

@@ -1,21 +1,25 @@
-"""Any tree of images with one folder per class."""
+"""Any tree of images with one folder per class; ImageNet is one of them."""
 
 import hashlib
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from datamodules.base import ImageDataModule, Split, crop_at, random_crop
+from datamodules.base import UNREADABLE, ImageDataModule, OnError, Split, crop_at, random_crop
+from datamodules.image_files import EXTENSIONS, read_image
+from datamodules.image_index import ImageIndex, image_index
+from datamodules.imagenet_classes import imagenet_classes
+from datamodules.prepared import PreparedImages, prepared_folder
 from datamodules.sampling import Draw
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif"}
 LAYOUT = "expected train/<class>/* and val/<class>/* (test/<class>/* is optional)"
+ClassList = Literal["folders", "imagenet1k"]
 
 
 class ImageFolder(ImageDataModule):
@@ -29,18 +33,39 @@ class ImageFolder(ImageDataModule):
         root: The folder.
         size: Height and width of the images in a batch, in pixels.
         resize: Length of an image's shorter side before cropping, in pixels; ``None`` crops images as they are.
+        class_list: What a label means: ``folders``, the position of the image's folder among those used; or
+            ``imagenet1k``, the position of the folder's WordNet id among ImageNet's 1,000, whichever of them are used.
+        classes: Class folders to use; ``None`` uses all.
+        per_class: Images of each class to use in each split, at most, drawn once and for all; ``None`` uses all.
+        expect: Number of images that ``val/`` must hold; ``None`` takes any.
+        on_error: What an unreadable image does: ``raise`` stops with its path; ``skip`` leaves it out of evaluation,
+            puts another in its place in training, and notes it for :meth:`unreadable`.
+        cache: Where the index of the tree and prepared images are kept; ``None`` keeps none.
         **options: As for :class:`~datamodules.base.ImageDataModule`.
 
     Raises:
         FileNotFoundError: If the tree or a split is missing.
-        ValueError: If a split or a class has no image, or the splits' classes differ.
+        ValueError: If a split or a class has no image, the splits' classes differ, or an option does not fit.
     """
 
-    def __init__(self, root: str, *, size: int, resize: int | None, **options: Any) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        size: int,
+        resize: int | None,
+        class_list: ClassList = "folders",
+        classes: Sequence[str] | None = None,
+        per_class: int | None = None,
+        expect: int | None = None,
+        on_error: OnError = "raise",
+        cache: str | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        if resize is not None and resize < size:
-            raise ValueError(f"data.resize={resize} is smaller than data.size={size}: make it at least as large")
-        self.root, self.size, self.resize = Path(root), size, resize
+        check_options(size, resize, class_list, per_class, on_error)
+        self.root, self.size, self.resize, self.on_error = Path(root), size, resize, on_error
+        self.cache = Path(cache) if cache else None
         if not self.root.is_dir():
             raise FileNotFoundError(f"data.root={root} is not a folder; {LAYOUT}")
         self._folders: dict[Split, str] = {
@@ -48,16 +73,20 @@ class ImageFolder(ImageDataModule):
             "val": "val",
             "test": "test" if (self.root / "test").is_dir() else "val",
         }
-        self.classes = class_names(self.root / "train")
-        for folder in sorted(set(self._folders.values()) - {"train"}):
-            differing = sorted(set(class_names(self.root / folder)) ^ set(self.classes))
-            if differing:
-                raise ValueError(
-                    f"data.root={root}: train/ and {folder}/ hold different classes: {', '.join(differing)} "
-                    "is in one of them only; give both the same folders"
-                )
-        folders = dict.fromkeys(self._folders.values())
-        self._paths = {folder: image_paths(self.root / folder, self.classes) for folder in folders}
+        self._indexes = {folder: self._index(folder) for folder in dict.fromkeys(self._folders.values())}
+        if expect is not None and len(self._indexes["val"]) != expect:
+            raise ValueError(
+                f"{self.root / 'val'} holds {len(self._indexes['val']):,} images, not the {expect:,} expected: "
+                "complete it, or set data.expect=null"
+            )
+        used = self._class_folders(classes)
+        self._subset = {"classes": None if classes is None else used, "per_class": per_class}
+        self.classes = used if class_list == "folders" else list(imagenet_classes().values())
+        self._selected = {
+            folder: select(index, used, label_numbers(used, class_list), per_class, self.root / folder)
+            for folder, index in self._indexes.items()
+        }
+        self._splits: dict[Split, FolderSplit] = {}
 
     @property
     def smallest_side(self) -> int:
@@ -66,15 +95,50 @@ class ImageFolder(ImageDataModule):
 
     def split(self, name: Split) -> "FolderSplit":
         """Random squares of the training images, or the central squares of the others."""
-        paths = list(self._paths[self._folders[name]])
-        if name != "train":
-            random.Random(0).shuffle(paths)  # noqa: S311 - an order, not a secret
-        return FolderSplit(paths, self.size, self.resize)
+        if name not in self._splits:
+            folder = self._folders[name]
+            positions, labels = self._selected[folder]
+            if name != "train":
+                order = list(range(len(positions)))
+                random.Random(0).shuffle(order)  # noqa: S311 - an order, not a secret
+                positions, labels = positions[order], labels[order]
+            self._splits[name] = FolderSplit(
+                self._indexes[folder], positions, labels, self.size, self.resize, self.on_error
+            )
+        return self._splits[name]
+
+    def use_prepared(self) -> list[Path]:
+        """Read evaluation images from what ``task=prepare`` made of them, where it did; returns those folders.
+
+        Raises:
+            ValueError: If they were prepared from other images than there are now.
+        """
+        folders = []
+        names: tuple[Split, ...] = ("val", "test")
+        for name in names:
+            folder = prepared_folder(self.cache, self.transform(name)) if self.cache else None
+            if folder is not None and (folder / "prepared.json").exists():
+                self.split(name).prepared = PreparedImages(folder, self.split_fingerprint(name))
+                folders.append(folder)
+        return folders
+
+    def transform(self, name: Split) -> dict[str, Any]:
+        """What makes the images of an evaluation split out of its files."""
+        root = self._indexes[self._folders[name]].root
+        return {"folder": str(root), "resize": self.resize, "size": self.size} | self._subset
+
+    def split_fingerprint(self, name: Split) -> str:
+        """A hash of a split's paths, sizes, labels and order."""
+        split = self.split(name)
+        digest = hashlib.sha256(split.index.digest.encode())
+        digest.update(split.positions.tobytes() + split.labels.tobytes())
+        return digest.hexdigest()[:16]
 
     def showcase(self, count: int) -> dict[str, Tensor]:
         """The first evaluation images, whole, at their own size (at most 512 pixels)."""
         images: dict[str, Tensor] = {}
-        for path, _ in self.split("test").paths[:count]:
+        split = self.split("test")
+        for path in (split.path(position) for position in range(min(count, len(split)))):
             image = read_image(path)
             if max(image.shape[-2:]) > 512:
                 image = transforms.resize(image, [511], max_size=512, antialias=True)
@@ -84,66 +148,183 @@ class ImageFolder(ImageDataModule):
     def fingerprint(self) -> str:
         """A short hash of every path, file size and label."""
         digest = hashlib.sha256(repr((self.classes, self.size, self.resize)).encode())
-        for folder in sorted(self._paths):
-            for path, label in self._paths[folder]:
-                digest.update(f"{path.relative_to(self.root)} {path.stat().st_size} {label}\n".encode())
+        for name in self._folders:
+            digest.update(self.split_fingerprint(name).encode())
         return digest.hexdigest()[:16]
+
+    def unreadable(self) -> list[Path]:
+        """The images that this process met and could not read."""
+        return sorted({path for split in self._splits.values() for path in split.unreadable()})
+
+    def _index(self, folder: str) -> ImageIndex:
+        path = self.root / folder
+        if not path.is_dir():
+            raise FileNotFoundError(f"data.root={self.root} has no {folder}/ folder; {LAYOUT}")
+        index = image_index(path, self.cache)
+        if not index.top_folders() and len(index):
+            raise ValueError(
+                f"{path} holds {len(index):,} images and no class folders; {LAYOUT}. Sort the images into a folder per "
+                "class: docs/imagenet.md has the commands for ImageNet's validation images"
+            )
+        if not index.top_folders():
+            raise ValueError(f"{path} holds no class folders; {LAYOUT}")
+        return index
+
+    def _class_folders(self, classes: Sequence[str] | None) -> list[str]:
+        """The folders used, sorted, which every split must have."""
+        found = self._indexes["train"].top_folders()
+        for folder, index in self._indexes.items():
+            differing = sorted(set(index.top_folders()) ^ set(found))
+            if differing:
+                raise ValueError(
+                    f"data.root={self.root}: train/ and {folder}/ hold different classes: {shortened(differing)} "
+                    "in one of them only; give both the same folders"
+                )
+        unknown = sorted(set(classes or []) - set(found))
+        if unknown:
+            raise ValueError(f"data.classes: {self.root / 'train'} has no folder {', '.join(unknown[:3])}")
+        return found if classes is None else sorted(classes)
 
 
 class FolderSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
-    """Images read when asked for: a random square for a ``Draw``, the central one for an ``int``."""
+    """Images read when asked for: a random square for a ``Draw``, the central one for an ``int``.
 
-    def __init__(self, paths: list[tuple[Path, int]], size: int, resize: int | None) -> None:
-        self.paths, self.size, self.resize = paths, size, resize
+    Args:
+        index: The images of a tree.
+        positions: Which of them are in this split, in its order.
+        labels: Their labels.
+        size: Side of the squares, in pixels.
+        resize: Length of the shorter side before cropping, in pixels, or ``None``.
+        on_error: As for :class:`ImageFolder`.
+    """
+
+    def __init__(
+        self,
+        index: ImageIndex,
+        positions: np.ndarray,
+        labels: np.ndarray,
+        size: int,
+        resize: int | None,
+        on_error: OnError = "raise",
+    ) -> None:
+        self.index, self.positions, self.labels = index, positions, labels
+        self.size, self.resize = size, resize
+        self.prepared: PreparedImages | None = None
+        # shared memory: the processes that load images write it, the main one reads it
+        self._failed = torch.zeros(len(positions), dtype=torch.uint8).share_memory_() if on_error == "skip" else None
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.positions)
 
     def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
-        index = key.image if isinstance(key, Draw) else key
-        path, label = self.paths[index]
-        image = read_image(path)
-        if self.resize is not None:
-            image = transforms.resize(image, [self.resize], antialias=True)
-        height, width = image.shape[-2:]
-        if min(height, width) < self.size:
+        if isinstance(key, Draw):
+            return self._training_image(key)
+        if self.prepared is not None:
+            image = self.prepared.read(key)
+            if image is None and self._failed is not None:
+                self._failed[key] = 1
+        else:
+            image = self._read(key)
+            if image is not None:
+                height, width = image.shape[-2:]
+                image = crop_at(image, (height - self.size) // 2, (width - self.size) // 2, self.size)
+        if image is None:
+            return torch.zeros(3, self.size, self.size, dtype=torch.uint8), UNREADABLE, key
+        return image, int(self.labels[key]), key
+
+    def path(self, position: int) -> Path:
+        """The file of an image."""
+        return self.index.path(int(self.positions[position]))
+
+    def unreadable(self) -> list[Path]:
+        """The images that could not be read so far."""
+        return [] if self._failed is None else [self.path(place) for place in self._failed.nonzero().flatten().tolist()]
+
+    def _training_image(self, draw: Draw) -> tuple[Tensor, int, int]:
+        """A random square of an image, or of the next one that can be read."""
+        for step in range(len(self)):
+            position = (draw.image + step) % len(self)
+            image = self._read(position)
+            if image is not None:
+                return random_crop(image, self.size, draw.seed), int(self.labels[position]), position
+        raise ValueError("no training image can be read: data.on_error=skip has skipped them all")
+
+    def read(self, position: int, view: Callable[[Any], Any] | None = None) -> Tensor | None:
+        """A whole image, uint8 ``(3, H, W)``; ``None`` if it cannot be read and may be skipped.
+
+        Args:
+            position: Its place in the split.
+            view: What is done to the PIL image first.
+        """
+        try:
+            return read_image(self.path(position), view=view)
+        except ValueError as error:
+            if self._failed is None:
+                raise ValueError(f"{error}; or data.on_error=skip") from error
+            self._failed[position] = 1
+            return None
+
+    def _read(self, position: int) -> Tensor | None:
+        """An image resized as wanted, or ``None``."""
+        image = self.read(position)
+        if image is None or self.resize is None:
+            resized = image
+        else:
+            resized = transforms.resize(image, [self.resize], antialias=True)
+        if resized is not None and min(resized.shape[-2:]) < self.size:
+            height, width = resized.shape[-2:]
             raise ValueError(
-                f"{path} is {height}×{width} pixels, smaller than data.size={self.size}: "
+                f"{self.path(position)} is {height}×{width} pixels, smaller than data.size={self.size}: "
                 "remove it, lower data.size, or set data.resize"
             )
-        if isinstance(key, Draw):
-            return random_crop(image, self.size, key.seed), label, index
-        return crop_at(image, (height - self.size) // 2, (width - self.size) // 2, self.size), label, index
+        return resized
 
 
-def read_image(path: Path) -> Tensor:
-    """Read an image file as RGB, uint8, ``(3, H, W)``; an unreadable one is a ``ValueError`` with its path."""
-    try:
-        with Image.open(path) as image:
-            pixels = np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+def check_options(size: int, resize: int | None, class_list: str, per_class: int | None, on_error: str) -> None:
+    """Refuse options that do not fit."""
+    if resize is not None and resize < size:
+        raise ValueError(f"data.resize={resize} is smaller than data.size={size}: make it at least as large")
+    if per_class is not None and per_class < 1:
+        raise ValueError(f"data.per_class={per_class} must be at least 1, or null for all")
+    if class_list not in get_args(ClassList):
+        raise ValueError(f"data.class_list={class_list!r} is unknown; choose from {', '.join(get_args(ClassList))}")
+    if on_error not in get_args(OnError):
+        raise ValueError(f"data.on_error={on_error!r} is unknown; choose from {', '.join(get_args(OnError))}")
 
 
-def class_names(folder: Path) -> list[str]:
-    """The sorted names of a split's class folders."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"data.root={folder.parent} has no {folder.name}/ folder; {LAYOUT}")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise ValueError(f"{folder} holds no class folders; {LAYOUT}")
-    return names
+def label_numbers(folders: Sequence[str], class_list: ClassList) -> np.ndarray:
+    """The label of each class folder."""
+    if class_list == "folders":
+        return np.arange(len(folders), dtype=np.int32)
+    number = {wnid: label for label, wnid in enumerate(imagenet_classes())}
+    unknown = [folder for folder in folders if folder not in number]
+    if unknown:
+        raise ValueError(
+            f"class folder {shortened(unknown)} not one of ImageNet's 1,000 WordNet ids: "
+            "rename the folders, or use data=folder"
+        )
+    return np.array([number[folder] for folder in folders], dtype=np.int32)
 
 
-def image_paths(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
-    """Every image file of a split with its label, sorted."""
-    found: list[tuple[Path, int]] = []
-    for label, name in enumerate(classes):
-        files = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in EXTENSIONS)
-        if not files:
-            raise ValueError(
-                f"{folder / name} holds no images ({', '.join(sorted(EXTENSIONS))}): add some, or remove the folder"
-            )
-        found += [(path, label) for path in files]
-    return found
+def select(
+    index: ImageIndex, folders: list[str], numbers: np.ndarray, per_class: int | None, root: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and labels of the images of some class folders, at most ``per_class`` of each."""
+    of_class = index.top_folder_of(folders)
+    counts = np.bincount(of_class[of_class >= 0], minlength=len(folders))
+    if not counts.all():
+        empty = root / folders[int(counts.argmin())]
+        raise ValueError(f"{empty} holds no images ({', '.join(sorted(EXTENSIONS))}): add some, or remove the folder")
+    positions = np.flatnonzero(of_class >= 0)
+    if per_class is not None:
+        by_class = np.split(positions[np.argsort(of_class[positions], kind="stable")], np.cumsum(counts)[:-1])
+        generator = np.random.default_rng(0)
+        chosen = [generator.permutation(members)[:per_class] for members in by_class]
+        positions = np.sort(np.concatenate(chosen))
+    return positions, numbers[of_class[positions]]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are, with the verb that follows."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more} {'is' if len(names) == 1 else 'are'}"

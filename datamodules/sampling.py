@@ -27,11 +27,14 @@ class TrainingSampler(Sampler[Draw]):
         seed: The study's seed.
         rank: This process's number.
         world_size: Number of processes.
+        consumed: Images of this rank to leave out of the first pass, because they were seen before an interruption.
     """
 
-    def __init__(self, images: Sized, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, images: Sized, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1, consumed: int = 0
+    ) -> None:
         self.length, self.batch_size, self.seed = len(images), batch_size, seed
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.consumed = rank, world_size, consumed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -46,7 +49,8 @@ class TrainingSampler(Sampler[Draw]):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.length, generator=generator)
         seeds = torch.randint(2**62, (self.length,), generator=generator)
-        for index in order[self.rank :: self.world_size][: len(self)].tolist():
+        consumed, self.consumed = self.consumed, 0
+        for index in order[self.rank :: self.world_size][consumed : len(self)].tolist():
             yield Draw(index, int(seeds[index]))
 
 

@@ -46,6 +46,8 @@ class ClassifierTraining(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Accuracy and cross-entropy, over all images of the split."""
         images, labels, _ = batch
+        if not len(images):
+            return  # none of them could be read
         logits = self.classifier(images)
         self.accuracy(logits, labels)
         self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(images))

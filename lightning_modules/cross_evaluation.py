@@ -22,15 +22,17 @@ class CrossEvaluationResult:
     Attributes:
         rows: ``original`` and the autoencoders' names.
         columns: The classifiers' names.
+        index: Position of each image in its split, ``(N,)``; images that could not be read are left out.
         labels: The right class of each image, ``(N,)``.
         predicted: The class each classifier saw, ``(N, R, C)``.
         top5: Whether the right class was among its five best, ``(N, R, C)``, 0 or 1.
         nmi_intra: nMI of each image and its reconstruction, ``(N, R)``; 1 for the originals.
-        nmi_inter: nMI of the reconstructions of images 2k and 2k + 1, ``(N // 2, R)``.
+        nmi_inter: nMI of the reconstructions of images 2k and 2k + 1 of the split, ``(pairs, R)``.
     """
 
     rows: list[str]
     columns: list[str]
+    index: np.ndarray
     labels: np.ndarray
     predicted: np.ndarray
     top5: np.ndarray
@@ -56,6 +58,7 @@ class CrossEvaluation(pl.LightningModule):
         classifiers: By name, in the order of the columns.
         images: Number of test images.
         nmi_bins: Intensity bins of the nMI.
+        complete: Whether every image must be seen; else those that were not are left out of the result.
 
     Raises:
         ValueError: In ``test_step``, when a reconstruction or a logit is not finite; names the autoencoder, the
@@ -70,6 +73,7 @@ class CrossEvaluation(pl.LightningModule):
         classifiers: Mapping[str, Classifier],
         images: int,
         nmi_bins: int,
+        complete: bool = True,
     ) -> None:
         super().__init__()
         self.rows, self.columns = [ORIGINAL, *autoencoders], list(classifiers)
@@ -78,11 +82,13 @@ class CrossEvaluation(pl.LightningModule):
         self.encoder_of = first_equal([autoencoder.encoder for autoencoder in autoencoders.values()])
         self.nmi_bins = nmi_bins
         shape = (len(self.rows), len(self.columns))
-        self.labels = PerImage(images, (), torch.long)
-        self.predicted = PerImage(images, shape, torch.long)
-        self.top5 = PerImage(images, shape, torch.int32)
-        self.nmi_intra = PerImage(images, shape[:1], torch.float64)
-        self.nmi_inter = PerImage(images // 2, shape[:1], torch.float64)
+        self.seen = PerImage(images, (), torch.int32, complete=complete)
+        self.labels = PerImage(images, (), torch.long, complete=complete)
+        self.predicted = PerImage(images, shape, torch.long, complete=complete)
+        self.top5 = PerImage(images, shape, torch.int32, complete=complete)
+        self.nmi_intra = PerImage(images, shape[:1], torch.float64, complete=complete)
+        self.seen_pairs = PerImage(max(1, images // 2), (), torch.int32, complete=False)
+        self.nmi_inter = PerImage(max(1, images // 2), shape[:1], torch.float64, complete=False)
 
     def reconstruct(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the images themselves, then each autoencoder's reconstruction of them, in the order of the rows."""
@@ -98,6 +104,8 @@ class CrossEvaluation(pl.LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Reconstruct, classify and compare one batch; neighbours in it are the pairs of the inter nMI."""
         images, labels, index = batch
+        if not len(images):
+            return  # none of them could be read
         pairs = torch.nonzero((index[:-1] % 2 == 0) & (index[1:] == index[:-1] + 1)).flatten()
         predicted, top5, intra, inter = [], [], [], []
         for row, reconstructions in zip(self.rows, self.reconstruct(images), strict=True):
@@ -111,18 +119,27 @@ class CrossEvaluation(pl.LightningModule):
             visible = reconstructions.float().clamp(0, 1)
             intra.append(normalized_mutual_information(images.float(), visible, bins=self.nmi_bins))
             inter.append(normalized_mutual_information(visible[pairs], visible[pairs + 1], bins=self.nmi_bins))
+        self.seen.update(torch.ones_like(index, dtype=torch.int32), index)
         self.labels.update(labels, index)
         self.predicted.update(torch.stack(predicted, dim=1), index)
         self.top5.update(torch.stack(top5, dim=1), index)
         self.nmi_intra.update(torch.stack(intra, dim=1), index)
+        self.seen_pairs.update(torch.ones_like(pairs, dtype=torch.int32), index[pairs] // 2)
         self.nmi_inter.update(torch.stack(inter, dim=1), index[pairs] // 2)
 
     def on_test_epoch_end(self) -> None:
         """Put the ranks' results together."""
-        metrics = (self.labels, self.predicted, self.top5, self.nmi_intra, self.nmi_inter)
-        self.result = CrossEvaluationResult(
-            self.rows, self.columns, *(metric.compute().cpu().numpy() for metric in metrics)
-        )
+        index = np.flatnonzero(as_array(self.seen))
+        pairs = np.flatnonzero(as_array(self.seen_pairs))
+        per_image = (self.labels, self.predicted, self.top5, self.nmi_intra)
+        arrays = [as_array(metric)[index] for metric in per_image] + [as_array(self.nmi_inter)[pairs]]
+        self.result = CrossEvaluationResult(self.rows, self.columns, index, *arrays)
+
+
+def as_array(metric: PerImage) -> np.ndarray:
+    """A metric's values over all ranks."""
+    array: np.ndarray = metric.compute().cpu().numpy()
+    return array
 
 
 def first_equal(modules: list[nn.Module]) -> list[int]:

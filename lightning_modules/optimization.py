@@ -32,9 +32,8 @@ def configure_optimization(
     if schedule == "constant":
         return {"optimizer": optimizer}
     if schedule == "plateau":
-        plateau = ReduceLROnPlateau(optimizer, factor=0.2, patience=10)
-        check = {"scheduler": plateau, "monitor": "val/loss", "frequency": module.trainer.check_val_every_n_epoch or 1}
-        return {"optimizer": optimizer, "lr_scheduler": check}
+        plateau = ReduceLROnPlateau(optimizer, factor=0.2, patience=9)  # it acts on the check after its patience
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"} | checks(module)}
     one_cycle = OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
@@ -42,3 +41,11 @@ def configure_optimization(
         cycle_momentum=False,
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": one_cycle, "interval": "step"}}
+
+
+def checks(module: pl.LightningModule) -> dict[str, Any]:
+    """When the trainer validates, in Lightning's words for a scheduler."""
+    epochs = module.trainer.check_val_every_n_epoch
+    if epochs is not None:
+        return {"interval": "epoch", "frequency": epochs}
+    return {"interval": "step", "frequency": int(module.trainer.val_check_interval)}

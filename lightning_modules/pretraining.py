@@ -35,6 +35,8 @@ class Pretraining(pl.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Mean squared error over all images of the split."""
+        if not len(batch[0]):
+            return  # none of them could be read
         self.loss(F.mse_loss(*self.normalized(batch[0]), reduction="none").flatten(1).mean(1))
         self.log("val/loss", self.loss, prog_bar=True, batch_size=len(batch[0]))
 

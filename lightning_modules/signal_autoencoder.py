@@ -91,6 +91,8 @@ class SignalAutoencoder(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """What the classifier makes of the reconstructions, and how much of the images they keep."""
         images, labels, index = batch
+        if not len(images):
+            return  # none of them could be read
         reconstructions = self(images)
         check_finite(reconstructions, index, "a reconstruction in validation")
         logits = self.classifier(reconstructions)

@@ -10,12 +10,13 @@ from metrics.exact import ExactMetric
 
 
 class PerImage(ExactMetric):
-    """Keep one value per image of a split; every image must be seen exactly once over all ranks.
+    """Keep one value per image of a split; no image may be seen twice over all ranks.
 
     Args:
         size: Number of images in the split.
         shape: Shape of one image's value; ``()`` is a single number.
         dtype: Type of the values; any but ``torch.bool``, which has no sum (use an integer).
+        complete: Whether every image must be seen; else the value of one that was not is 0.
         **metric_options: As for ``torchmetrics.Metric``.
 
     Raises:
@@ -27,14 +28,19 @@ class PerImage(ExactMetric):
     seen: Tensor
 
     def __init__(
-        self, size: int, shape: Sequence[int] = (), dtype: torch.dtype = torch.float32, **metric_options: Any
+        self,
+        size: int,
+        shape: Sequence[int] = (),
+        dtype: torch.dtype = torch.float32,
+        complete: bool = True,
+        **metric_options: Any,
     ) -> None:
         super().__init__(**metric_options)
         if size < 1:
             raise ValueError(f"size={size}; expected the number of images in the split, at least 1")
         if dtype == torch.bool:
             raise ValueError("dtype=torch.bool cannot be summed over ranks; use an integer such as torch.uint8")
-        self.value_dtype = dtype
+        self.value_dtype, self.complete = dtype, complete
         self.add_state("values", torch.zeros(size, *shape, dtype=dtype), dist_reduce_fx="sum")
         self.add_state("seen", torch.zeros(size, dtype=torch.int32), dist_reduce_fx="sum")
 
@@ -75,12 +81,12 @@ class PerImage(ExactMetric):
             Values of shape ``(size, *shape)`` in the metric's dtype.
 
         Raises:
-            RuntimeError: If an image is missing or was seen more than once.
+            RuntimeError: If an image was seen more than once, or is missing where none may.
         """
         problems = [
             f"{len(found)} {what} (first: {found[:5].tolist()})"
             for what, found in (
-                ("missing", (self.seen == 0).nonzero().flatten()),
+                ("missing", (self.seen == 0).nonzero().flatten() if self.complete else self.seen[:0]),
                 ("seen more than once", (self.seen > 1).nonzero().flatten()),
             )
             if len(found)

@@ -1,34 +1,88 @@
 """One wrapper for every classifier: pixels in [0, 1] of any size in, logits out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
 
 from networks.normalization import IMAGENET_MEAN, IMAGENET_STD, Normalization
 
+View = Literal["native", "whole"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network wants done to an image before it looks at it.
+
+    Attributes:
+        size: Height and width of what the network gets, in pixels; ``None`` gives it images as they are.
+        resize: Length to which the shorter side is resized before the central square of ``size`` is cut out, in
+            pixels; ``None`` squeezes the whole image into ``size``.
+        mean: Per-channel mean the network was trained with, for pixels in [0, 1].
+        std: Per-channel standard deviation, likewise.
+        interpolation: How pixels are resampled: ``bilinear`` or ``bicubic``, always antialiased.
+    """
+
+    size: int | None = None
+    resize: int | None = None
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
+    interpolation: str = "bilinear"
+
+    def crop(self, images: Any) -> Any:
+        """Resize and crop images to what the network gets: a tensor ``(..., H, W)``, differentiably, or a PIL image."""
+        if self.size is None:
+            return images
+        mode = InterpolationMode(self.interpolation)
+        square = [self.size, self.size]
+        if self.resize is None:
+            return transforms.resize(images, square, mode, antialias=True)
+        if min(transforms.get_size(images)) != self.resize:
+            images = transforms.resize(images, [self.resize], mode, antialias=True)
+        return transforms.center_crop(images, square)
+
+    def field_of_view(self, side: int) -> float:
+        """How many pixels of a square image of ``side`` pixels the network sees along each side."""
+        return side if self.resize is None or self.size is None else side * min(1.0, self.size / self.resize)
+
+    def describe(self, side: int) -> str:
+        """The way from a square image of ``side`` pixels to the network, in words."""
+        if self.size is None:
+            return f"the whole {side} × {side} image, as it is"
+        steps = [f"{side} × {side}"]
+        if self.resize is None and self.size != side:
+            steps.append(f"resized to {self.size} × {self.size}")
+        elif self.resize is not None:
+            if self.resize != side:
+                steps.append(f"resized to {self.resize} × {self.resize}")
+            if self.size != self.resize:
+                steps.append(f"central {self.size} × {self.size}")
+        return ", ".join(steps)
+
+
+def with_view(native: Preprocessing, view: View) -> Preprocessing:
+    """A network's native preprocessing, or the one that shows it the ``whole`` image, squeezed into its size."""
+    if view not in get_args(View):
+        raise ValueError(f"classifier.preprocessing.view={view!r} is unknown; choose {' or '.join(get_args(View))}")
+    return native if view == "native" else replace(native, resize=None)
+
 
 class Classifier(nn.Module):
-    """A network with its own resizing and normalisation inside, both differentiable.
+    """A network with its own resizing, cropping and normalisation inside, all differentiable.
 
     Args:
         network: Any module from ``(N, 3, size, size)`` to logits ``(N, classes)``, such as a torchvision model.
-        size: Height and width the network wants, in pixels; ``None`` leaves images as they are.
-        mean: Per-channel mean the network was trained with.
-        std: Per-channel standard deviation, likewise.
+        preprocessing: What is done to the images first.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        size: int | None = None,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-    ) -> None:
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing | None = None) -> None:
         super().__init__()
         self.network = network
-        self.size = size
-        self.normalization = Normalization(mean, std)
+        self.preprocessing = preprocessing or Preprocessing()
+        self.normalization = Normalization(self.preprocessing.mean, self.preprocessing.std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify images.
@@ -39,9 +93,7 @@ class Classifier(nn.Module):
         Returns:
             Logits, shape ``(N, classes)``.
         """
-        if self.size is not None and images.shape[-2:] != (self.size, self.size):
-            images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
-        return self.network(self.normalization(images))
+        return self.network(self.normalization(self.preprocessing.crop(images)))
 
 
 def freeze(module: nn.Module) -> nn.Module:

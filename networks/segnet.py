@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Size, Tensor, nn
 
@@ -116,7 +117,10 @@ class Decoder(nn.Module):
             x = F.max_unpool2d(x, indices, [2, 2], output_size=list(size[-2:]))
             for position in self.stages[stage - 1]:
                 x = convolve(self, f"{stage}{position}", x, suffix="d")
-        return self.conv_final(x)
+        if not torch.is_autocast_enabled(x.device.type):
+            return self.conv_final(x)
+        with torch.autocast(x.device.type, enabled=False):  # half precision has too few levels for pixels
+            return self.conv_final(x.float())
 
 
 def add_convolution(module: nn.Module, number: str, channels: int, width: int, suffix: str = "") -> None:

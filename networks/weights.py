@@ -1,6 +1,7 @@
 """Weight files: safetensors, or a PyTorch state dict read without pickle's code."""
 
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 CONTAINER_ENTRIES = ("model_state", "model_state_dict", "state_dict")
+AUXILIARY_HEADS = ("network.AuxLogits.", "network.aux1.", "network.aux2.")
 CONTAINER_PREFIXES = ("module.", "segnet.")
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
 
@@ -73,7 +75,8 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
         FileNotFoundError: If there is no such file.
         ValueError: If a key is missing or unexpected or a shape differs; names them.
     """
-    weights, own = read_weights(path), module.state_dict()
+    own = module.state_dict()
+    weights = todays_names(read_weights(path), own)
     for key, tensor in own.items():  # files older than PyTorch 0.4.1 do not count batches
         if key.endswith("num_batches_tracked"):
             weights.setdefault(key, torch.zeros_like(tensor))
@@ -90,6 +93,19 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     if found:
         raise ValueError(f"{path} holds the weights of another network than {type(module).__name__} ({found})")
     module.load_state_dict(weights)
+
+
+def todays_names(weights: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the names of a network's own state, where a file has others for them.
+
+    A file of a bare network fits its :class:`~networks.classifier.Classifier`; DenseNets of torchvision's first years
+    fit today's; auxiliary heads that the network was built without are left out.
+    """
+    wrapped = all(key.startswith("network.") for key in own)
+    if wrapped and not all(key.startswith("network.") for key in weights):
+        weights = {f"network.{key}": value for key, value in weights.items()}
+    renamed = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", key): value for key, value in weights.items()}
+    return {key: value for key, value in renamed.items() if key in own or not key.startswith(AUXILIARY_HEADS)}
 
 
 def shortened(items: list[Any]) -> str:

@@ -1,10 +1,11 @@
 """From a composed configuration to plain objects, and to what an artifact was made with."""
 
-import difflib
 import logging
 import shutil
 import sys
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,37 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import Logger
+from torch import nn
 
+from datamodules.augmentation import Augmentation
 from datamodules.base import ImageDataModule
-from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
 from networks.weights import load_weights
-from tasks.study_folder import Artifact, StudyFolder, sha256
+from tasks.study_folder import Artifact, StudyFolder
 
-CLASSIFIER_CONFIGS = Path(__file__).resolve().parents[1] / "conf" / "classifier"
+CONF = Path(__file__).resolve().parents[1] / "conf"
 TRUSTED_PACKAGES = (
     "datamodules", "lightning_modules", "metrics", "networks",
     "pytorch_lightning", "timm", "torch", "torchmetrics", "torchvision",
 )  # fmt: skip
-NOT_DECISIVE = {"workers", "root", "weights", "label"}  # of files, the content counts (an input), not the path
+# of files, the content counts (an input), not the path
+NOT_DECISIVE = {"workers", "root", "weights", "label", "published", "cache", "expect", "on_error"}
+OWN_TRAINER_KEYS = {"channels_last", "compile"}  # the others are Lightning's
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a training is.
+
+    Attributes:
+        epochs: Passes over the training images, if ``steps`` is ``None``.
+        steps: Optimiser steps instead.
+        check_every: Batches between two validations, with ``steps``.
+    """
+
+    epochs: int = 1
+    steps: int | None = None
+    check_every: int = 1
 
 
 def instantiate(config: DictConfig, key: str, **arguments: Any) -> Any:
@@ -42,13 +61,31 @@ def study_folder(cfg: DictConfig) -> StudyFolder:
     return StudyFolder(Path(cfg.studies) / str(cfg.study))
 
 
-def make_data(cfg: DictConfig, batch_size: int = 2) -> ImageDataModule:
-    """The images, in batches of ``batch_size`` over all devices."""
-    if OmegaConf.is_missing(cfg.data, "root"):
-        raise ValueError("data.root is not set: name the folder that holds train/ and val/, as data.root=/data/pets")
-    data: ImageDataModule = instantiate(cfg.data, "data", batch_size=batch_size, seed=cfg.seed)
+def make_data(
+    cfg: DictConfig, batch_size: int = 2, augmentation: Augmentation = "crop_flip", node: str = "data"
+) -> ImageDataModule:
+    """The images, in batches of ``batch_size`` over all devices.
+
+    Args:
+        cfg: The configuration.
+        batch_size: Images per step over all devices.
+        augmentation: What happens to training images.
+        node: The part of the configuration that describes the images: ``data`` or ``pretrain_data``.
+    """
+    if OmegaConf.is_missing(cfg[node], "root"):
+        raise ValueError(f"{node}.root is not set: name the folder that holds the images, as {node}.root=/data/pets")
+    data: ImageDataModule = instantiate(
+        cfg[node], node, batch_size=batch_size, seed=cfg.seed, augmentation=augmentation
+    )
+    if node == "data" and cfg.task != "pretrain" and not data.labelled:
+        raise ValueError(
+            "these images have no labels, so they only serve for pre-training: use task=pretrain, or choose data with "
+            "labels and name these as data@pretrain_data=unlabelled pretrain_data.root=..."
+        )
     with torch.device("meta"):  # its sizes, not its weights
         smallest = make_autoencoder(cfg).smallest_image
+    if cfg.task != "prepare":
+        data.use_prepared()
     if data.smallest_side < smallest:
         raise ValueError(
             f"images of {data.smallest_side} pixels are too small for the autoencoder, which needs {smallest} or more: "
@@ -65,36 +102,6 @@ def make_autoencoder(cfg: DictConfig, weights: Path | None = None) -> SegNet:
     return autoencoder
 
 
-def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
-    """A classifier as its config file describes it, without its weights, for as many classes as the data has."""
-    classes = len(data.classes) if config.classes is None else config.classes
-    if classes > len(data.classes):
-        raise ValueError(
-            f"classifier {config.name} has {classes} classes, the data only {len(data.classes)}: "
-            "use data with the classes it was trained on, or another classifier"
-        )
-    return Classifier(instantiate(config.network, "classifier.network", classes=classes), size=config.size)
-
-
-def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) -> Classifier:
-    """A frozen classifier with its weights: its own file's, or those trained in the study."""
-    classifier = make_classifier(config, data)
-    load_weights(classifier, classifier_weights(cfg, config))
-    freeze(classifier)
-    return classifier
-
-
-def classifier_weights(cfg: DictConfig, config: DictConfig) -> Path:
-    """Where a classifier's weights are: ``classifier.weights``, or the study folder."""
-    return Path(config.weights) if config.weights else study_folder(cfg).classifier(config.name)
-
-
-def require_classifier(cfg: DictConfig, config: DictConfig) -> Path:
-    """The path of a classifier's weights, which must be there."""
-    path = classifier_weights(cfg, config)
-    return require(path, cfg, f"train_classifier classifier={config.name}")
-
-
 def require(path: Path, cfg: DictConfig, step: str) -> Path:
     """A path that must be there, or the command that makes it."""
     if not path.exists():
@@ -102,68 +109,82 @@ def require(path: Path, cfg: DictConfig, step: str) -> Path:
     return path
 
 
-def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
-    """The config of each classifier of the study: of the one ``classifier=`` chose as it is, else its file's."""
-    configs: dict[str, DictConfig] = {}
-    for name in cfg.classifiers:
-        path = CLASSIFIER_CONFIGS / f"{name}.yaml"
-        if name == cfg.classifier.name:
-            configs[name] = cfg.classifier
-        elif path.exists():
-            loaded = OmegaConf.load(path)
-            assert isinstance(loaded, DictConfig)
-            configs[name] = loaded
-        else:
-            known = sorted(entry.stem for entry in CLASSIFIER_CONFIGS.glob("*.yaml"))
-            near = difflib.get_close_matches(name, known) or known
-            raise ValueError(f"classifiers: there is no conf/classifier/{name}.yaml; did you mean {', '.join(near)}?")
-    if not configs:
-        raise ValueError("classifiers is empty: name at least one, as classifiers=[vgg_compact]")
-    return configs
-
-
-def settings_of(cfg: DictConfig, *keys: str) -> dict[str, Any]:
+def settings_of(cfg: DictConfig, *keys: str, data: str = "data") -> dict[str, Any]:
     """The part of a configuration that decides what a step makes: these keys, the data, the seed and the precision."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    chosen = {key: plain[key] for key in ("data", *keys)}
-    for value in chosen.values():
-        if isinstance(value, dict):
-            for key in NOT_DECISIVE & value.keys():
-                del value[key]
-    return chosen | {"seed": cfg.seed, "precision": cfg.trainer.precision}
+    chosen = {"data": plain[data]} | {key: plain[key] for key in keys}
+    return without(chosen, NOT_DECISIVE) | {"seed": cfg.seed, "precision": cfg.trainer.precision}
+
+
+def without(tree: Any, keys: set[str]) -> Any:
+    """Nested mappings without some keys."""
+    if not isinstance(tree, dict):
+        return tree
+    return {key: without(value, keys) for key, value in tree.items() if key not in keys}
 
 
 def weights_artifact(
-    path: Path, settings: dict[str, Any], data: ImageDataModule, inputs: dict[str, Path] | None = None
+    path: Path, settings: dict[str, Any], data: ImageDataModule, inputs: dict[str, str] | None = None
 ) -> Artifact:
-    """A weights file of a study: precious, made from the images and from other files."""
-    fingerprints = {name: sha256(file) for name, file in (inputs or {}).items()}
-    return Artifact(
-        [path], path.with_suffix(".json"), settings, {"images": data.fingerprint()} | fingerprints, precious=True
-    )
+    """A weights file of a study: precious, made from the images and from other inputs, given by their fingerprints."""
+    inputs = {"images": data.fingerprint()} | (inputs or {})
+    return Artifact([path], path.with_suffix(".json"), settings, inputs, precious=True)
 
 
-def make_trainer(cfg: DictConfig, job: Path, epochs: int = 1) -> pl.Trainer:
-    """A Trainer that logs into a job's folder, shows progress, and saves nothing by itself."""
+def make_trainer(
+    cfg: DictConfig, job: Path, length: Length | None = None, callbacks: Sequence[Callback] = (), keep_log: bool = False
+) -> pl.Trainer:
+    """A Trainer that logs into a job's folder, shows progress, and saves nothing by itself.
+
+    Args:
+        cfg: The configuration.
+        job: The job's folder.
+        length: How long it trains, if it does.
+        callbacks: What else happens while it trains.
+        keep_log: Whether the log of an earlier run that was interrupted stays.
+    """
     quiet_lightning()
-    shutil.rmtree(job / "log", ignore_errors=True)  # of a run that was interrupted
+    if not keep_log:
+        shutil.rmtree(job / "log", ignore_errors=True)
     loggers: list[Logger] = [
         instantiate(config, f"logger.{name}", save_dir=str(job)) for name, config in cfg.logger.items()
     ]
-    callbacks: list[Callback] = [RichProgressBar(leave=False)] if sys.stderr.isatty() else []
+    length = length or Length()
+    limits: dict[str, Any] = {
+        "max_epochs": max(1, length.epochs),
+        "check_val_every_n_epoch": max(1, length.epochs // 10),
+    }
+    if length.steps is not None:
+        limits = {
+            "max_epochs": -1,
+            "max_steps": length.steps,
+            "check_val_every_n_epoch": None,
+            "val_check_interval": length.check_every,
+        }
+    show_progress = sys.stderr.isatty()
     return pl.Trainer(
-        **cfg.trainer,
-        max_epochs=max(1, epochs),
-        check_val_every_n_epoch=max(1, epochs // 10),
+        **{key: value for key, value in cfg.trainer.items() if key not in OWN_TRAINER_KEYS},
+        **limits,
         logger=loggers,
-        callbacks=callbacks,
-        enable_progress_bar=bool(callbacks),
+        callbacks=[*callbacks, RichProgressBar(leave=False)] if show_progress else list(callbacks),
+        enable_progress_bar=show_progress,
         enable_checkpointing=False,
         enable_model_summary=False,
         log_every_n_steps=1_000_000,  # epochs are logged, not steps
         use_distributed_sampler=False,  # the datamodules know who sees what
         num_sanity_val_steps=0,
     )
+
+
+def accelerate(cfg: DictConfig, *networks: nn.Module) -> None:
+    """Lay networks out and compile them as ``trainer.channels_last`` and ``trainer.compile`` want, in place."""
+    for network in networks:
+        if cfg.trainer.channels_last:
+            network.to(memory_format=torch.channels_last)
+        if cfg.trainer.compile:
+            parts = [network.encoder, network.decoder] if isinstance(network, SegNet) else [network]
+            for part in parts:
+                part.compile()
 
 
 def quiet_lightning() -> None:
@@ -176,5 +197,6 @@ def quiet_lightning() -> None:
         ".*recommended to use .*devices=1, num_nodes=1.*",
         r".*module\(s\) in eval mode at the start of training.*",  # frozen on purpose
         ".*LeafSpec.* is deprecated.*",  # Lightning's own call
+        ".*your dataloader is not resumable.*",  # its sampler is
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -9,29 +9,29 @@ from omegaconf import DictConfig
 from analysis.accuracy_csv import PRETRAINED
 from analysis.tables import accuracy_table, nmi_table
 from lightning_modules import CrossEvaluation, CrossEvaluationResult
-from tasks import build
+from tasks import build, classifiers
 from tasks.study_folder import Artifact, StudyFolder, sha256
-from tasks.terminal import say_made, say_skipped, show_table
+from tasks.terminal import say_made, say_skipped, say_skipped_images, show_table
 
 
 def run(cfg: DictConfig) -> float:
     """Write the study's accuracy matrix, per-image verdicts and nMI, and return the mean accuracy of the matrix."""
     folder, options = build.study_folder(cfg), cfg.cross_evaluate
     data = build.make_data(cfg, options.batch_size)
-    configs = build.study_classifiers(cfg)
+    configs = classifiers.study_classifiers(cfg)
     paths = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")} | {
         name: build.require(folder.autoencoder(name), cfg, f"finetune classifier={name}") for name in configs
     }
-    weights = {name: build.require_classifier(cfg, config) for name, config in configs.items()}
+    weights = {name: classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()}
     artifact = evaluation_artifact(cfg, folder, paths, weights, data.fingerprint())
     if artifact.exists():
         return say_skipped(folder.accuracy, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    autoencoders = {name: build.make_autoencoder(cfg, path) for name, path in paths.items()}
+    networks = {name: classifiers.load_classifier(cfg, config, data) for name, config in configs.items()}
+    build.accelerate(cfg, *autoencoders.values(), *networks.values())
     module = CrossEvaluation(
-        {name: build.make_autoencoder(cfg, path) for name, path in paths.items()},
-        {name: build.load_classifier(cfg, config, data) for name, config in configs.items()},
-        len(data.split("test")),
-        options.nmi_bins,
+        autoencoders, networks, len(data.split("test")), options.nmi_bins, complete=data.on_error != "skip"
     )
     trainer = build.make_trainer(cfg, folder.job("cross_evaluate"))
     trainer.test(module, datamodule=data, verbose=False)
@@ -41,17 +41,18 @@ def run(cfg: DictConfig) -> float:
             write_tables(module.result, {path.name: partial for path, partial in temporary.items()})
         show(module.result)
     trainer.strategy.barrier()
+    say_skipped_images(data.unreadable(), folder.job("cross_evaluate"))
     say_made(folder.accuracy)
     return mean
 
 
 def evaluation_artifact(
-    cfg: DictConfig, folder: StudyFolder, autoencoders: dict[str, Path], classifiers: dict[str, Path], images: str
+    cfg: DictConfig, folder: StudyFolder, autoencoders: dict[str, Path], weights: dict[str, str], images: str
 ) -> Artifact:
     """The cross evaluation's files, made from these images and weights."""
     inputs = {"images": images}
     inputs |= {f"autoencoder {name}": sha256(path) for name, path in autoencoders.items()}
-    inputs |= {f"classifier {name}": sha256(path) for name, path in classifiers.items()}
+    inputs |= {f"classifier {name}": fingerprint for name, fingerprint in weights.items()}
     names = ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "correct.npz")
     return Artifact(
         [folder.cross_evaluation / name for name in names],
@@ -71,6 +72,7 @@ def write_tables(result: CrossEvaluationResult, paths: dict[str, Path]) -> None:
         paths["correct.npz"],
         rows=np.array(result.rows),
         columns=np.array(result.columns),
+        index=result.index,
         labels=result.labels,
         predicted=result.predicted,
         top1=result.top1.astype(bool),

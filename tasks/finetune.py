@@ -4,7 +4,8 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightning_modules import SignalAutoencoder
-from tasks import build
+from tasks import build, classifiers
+from tasks.study_folder import sha256
 from tasks.terminal import say_skipped
 from tasks.training import train
 
@@ -12,10 +13,10 @@ from tasks.training import train
 def run(cfg: DictConfig) -> float:
     """Fine-tune A_S through ``cfg.classifier`` and return that classifier's validation accuracy on A_i."""
     config, options, folder = cfg.classifier, cfg.finetune, build.study_folder(cfg)
-    data = build.make_data(cfg, options.batch_size)
+    data = build.make_data(cfg, options.batch_size, options.augmentation)
     inputs = {
-        "pretrained autoencoder": build.require(folder.pretrained, cfg, "pretrain"),
-        f"classifier {config.name}": build.require_classifier(cfg, config),
+        "pretrained autoencoder": sha256(build.require(folder.pretrained, cfg, "pretrain")),
+        f"classifier {config.name}": classifiers.weights_fingerprint(cfg, config),
     }
     path = folder.autoencoder(config.name)
     artifact = build.weights_artifact(
@@ -25,9 +26,11 @@ def run(cfg: DictConfig) -> float:
         return say_skipped(path, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     autoencoder = build.make_autoencoder(cfg, folder.pretrained)
+    classifier = classifiers.load_classifier(cfg, config, data)
+    build.accelerate(cfg, autoencoder, classifier)
     module = SignalAutoencoder(
         autoencoder,
-        build.load_classifier(cfg, config, data),
+        classifier,
         len(data.classes),
         build.instantiate(options.optimizer, "finetune.optimizer"),
         options.schedule,
@@ -37,7 +40,7 @@ def run(cfg: DictConfig) -> float:
         cfg,
         module,
         data,
-        epochs=options.epochs,
+        length=build.Length(options.epochs),
         job=folder.job("finetune", config.name),
         network=autoencoder,
         artifact=artifact,

@@ -5,30 +5,57 @@ from pathlib import Path
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
+from datamodules.base import ImageDataModule
 from lightning_modules import Pretraining
 from tasks import build
+from tasks.study_folder import sha256
 from tasks.terminal import say_skipped
 from tasks.training import train
 
 
 def run(cfg: DictConfig) -> float:
     """Train the autoencoder by mean squared error, or take the weights given, and return its validation loss."""
-    options, path = cfg.pretrain, build.study_folder(cfg).pretrained
-    data = build.make_data(cfg, options.batch_size)
+    options, folder = cfg.pretrain, build.study_folder(cfg)
+    node = "pretrain_data" if "pretrain_data" in cfg else "data"
+    data = build.make_data(cfg, options.batch_size, options.augmentation, node)
     given = {"autoencoder.weights": Path(cfg.autoencoder.weights)} if cfg.autoencoder.weights else {}
+    length = build.Length(0) if given else training_length(cfg, data)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     autoencoder = build.make_autoencoder(cfg, given.get("autoencoder.weights"))
-    artifact = build.weights_artifact(path, build.settings_of(cfg, "autoencoder", "pretrain"), data, given)
+    inputs = {name: sha256(file) for name, file in given.items()}
+    settings = build.settings_of(cfg, "autoencoder", "pretrain", data=node)
+    artifact = build.weights_artifact(folder.pretrained, settings, data, inputs)
     if artifact.exists():
-        return say_skipped(path, artifact.objective())
+        return say_skipped(folder.pretrained, artifact.objective())
+    build.accelerate(cfg, autoencoder)
     module = Pretraining(autoencoder, build.instantiate(options.optimizer, "pretrain.optimizer"), options.schedule)
     return train(
         cfg,
         module,
         data,
-        epochs=0 if given else options.epochs,
-        job=build.study_folder(cfg).job("pretrain"),
+        length=length,
+        job=folder.job("pretrain"),
         network=autoencoder,
         artifact=artifact,
         objective="val/loss",
     )
+
+
+def training_length(cfg: DictConfig, data: ImageDataModule) -> build.Length:
+    """Epochs, or as many steps as the budget of images allows, with a loss check every so many images."""
+    options, batch = cfg.pretrain, cfg.pretrain.batch_size
+    images = options.images
+    if data.single_pass:
+        there = len(data.split("train"))
+        images = there if images is None else images
+        if images > there:
+            raise ValueError(
+                f"pretrain.images={images:,} are more than the {there:,} training images, and each may be seen only "
+                "once: lower it, or add shards"
+            )
+    if images is None:
+        return build.Length(options.epochs)
+    if images < batch:
+        raise ValueError(f"pretrain.images={images} is less than one batch of {batch}: raise it")
+    batches = max(1, options.check_every // batch) * cfg.trainer.accumulate_grad_batches
+    return build.Length(steps=images // batch, check_every=batches)

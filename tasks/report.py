@@ -14,7 +14,7 @@ from analysis.page import render_page
 from datamodules.base import ImageDataModule
 from networks.classifier import freeze
 from networks.segnet import SegNet
-from tasks import build
+from tasks import build, classifiers
 from tasks.study_folder import Artifact, StudyFolder, sha256, whole_file
 from tasks.terminal import say_made, say_skipped
 
@@ -22,7 +22,7 @@ from tasks.terminal import say_made, say_skipped
 def run(cfg: DictConfig) -> float:
     """Draw the study's figures and lay out its page; returns the number of figures."""
     folder, data = build.study_folder(cfg), build.make_data(cfg)
-    labels = {name: str(config.label) for name, config in build.study_classifiers(cfg).items()}
+    labels = {name: str(config.label) for name, config in classifiers.study_classifiers(cfg).items()}
     build.require(folder.accuracy, cfg, "cross_evaluate")
     tables = [
         folder.cross_evaluation / name for name in ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "correct.npz")

@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from tasks import build, cross_evaluate, finetune, order, pretrain, report, train_classifier
+from tasks import build, classifiers, cross_evaluate, finetune, order, pretrain, report, train_classifier
 from tasks.terminal import is_first_rank, say
 
 
 def run(cfg: DictConfig) -> float:
     """Run all steps; each skips what is there already."""
-    configs = build.study_classifiers(cfg)
+    configs = classifiers.study_classifiers(cfg)
     steps = [with_classifier(cfg, config) for config in configs.values()]
     build.make_data(cfg)  # an error in the data is found before any step runs
     for number, step in enumerate(steps, start=1):

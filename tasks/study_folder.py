@@ -32,6 +32,7 @@ class StudyFolder:
         self.pretrained = self.root / "autoencoders" / "pretrained.safetensors"
         self.cross_evaluation = self.root / "cross_evaluation"
         self.accuracy = self.cross_evaluation / "accuracy.csv"
+        self.native_accuracy = self.cross_evaluation / "native_accuracy.csv"
         self.order = self.root / "order"
         self.report = self.root / "report"
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +33,26 @@ def say_made(path: Path, **numbers: float) -> None:
     """Say what was made, with a number or two."""
     described = ", ".join(f"{name} {number:.3f}" for name, number in numbers.items())
     say(f"[green]made:[/green] {path}" + (f" [dim]({described})[/dim]" if described else ""))
+
+
+def say_skipped_images(paths: Sequence[Path], job: Path) -> None:
+    """Say how many images could not be read, name the first, and list all of them in the job's folder.
+
+    Args:
+        paths: Those that this rank met.
+        job: The job's folder.
+    """
+    found = [[str(path) for path in paths]]
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        found = [[] for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(found, [str(path) for path in paths])
+    names = sorted({name for part in found for name in part})
+    if not names or not is_first_rank():
+        return
+    listing = job / "unreadable.txt"
+    listing.parent.mkdir(parents=True, exist_ok=True)
+    listing.write_text("\n".join(names) + "\n", encoding="utf-8")
+    say(f"[yellow]{len(names)} images could not be read and were skipped[/yellow], such as {names[0]}: see {listing}")
 
 
 @rank_zero_only

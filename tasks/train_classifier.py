@@ -4,7 +4,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightning_modules import ClassifierTraining
-from tasks import build
+from tasks import build, classifiers
 from tasks.terminal import say_skipped
 from tasks.training import train
 
@@ -17,13 +17,14 @@ def run(cfg: DictConfig) -> float:
             f"classifier {config.name} has weights of its own ({config.weights}): there is nothing to train"
         )
     folder = build.study_folder(cfg)
-    data = build.make_data(cfg, options.batch_size)
+    data = build.make_data(cfg, options.batch_size, options.augmentation)
     path = folder.classifier(config.name)
     artifact = build.weights_artifact(path, build.settings_of(cfg, "classifier", "train_classifier"), data)
     if artifact.exists():
         return say_skipped(path, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    classifier = build.make_classifier(config, data)
+    classifier = classifiers.make_classifier(config, data)
+    build.accelerate(cfg, classifier)
     module = ClassifierTraining(
         classifier,
         len(data.classes),
@@ -35,7 +36,7 @@ def run(cfg: DictConfig) -> float:
         cfg,
         module,
         data,
-        epochs=options.epochs,
+        length=build.Length(options.epochs),
         job=folder.job("train_classifier", config.name),
         network=classifier,
         artifact=artifact,

@@ -1,5 +1,7 @@
 """What the training steps share: fit, measure, keep the weights."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -8,8 +10,9 @@ from torch import nn
 
 from datamodules.base import ImageDataModule
 from tasks import build
+from tasks.checkpointing import PassCheckpoint
 from tasks.study_folder import Artifact, save_weights
-from tasks.terminal import say_made
+from tasks.terminal import say, say_made, say_skipped_images
 
 
 def train(
@@ -17,7 +20,7 @@ def train(
     module: pl.LightningModule,
     data: ImageDataModule,
     *,
-    epochs: int,
+    length: build.Length,
     job: Path,
     network: nn.Module,
     artifact: Artifact,
@@ -29,20 +32,30 @@ def train(
         cfg: The configuration, for its trainer and logger.
         module: What Lightning trains.
         data: Its images.
-        epochs: How long; 0 only measures.
-        job: Where the log goes.
+        length: How long; 0 epochs only measure.
+        job: Where the log goes, and checkpoints of a training that is counted in images.
         network: The network whose weights are kept.
         artifact: The weights file.
         objective: The logged value that says how good the network is, such as ``val/accuracy``.
     """
-    trainer = build.make_trainer(cfg, job, epochs)
-    if epochs:
-        trainer.fit(module, datamodule=data)
+    callbacks, resumed = [], None
+    if length.steps is not None:
+        identity = hashlib.sha256(json.dumps([artifact.settings, artifact.inputs]).encode()).hexdigest()
+        checkpoint = PassCheckpoint(job / "last.ckpt", length.check_every, identity)
+        callbacks, consumed = [checkpoint], checkpoint.consumed()
+        if consumed is not None:
+            data.consumed_batches, resumed = consumed, checkpoint.path
+            say(f"going on after {consumed * data.batch_size:,} images: {checkpoint.path}")
+    trainer = build.make_trainer(cfg, job, length, callbacks, keep_log=resumed is not None)
+    if length.steps is not None or length.epochs:
+        trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True if resumed else None)
     [results] = trainer.validate(module, datamodule=data, verbose=False)
     value, [path] = results[objective], artifact.files
     if trainer.is_global_zero:
         with artifact.making(value) as temporary:
             save_weights(network, temporary[path])
+        (job / "last.ckpt").unlink(missing_ok=True)
     trainer.strategy.barrier()
+    say_skipped_images(data.unreadable(), job)
     say_made(path, **{objective: value})
     return value

@@ -9,6 +9,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as transforms
 
 from datamodules import ImageFolder
+from datamodules.folder import FolderSplit
 from datamodules.sampling import Draw
 
 
@@ -31,6 +32,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def names(split: FolderSplit) -> list[str]:
+    return [split.path(position).name for position in range(len(split))]
+
+
 def folder(root: Path, size: int = 24, resize: int | None = 26) -> ImageFolder:
     return ImageFolder(str(root), size=size, resize=resize)
 
@@ -40,9 +45,10 @@ def test_images_and_labels_are_those_of_the_tree(root: Path) -> None:
     assert data.classes == ["cat", "dog"]
     assert [len(data.split(name)) for name in ("train", "val", "test")] == [6, 5, 5]
     split = data.split("val")
-    for position, (path, label) in enumerate(split.paths):
-        image, read_label, index = split[position]
-        assert (read_label, index) == (label, position)
+    for position in range(len(split)):
+        image, label, index = split[position]
+        path = split.path(position)
+        assert index == position
         assert data.classes[label] == path.parent.name
         with Image.open(path) as file:
             pixels = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)
@@ -52,7 +58,7 @@ def test_images_and_labels_are_those_of_the_tree(root: Path) -> None:
 
 def test_training_crops_are_parts_of_the_resized_image(root: Path) -> None:
     split = folder(root, resize=None).split("train")
-    path, _ = split.paths[0]
+    path = split.path(0)
     whole = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)
     windows = {
         transforms.crop(view, top, left, 24, 24).numpy().tobytes()
@@ -69,7 +75,7 @@ def test_a_test_folder_is_used_where_there_is_one(root: Path) -> None:
     for label in ("cat", "dog"):
         (root / "test" / label).mkdir(parents=True)
         picture(seed=9).save(root / "test" / label / "only.png")
-    assert [path.name for path, _ in folder(root).split("test").paths] == ["only.png", "only.png"]
+    assert names(folder(root).split("test")) == ["only.png", "only.png"]
 
 
 def test_whole_images_are_shown_at_most_512_pixels(root: Path) -> None:
@@ -113,7 +119,7 @@ def test_empty_folders_are_named(root: Path) -> None:
 def test_an_unreadable_image_is_named(root: Path, content: bytes) -> None:
     (root / "val" / "cat" / "broken.png").write_bytes(content)
     split = folder(root).split("val")
-    position = [path.name for path, _ in split.paths].index("broken.png")
+    position = names(split).index("broken.png")
     with pytest.raises(ValueError, match=r"val/cat/broken.png cannot be read as an image .*: replace or remove it"):
         split[position]
 
@@ -122,7 +128,7 @@ def test_a_truncated_image_is_named(root: Path) -> None:
     path = root / "train" / "cat" / "c.jpg"
     path.write_bytes(path.read_bytes()[:400])
     split = folder(root).split("train")
-    position = [path.name for path, _ in split.paths].index("c.jpg")
+    position = names(split).index("c.jpg")
     with pytest.raises(ValueError, match=r"c.jpg cannot be read as an image"):
         split[Draw(position, 0)]
 

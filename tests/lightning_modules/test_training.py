@@ -93,8 +93,8 @@ def test_a_plateau_lowers_the_learning_rate_after_ten_checks(
 
     monkeypatch.setattr(Pretraining, "validation_step", no_better)
     by_epoch = rates("plateau", 14, data, make_trainer, sgd)[::2]
-    assert by_epoch[:12] == [0.1] * 12  # the first check and ten that are no better
-    assert by_epoch[12] == pytest.approx(0.02)
+    assert by_epoch[:11] == [0.1] * 11  # the first check and ten that are no better
+    assert by_epoch[11] == pytest.approx(0.02)
 
 
 def test_an_unknown_schedule_is_refused(

@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 from torchvision.transforms.v2 import functional as transforms
 
-from networks.classifier import Classifier, freeze
+from networks.classifier import Classifier, Preprocessing, freeze
 from networks.compact_classifiers import CompactAlexNet, CompactInception, CompactResNet, CompactVGG, Residual
 
 COMPACT = (CompactAlexNet, CompactVGG, CompactResNet, CompactInception)
@@ -21,7 +21,7 @@ def test_wrapper_equals_torchvision_on_transformed_images(name: str, size: tuple
     resized = transforms.resize(images, [224, 224], antialias=True)
     normalized = transforms.normalize(resized, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     with torch.no_grad():
-        assert torch.allclose(Classifier(network, size=224)(images), network(normalized), atol=1e-5)
+        assert torch.allclose(Classifier(network, Preprocessing(size=224))(images), network(normalized), atol=1e-5)
 
 
 @pytest.mark.parametrize("family", COMPACT)

@@ -1,0 +1,41 @@
+"""Reading image files."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif"})
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+def read_image(
+    file: Path | BinaryIO, name: str | None = None, view: Callable[[Image.Image], Image.Image] | None = None
+) -> Tensor:
+    """Read an image as PIL's ``convert("RGB")`` gives it: whatever its suffix says, and without turning it.
+
+    Args:
+        file: Path, or an open binary file.
+        name: What an error calls it; the path by default.
+        view: What is done to the image before it becomes a tensor.
+
+    Returns:
+        RGB, uint8, shape ``(3, H, W)``.
+
+    Raises:
+        ValueError: If it is truncated or no image; names it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # on metadata, which is not used
+            with Image.open(file) as image:
+                converted = image.convert("RGB")
+                pixels = np.array(view(converted) if view else converted)
+    except UNREADABLE as error:
+        raise ValueError(f"{name or file} cannot be read as an image ({error}): replace or remove it") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()

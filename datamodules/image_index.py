@@ -1,0 +1,189 @@
+"""Which images a tree of folders holds: found once, kept in a file, read back as memory maps."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules.image_files import EXTENSIONS
+
+ARRAYS = ("names", "ends", "folder_of", "sizes")
+SCANNING_THREADS = 16  # for folders on a network; a local disk needs none
+UNCERTAIN = 2_000_000_000  # ns: a folder that changed so shortly before it was read may change again unnoticed
+
+
+class ImageIndex:
+    """Every image file below a folder, in the order of their paths.
+
+    Held in flat arrays, memory-mapped when they come from a file: the processes that load images share them, and they
+    cost a process nothing to get.
+
+    Args:
+        root: The folder.
+        folders: Every folder below it, relative, sorted; the root itself is ``.``.
+        changed: When each folder last changed, ns.
+        arrays: ``names``: the files' names, one after another, uint8; ``ends``: where each name ends; ``folder_of``:
+            the position of each file's folder; ``sizes``: bytes.
+        store: The folder that holds the arrays, if one does.
+
+    Attributes:
+        digest: Hash of all paths and sizes.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        folders: list[str],
+        changed: list[int],
+        arrays: dict[str, np.ndarray],
+        store: Path | None = None,
+    ) -> None:
+        self.root, self.folders, self.changed, self.store = root, folders, changed, store
+        self.names, self.ends = arrays["names"], arrays["ends"]
+        self.folder_of, self.sizes = arrays["folder_of"], arrays["sizes"]
+        self.digest = ""
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __reduce__(self) -> Any:
+        if self.store is not None:  # a process that is started gets the path, not the arrays
+            return load_index, (self.store,)
+        return super().__reduce__()
+
+    def path(self, position: int) -> Path:
+        """The path of an image."""
+        start = int(self.ends[position - 1]) if position else 0
+        name = os.fsdecode(self.names[start : int(self.ends[position])].tobytes())
+        return self.root / self.folders[int(self.folder_of[position])] / name
+
+    def top_folders(self) -> list[str]:
+        """The sorted names of the folders directly below the root, without hidden ones."""
+        return sorted({folder.split("/", 1)[0] for folder in self.folders if folder != "."})
+
+    def top_folder_of(self, names: list[str]) -> np.ndarray:
+        """For each image, the position in ``names`` of the folder directly below the root that holds it, else -1."""
+        place = {name: position for position, name in enumerate(names)}
+        of_folder = np.array([place.get(folder.split("/", 1)[0], -1) for folder in self.folders], dtype=np.int32)
+        return of_folder[self.folder_of]
+
+    def is_current(self) -> bool:
+        """Whether no folder has gained, lost or renamed an entry since the tree was read."""
+        try:
+            return all(
+                os.stat(self.root / folder).st_mtime_ns == changed  # noqa: PTH116 - thousands of them
+                for folder, changed in zip(self.folders, self.changed, strict=True)
+            )
+        except OSError:
+            return False
+
+    def save(self, store: Path) -> "ImageIndex":
+        """Write the index to a folder, whole or not at all, and return it as read back from there."""
+        temporary = store.with_name(f".{store.name}.{os.getpid()}.partial")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for name in ARRAYS:
+            np.save(temporary / f"{name}.npy", getattr(self, name))
+        described = {"root": str(self.root), "folders": self.folders, "changed": self.changed, "digest": self.digest}
+        (temporary / "index.json").write_text(json.dumps(described), encoding="utf-8")
+        shutil.rmtree(store, ignore_errors=True)
+        try:
+            temporary.rename(store)
+        except OSError:  # another rank was faster
+            shutil.rmtree(temporary)
+        return load_index(store)
+
+
+def image_index(root: Path, cache: Path | None = None) -> ImageIndex:
+    """The images below a folder: from the cache if the tree has not changed since, else by reading the tree.
+
+    A file that is overwritten in place leaves no trace in its folder: then remove the cache.
+
+    Args:
+        root: The folder.
+        cache: Where indexes are kept; ``None`` keeps none.
+    """
+    root = root.resolve()
+    if cache is None:
+        return scan(root)
+    store = cache / "indexes" / hashlib.sha256(str(root).encode()).hexdigest()[:16]
+    try:
+        index = load_index(store)
+        if index.root == root and index.is_current():
+            return index
+    except (OSError, ValueError, KeyError):
+        pass  # none, or a damaged one: it is only a cache
+    started = time.time_ns()
+    index = scan(root)
+    if max(index.changed, default=0) > started - UNCERTAIN:
+        return index
+    try:
+        return index.save(store)
+    except OSError:  # a cache that cannot be written
+        return index
+
+
+def load_index(store: Path) -> ImageIndex:
+    """Read an index back, its arrays as memory maps."""
+    described = json.loads((store / "index.json").read_text(encoding="utf-8"))
+    arrays = {name: np.load(store / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+    index = ImageIndex(Path(described["root"]), described["folders"], described["changed"], arrays, store)
+    index.digest = described["digest"]
+    return index
+
+
+def scan(root: Path) -> ImageIndex:
+    """Read a tree: every folder that is not hidden, every file with an image's suffix."""
+    folders, changed, found = [], [], []
+    with ThreadPoolExecutor(SCANNING_THREADS) as pool:
+        level = [""]
+        while level:
+            deeper = []
+            for folder, (moment, subfolders, files) in zip(
+                level, pool.map(lambda folder: read_folder(root / folder), level), strict=True
+            ):
+                folders.append(folder or ".")
+                changed.append(moment)
+                found.append(files)
+                deeper += [f"{folder}/{name}" if folder else name for name in subfolders]
+            level = deeper
+    order = sorted(range(len(folders)), key=lambda place: folders[place].split("/") if folders[place] != "." else [])
+    files = [entry for place in order for entry in found[place]]
+    names = [os.fsencode(name) for name, _ in files]
+    arrays: dict[str, np.ndarray] = {
+        "names": np.frombuffer(b"".join(names), dtype=np.uint8),
+        "ends": np.cumsum([len(name) for name in names], dtype=np.int64),
+        "folder_of": np.repeat(np.arange(len(order), dtype=np.int32), [len(found[place]) for place in order]),
+        "sizes": np.array([size for _, size in files], dtype=np.int64),
+    }
+    index = ImageIndex(root, [folders[place] for place in order], [changed[place] for place in order], arrays)
+    digest = hashlib.sha256("\0".join(index.folders).encode("utf-8", "surrogateescape"))
+    for array in arrays.values():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    index.digest = digest.hexdigest()
+    return index
+
+
+def read_folder(folder: Path) -> tuple[int, list[str], list[tuple[str, int]]]:
+    """When a folder changed, its subfolders, and its images with their sizes; sorted, without hidden entries."""
+    changed = folder.stat().st_mtime_ns
+    subfolders, files = [], []
+    for entry in visible(folder):
+        if entry.is_dir():
+            subfolders.append(entry.name)
+        elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:  # noqa: PTH122 - a million of them
+            files.append((entry.name, entry.stat().st_size))
+    return changed, sorted(subfolders), sorted(files)
+
+
+def visible(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """A folder's entries that are not hidden."""
+    with os.scandir(folder) as entries:
+        yield from (entry for entry in entries if not entry.name.startswith("."))

@@ -1,0 +1,168 @@
+"""Evaluation images resized and cropped once: uint8 shards that are memory-mapped, with a checksum per image."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+IMAGES_PER_SHARD = 1024
+IMAGES_PER_BATCH = 32  # divides the former
+UNREADABLE = -1  # instead of a checksum
+DECISIVE_PACKAGES = ("numpy", "pillow", "torch", "torchvision")
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+def prepared_folder(cache: Path, transform: dict[str, Any]) -> Path:
+    """Where the prepared images of a transform are kept: another folder for every transform and library version."""
+    versions = {package: version(package) for package in DECISIVE_PACKAGES}
+    key = hashlib.sha256(json.dumps([transform, versions], sort_keys=True).encode()).hexdigest()[:16]
+    return cache / "prepared" / key
+
+
+class PreparedImages:
+    """The images of a split, read from their shards.
+
+    Args:
+        folder: As :func:`prepare` filled it.
+        images: Fingerprint of the images that it should have been made from.
+
+    Raises:
+        FileNotFoundError: If the folder holds no finished preparation.
+        ValueError: If it was made from other images; also by ``read``, if a shard is damaged; names it.
+    """
+
+    def __init__(self, folder: Path, images: str) -> None:
+        self.folder = folder
+        described = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
+        if described["images"] != images:
+            raise ValueError(
+                f"{folder} was prepared from other images than there are now: "
+                "run task=prepare again, or remove that folder to do without"
+            )
+        self.checksums = np.load(folder / "checksums.npy")
+        self._shards: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.checksums)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_shards": {}}  # each process maps them itself
+
+    def read(self, index: int) -> Tensor | None:
+        """One image, uint8 ``(3, size, size)``; ``None`` if it could not be read when it was prepared."""
+        number, place = divmod(index, IMAGES_PER_SHARD)
+        path = shard_path(self.folder, number)
+        if number not in self._shards:
+            try:
+                self._shards[number] = np.load(path, mmap_mode="r")
+            except (OSError, ValueError) as error:
+                raise ValueError(f"{path} is damaged or missing ({error}): run task=prepare again") from error
+        checksum = int(self.checksums[index])
+        if checksum == UNREADABLE:
+            return None
+        pixels = np.array(self._shards[number][place])
+        if zlib.crc32(pixels.data) != checksum:
+            raise ValueError(f"{path} is damaged at its image {place}: run task=prepare again, which mends it")
+        return torch.from_numpy(pixels)
+
+
+def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], workers: int, progress: Progress) -> int:
+    """Write a split's images to shards; those that are there and whole are kept.
+
+    Args:
+        split: Gives ``(uint8 image (3, size, size), label, index)``; a negative label stands for an unreadable image.
+        folder: Where to write.
+        images: Fingerprint of the split's images.
+        transform: What was done to them, for people to read.
+        workers: Processes that load images.
+        progress: Wraps an iterable of a known length and shows how far it is.
+
+    Returns:
+        How many images were written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    count = len(split)
+    shards = [range(start, min(start + IMAGES_PER_SHARD, count)) for start in range(0, count, IMAGES_PER_SHARD)]
+    missing = [number for number, positions in enumerate(shards) if not is_whole(folder, number, positions, images)]
+    (folder / "prepared.json").unlink(missing_ok=True)
+    order = [position for number in missing for position in shards[number]]
+    loader = DataLoader(split, batch_size=IMAGES_PER_BATCH, sampler=order, num_workers=workers)
+    batches = iter(progress(loader, len(loader)))
+    for number in missing:
+        write_shard(folder, number, batches, len(shards[number]), images)
+    checksums = [read_note(folder, number)["checksums"] for number in range(len(shards))]
+    with (folder / ".checksums.npy.partial").open("wb") as file:
+        np.save(file, np.concatenate([np.array(part, dtype=np.int64) for part in checksums]))
+    (folder / ".checksums.npy.partial").replace(folder / "checksums.npy")
+    write_json(folder / "prepared.json", {"images": images, "count": count, "transform": transform})
+    return len(order)
+
+
+def write_shard(folder: Path, number: int, batches: Iterator[Any], count: int, images: str) -> None:
+    """Write the next ``count`` images as one shard, whole or not at all, then its note."""
+    path = shard_path(folder, number)
+    checksums: list[int] = []
+    temporary = path.with_name(f".{path.name}.partial")
+    shard: np.memmap | None = None
+    try:
+        while len(checksums) < count:
+            pixels, labels, _ = next(batches)
+            if shard is None:
+                shard = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, *pixels.shape[1:]))
+            for image, label in zip(pixels.numpy(), labels.tolist(), strict=True):
+                shard[len(checksums)] = image
+                checksums.append(zlib.crc32(image.data) if label >= 0 else UNREADABLE)
+        if shard is not None:
+            shard.flush()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    write_json(note_path(folder, number), {"images": images, "checksums": checksums})
+
+
+def is_whole(folder: Path, number: int, positions: range, images: str) -> bool:
+    """Whether a shard holds these images, undamaged."""
+    with suppress(OSError, ValueError, KeyError):
+        note = read_note(folder, number)
+        shard = np.load(shard_path(folder, number), mmap_mode="r")
+        return bool(
+            note["images"] == images
+            and len(shard) == len(note["checksums"]) == len(positions)
+            and all(
+                checksum == UNREADABLE or zlib.crc32(np.array(image).data) == checksum
+                for image, checksum in zip(shard, note["checksums"], strict=True)
+            )
+        )
+    return False
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where a shard is kept."""
+    return folder / f"{number:05d}.npy"
+
+
+def note_path(folder: Path, number: int) -> Path:
+    """Where a shard's checksums are kept."""
+    return folder / f"{number:05d}.json"
+
+
+def read_note(folder: Path, number: int) -> dict[str, Any]:
+    """What a shard's images and checksums are."""
+    note: dict[str, Any] = json.loads(note_path(folder, number).read_text(encoding="utf-8"))
+    return note
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a small file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(json.dumps(content), encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,89 @@
+"""Any nested tree of images, without labels: for pre-training."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from datamodules.base import ImageDataModule, OnError, Split
+from datamodules.folder import FolderSplit, check_options
+from datamodules.image_files import EXTENSIONS
+from datamodules.image_index import image_index
+
+CLASS = "unlabelled"
+
+
+class UnlabelledImages(ImageDataModule):
+    """Every image below a folder; a fixed random few are held out for the loss checks.
+
+    Images are resized and cropped as :class:`~datamodules.folder.ImageFolder` does; every label is 0.
+
+    Args:
+        root: The folder.
+        size: Height and width of the images in a batch, in pixels.
+        resize: Length of an image's shorter side before cropping, in pixels; ``None`` crops images as they are.
+        held_out: Number of images kept out of training.
+        on_error: As for :class:`~datamodules.folder.ImageFolder`.
+        cache: Where the index of the tree is kept; ``None`` keeps none.
+        **options: As for :class:`~datamodules.base.ImageDataModule`.
+
+    Raises:
+        FileNotFoundError: If the folder is missing.
+        ValueError: If it holds too few images, or an option does not fit.
+    """
+
+    labelled = False
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        size: int,
+        resize: int | None,
+        held_out: int,
+        on_error: OnError = "raise",
+        cache: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        check_options(size, resize, "folders", None, on_error)
+        self.size, self.on_error, self.classes = size, on_error, [CLASS]
+        if not Path(root).is_dir():
+            raise FileNotFoundError(f"data.root={root} is not a folder; expected any tree of images")
+        index = image_index(Path(root), Path(cache) if cache else None)
+        if len(index) <= held_out:
+            raise ValueError(
+                f"data.root={root} holds {len(index):,} images ({', '.join(sorted(EXTENSIONS))}), too few to hold "
+                f"{held_out:,} out: add some, or lower data.held_out"
+            )
+        shuffled = np.random.default_rng(0).permutation(len(index))
+        parts = {"train": np.sort(shuffled[held_out:]), "val": shuffled[:held_out]}
+        self._described = repr((index.digest, size, resize, held_out))
+        self._parts = {
+            name: FolderSplit(index, positions, np.zeros(len(positions), dtype=np.int32), size, resize, on_error)
+            for name, positions in parts.items()
+        }
+
+    @property
+    def smallest_side(self) -> int:
+        """Side of the square images in a batch, in pixels."""
+        return self.size
+
+    def split(self, name: Split) -> FolderSplit:
+        """Random squares of the training images, or the central squares of those held out."""
+        return self._parts["train" if name == "train" else "val"]
+
+    def showcase(self, count: int) -> dict[str, Tensor]:
+        """The first images held out."""
+        split = self.split("val")
+        return {split.path(place).stem: split[place][0].float() / 255 for place in range(min(count, len(split)))}
+
+    def fingerprint(self) -> str:
+        """A short hash of every path and file size."""
+        return hashlib.sha256(self._described.encode()).hexdigest()[:16]
+
+    def unreadable(self) -> list[Path]:
+        """The images that this process met and could not read."""
+        return sorted(path for split in self._parts.values() for path in split.unreadable())

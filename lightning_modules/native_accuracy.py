@@ -1,0 +1,38 @@
+"""Accuracy of a classifier on the original images, seen as its authors evaluated it."""
+
+import pytorch_lightning as pl
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+
+from lightning_modules.finiteness import check_finite
+from networks.classifier import Classifier, freeze
+
+
+class NativeAccuracy(pl.LightningModule):
+    """A classifier's accuracy on images that were resized and cropped for it already; logs ``test/top1``, ``test/top5``.
+
+    Args:
+        classifier: The classifier; its own resizing and cropping is left out.
+        classes: Number of classes.
+    """
+
+    def __init__(self, classifier: Classifier, classes: int) -> None:
+        super().__init__()
+        self.network = freeze(nn.Sequential(classifier.normalization, classifier.network))
+        self.top1 = MulticlassAccuracy(classes, average="micro")
+        self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
+
+    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Count right answers, over all ranks."""
+        images, labels, index = batch
+        if not len(images):
+            return  # none of them could be read
+        logits = self.network(images)
+        check_finite(logits, index, "the output of the classifier")
+        self.top1.update(logits, labels)
+        self.top5.update(logits, labels)
+
+    def on_test_epoch_end(self) -> None:
+        """Log both accuracies."""
+        self.log("test/top1", self.top1)
+        self.log("test/top5", self.top5)

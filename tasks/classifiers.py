@@ -1,0 +1,124 @@
+"""The classifiers of a study: which they are, and where their weights come from."""
+
+import difflib
+from pathlib import Path
+
+import hydra
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from datamodules.base import ImageDataModule
+from networks.classifier import Classifier, Preprocessing, freeze
+from networks.weights import load_weights
+from tasks.build import CONF, instantiate, require, study_folder
+from tasks.study_folder import sha256
+
+RANDOM = "random"
+LIBRARIES = ("torchvision", "timm")
+
+
+def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The config of each classifier of the study: of the one ``classifier=`` chose as it is, else its file's.
+
+    ``torchvision/<name>`` and ``timm/<name>`` stand for any classifier of those libraries.
+    """
+    chosen = None if OmegaConf.is_missing(cfg.classifier, "name") else cfg.classifier.name
+    settings = cfg.classifier_settings
+    configs: dict[str, DictConfig] = {}
+    for entry in cfg.classifiers:
+        name = entry.split("/", 1)[-1]
+        configs[name] = cfg.classifier if name == chosen else read_config(entry)
+        if name in settings:
+            with open_dict(configs[name]):
+                unknown = settings[name].keys() - configs[name].keys()
+                if unknown:
+                    raise ValueError(
+                        f"classifier_settings.{name} has no key {', '.join(sorted(unknown))}; "
+                        f"choose from {', '.join(map(str, configs[name]))}"
+                    )
+                configs[name].merge_with(settings[name])
+    if not configs:
+        raise ValueError("classifiers is empty: name at least one, as classifiers=[vgg_compact]")
+    unknown = settings.keys() - configs.keys()
+    if unknown:
+        raise ValueError(f"classifier_settings: {', '.join(sorted(unknown))} is not one of classifiers={list(configs)}")
+    return configs
+
+
+def read_config(entry: str) -> DictConfig:
+    """A classifier's config as its file says, composed."""
+    library, _, name = entry.partition("/")
+    overrides = [f"classifier.name={name}"] if library in LIBRARIES and name else []
+    known = sorted(path.stem for path in (CONF / "classifier").glob("*.yaml") if path.stem not in LIBRARIES)
+    if not overrides and entry not in known:
+        near = difflib.get_close_matches(entry, known) or known
+        raise ValueError(f"classifiers: there is no conf/classifier/{entry}.yaml; did you mean {', '.join(near)}?")
+    path = f"classifier/{library}"
+    if GlobalHydra.instance().is_initialized():
+        composed = hydra.compose(path, overrides)
+    else:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            composed = hydra.compose(path, overrides)
+    config: DictConfig = composed.classifier
+    OmegaConf.resolve(config)
+    return config
+
+
+def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
+    """A classifier as its config describes it, without its weights, for as many classes as the data has."""
+    classes = len(data.classes) if config.classes is None else config.classes
+    if classes > len(data.classes):
+        raise ValueError(
+            f"classifier {config.name} has {classes} classes, the data only {len(data.classes)}: "
+            "use data with the classes it was trained on, or another classifier"
+        )
+    random = config.weights == RANDOM
+    with torch.random.fork_rng(enabled=random):
+        if random:
+            torch.manual_seed(config.weights_seed)
+        network = instantiate(config.network, "classifier.network", classes=classes)
+    return Classifier(network, preprocessing(config))
+
+
+def preprocessing(config: DictConfig) -> Preprocessing:
+    """What a classifier does to an image before it looks."""
+    made: Preprocessing = instantiate(config.preprocessing, "classifier.preprocessing")
+    return made
+
+
+def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) -> Classifier:
+    """A frozen classifier with its weights: random, published, a file's, or those trained in the study."""
+    classifier = make_classifier(config, data)
+    path = classifier_weights(cfg, config)
+    if path is not None:
+        load_weights(classifier, path)
+    freeze(classifier)
+    return classifier
+
+
+def classifier_weights(cfg: DictConfig, config: DictConfig) -> Path | None:
+    """The file of a classifier's weights, which must be there; ``None`` for random ones."""
+    if config.weights == RANDOM:
+        return None
+    if not config.weights:
+        return require(study_folder(cfg).classifier(config.name), cfg, f"train_classifier classifier={config.name}")
+    path = Path(config.weights)
+    if path.exists() or config.published is None or path.suffix or len(path.parts) > 1:
+        return path
+    found: Path = instantiate(config.published.weights, "classifier.published.weights", weights=config.weights)
+    return found
+
+
+def published_accuracy(config: DictConfig) -> tuple[float, float] | None:
+    """Top-1 and top-5 accuracy in [0, 1] that was published for a classifier's weights, if it is known."""
+    if config.published is None or config.published.accuracy is None:
+        return None
+    accuracy: tuple[float, float] | None = instantiate(config.published.accuracy, "classifier.published.accuracy")
+    return accuracy
+
+
+def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:
+    """What tells a classifier's weights from others."""
+    path = classifier_weights(cfg, config)
+    return f"random, seed {config.weights_seed}" if path is None else sha256(path)
