@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -28,6 +29,8 @@ class StudyTables:
         nmi: ``intra_mean``, ``intra_std``, ``inter_mean``, ``inter_std`` of each source of images.
         rrc: Relative rates of change, rows autoencoders, columns classifiers.
         images: Number of test images.
+        views: What each classifier does to an image and how much of it it sees.
+        native: Accuracy on the originals in each classifier's native view, and as published; or ``None``.
     """
 
     accuracy: pd.DataFrame
@@ -35,6 +38,8 @@ class StudyTables:
     nmi: pd.DataFrame
     rrc: pd.DataFrame
     images: int
+    views: pd.DataFrame
+    native: pd.DataFrame | None
 
     @property
     def intervals(self) -> list[ThresholdInterval]:
@@ -64,14 +69,15 @@ def row_names(labels: Mapping[str, str]) -> dict[str, str]:
     return {ORIGINAL: IMAGES, PRETRAINED: START} | {name: f"A_{label}" for name, label in labels.items()}
 
 
-def read_study(cross_evaluation: Path, order: Path, labels: Mapping[str, str], images: int) -> StudyTables:
+def read_study(cross_evaluation: Path, order: Path, labels: Mapping[str, str], views: pd.DataFrame) -> StudyTables:
     """Read a study's tables.
 
     Args:
-        cross_evaluation: Folder of ``accuracy.csv``, ``accuracy_top5.csv`` and ``nmi.csv``.
+        cross_evaluation: Folder of ``accuracy.csv``, ``accuracy_top5.csv``, ``nmi.csv``, ``correct.npz`` and perhaps
+            ``native_accuracy.csv``.
         order: Path of ``order.json``.
         labels: What people call each classifier.
-        images: Number of test images.
+        views: What each classifier does to an image, by name.
     """
     rows = row_names(labels)
     tables = [
@@ -80,7 +86,13 @@ def read_study(cross_evaluation: Path, order: Path, labels: Mapping[str, str], i
     ]
     rrc = pd.DataFrame(json.loads(order.read_text(encoding="utf-8"))["rrc"]).T
     accuracy, top5, nmi = tables
-    return StudyTables(accuracy, top5, nmi, rrc.rename(index=rows, columns=labels), images)
+    with np.load(cross_evaluation / "correct.npz") as verdicts:
+        images = len(verdicts["labels"])
+    path = cross_evaluation / "native_accuracy.csv"
+    native = pd.read_csv(path, index_col=0).rename(index=labels) if path.exists() else None
+    return StudyTables(
+        accuracy, top5, nmi, rrc.rename(index=rows, columns=labels), images, views.rename(index=labels), native
+    )
 
 
 def draw_figures(
@@ -147,6 +159,10 @@ def sections(study: StudyTables) -> list[Section]:
         [(f"({i.lower:.3f}, {i.upper:.3f}]", i.concepts, "yes" if i.chain else "no") for i in study.intervals],
         columns=["threshold", "concepts", "chain"],
     ).set_index("threshold")
+    views = {"Field of view": study.views}
+    if study.native is not None:
+        caption = "Accuracy on the originals in the native view (resized from the file at once), and published"
+        views[caption] = study.native.rename(columns=lambda column: column.replace("_", " "))
     parts = [
         Section(
             "Whole photographs, as each network likes to see them",
@@ -168,6 +184,12 @@ def sections(study: StudyTables) -> list[Section]:
                 "Top-1 accuracy": study.accuracy,
                 "Top-5 accuracy": study.top5,
             },
+        ),
+        Section(
+            "What each classifier looks at",
+            "The autoencoders redraw whole images; each classifier resizes and crops them for itself, and what lies "
+            "outside its view has no part in its loss.",
+            tables=views,
         ),
         Section(
             "Relative rate of change",

@@ -26,6 +26,10 @@ class ImageDataset(Protocol):
         """Number of images."""
         ...
 
+    def label(self, index: int) -> int:
+        """The label of an image, without reading it."""
+        ...
+
     def __getitem__(self, key: Any) -> tuple[Tensor, int, int]:
         """Image, label, index; the key is a ``Draw`` in training and an ``int`` in evaluation."""
         ...

@@ -50,10 +50,14 @@ class FakeSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return self.images
 
+    def label(self, index: int) -> int:
+        """The label of an image, without drawing it."""
+        return index % self.class_count
+
     def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
         index = key.image if isinstance(key, Draw) else key
         generator = torch.Generator().manual_seed(self.first_seed + index)
-        label = index % self.class_count
+        label = self.label(index)
         noise = 0.15 * torch.rand(3, self.size, self.size, generator=generator)
         phase = float(torch.rand(1, generator=generator)) * 6.28
         stripes = 0.5 + 0.5 * torch.sin(torch.arange(self.size) * (label + 1) * 6.28 / self.size + phase)

@@ -232,6 +232,10 @@ class FolderSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
             return torch.zeros(3, self.size, self.size, dtype=torch.uint8), UNREADABLE, key
         return image, int(self.labels[key]), key
 
+    def label(self, index: int) -> int:
+        """The label of an image, without reading it."""
+        return int(self.labels[index])
+
     def path(self, position: int) -> Path:
         """The file of an image."""
         return self.index.path(int(self.positions[position]))

@@ -50,8 +50,12 @@ class NativeSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.split)
 
+    def label(self, index: int) -> int:
+        """The label of an image, without reading it."""
+        return self.split.label(index)
+
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         image = self.split.read(index, self.preprocessing.crop)
         if image is None:
             return torch.zeros(3, self.size, self.size, dtype=torch.uint8), UNREADABLE, index
-        return image, int(self.split.labels[index]), index
+        return image, self.label(index), index

@@ -141,6 +141,10 @@ class TrainingTiles(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.tiles)
 
+    def label(self, index: int) -> int:
+        """The label of an image."""
+        return int(self.labels[index])
+
     def __getitem__(self, draw: Draw) -> tuple[Tensor, int, int]:
         index, seed = draw
         return random_crop(self.tiles[index], self.crop, seed), int(self.labels[index]), index
@@ -168,6 +172,10 @@ class EvaluationTiles(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 
     def __len__(self) -> int:
         return len(self.tiles) * len(self.corners)
+
+    def label(self, index: int) -> int:
+        """The label of an image."""
+        return int(self.labels[index % len(self.tiles)])
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         place, tile = divmod(index, len(self.tiles))

@@ -182,6 +182,13 @@ class ShardStream(IterableDataset[tuple[Tensor, int, int]]):
         total = sum(shard.count for shard in self.shards)
         return sum(min(2, total - 2 * pair) for pair in range(self.rank, (total + 1) // 2, self.world_size))
 
+    def label(self, index: int) -> int:
+        """Always 0."""
+        return 0
+
+    def __getitem__(self, key: Any) -> tuple[Tensor, int, int]:
+        raise TypeError("shards are a stream: iterate over them")
+
     def __iter__(self) -> Iterator[tuple[Tensor, int, int]]:
         start = self.shards[0].first
         for shard in self.shards:
@@ -279,12 +286,14 @@ class TrainingStream(ShardStream):
 
 def members(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of every image in a shard."""
-    import webdataset
+    from webdataset import tariterators
 
-    for sample in webdataset.DataPipeline(webdataset.SimpleShardList([str(path)]), webdataset.tarfile_to_samples()):
-        for suffix, content in sample.items():
-            if f".{suffix.rsplit('.', 1)[-1]}" in EXTENSIONS:
-                yield f"{path}: {sample['__key__']}.{suffix}", content
+    with path.open("rb") as stream:  # opened here, because the library does not close what it opens
+        files = tariterators.tar_file_expander([{"url": str(path), "stream": stream}])
+        for sample in tariterators.group_by_keys(files):
+            for suffix, content in sample.items():
+                if f".{suffix.rsplit('.', 1)[-1]}" in EXTENSIONS:
+                    yield f"{path}: {sample['__key__']}.{suffix}", content
 
 
 def counted(paths: list[Path], cache: Path | None) -> list[Shard]:

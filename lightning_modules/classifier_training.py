@@ -1,18 +1,15 @@
 """Training of a classifier on a study's own images."""
 
-from typing import Any
-
-import pytorch_lightning as pl
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from lightning_modules.optimization import OptimizerFactory, Schedule, configure_optimization
+from lightning_modules.optimization import OptimizerFactory, Schedule, TrainedModule
 from networks.classifier import Classifier
 
 
-class ClassifierTraining(pl.LightningModule):
+class ClassifierTraining(TrainedModule):
     """A classifier trained by cross-entropy; logs ``train/loss``, ``val/loss`` and ``val/accuracy``.
 
     Args:
@@ -31,9 +28,9 @@ class ClassifierTraining(pl.LightningModule):
         schedule: Schedule = "one_cycle",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(make_optimizer, schedule)
         self.classifier = classifier
-        self.make_optimizer, self.schedule, self.label_smoothing = make_optimizer, schedule, label_smoothing
+        self.label_smoothing = label_smoothing
         self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -53,7 +50,3 @@ class ClassifierTraining(pl.LightningModule):
         self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(images))
         self.loss(F.cross_entropy(logits, labels, reduction="none"))
         self.log("val/loss", self.loss, batch_size=len(images))
-
-    def configure_optimizers(self) -> Any:
-        """The optimiser and schedule given."""
-        return configure_optimization(self, self.make_optimizer, self.schedule)

@@ -9,7 +9,7 @@ from networks.classifier import Classifier, freeze
 
 
 class NativeAccuracy(pl.LightningModule):
-    """A classifier's accuracy on images that were resized and cropped for it already; logs ``test/top1``, ``test/top5``.
+    """A classifier's accuracy on images already resized and cropped for it; logs ``test/top1`` and ``test/top5``.
 
     Args:
         classifier: The classifier; its own resizing and cropping is left out.

@@ -4,12 +4,37 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 Schedule = Literal["constant", "one_cycle", "plateau"]
+NEVER = 2**62
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class TrainedModule(pl.LightningModule):
+    """What every trained module shares: its optimiser and learning-rate schedule.
+
+    Args:
+        make_optimizer: Makes the optimiser.
+        schedule: Learning-rate schedule; see :func:`configure_optimization`.
+    """
+
+    def __init__(self, make_optimizer: OptimizerFactory, schedule: Schedule) -> None:
+        super().__init__()
+        self.make_optimizer, self.schedule = make_optimizer, schedule
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and schedule, over what is trained."""
+        return configure_optimization(self, self.make_optimizer, self.schedule)
+
+    def on_validation_end(self) -> None:
+        """Show a plateau the new loss."""
+        if self.schedule == "plateau" and self.trainer.state.fn == TrainerFn.FITTING:
+            plateau: Any = self.lr_schedulers()
+            plateau.step(self.trainer.callback_metrics["val/loss"])
 
 
 def configure_optimization(
@@ -33,7 +58,8 @@ def configure_optimization(
         return {"optimizer": optimizer}
     if schedule == "plateau":
         plateau = ReduceLROnPlateau(optimizer, factor=0.2, patience=9)  # it acts on the check after its patience
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"} | checks(module)}
+        never = {"interval": "epoch", "frequency": NEVER}  # TrainedModule steps it at every check, in mid-epoch too
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"} | never}
     one_cycle = OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
@@ -41,11 +67,3 @@ def configure_optimization(
         cycle_momentum=False,
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": one_cycle, "interval": "step"}}
-
-
-def checks(module: pl.LightningModule) -> dict[str, Any]:
-    """When the trainer validates, in Lightning's words for a scheduler."""
-    epochs = module.trainer.check_val_every_n_epoch
-    if epochs is not None:
-        return {"interval": "epoch", "frequency": epochs}
-    return {"interval": "step", "frequency": int(module.trainer.val_check_interval)}

@@ -1,17 +1,14 @@
 """Training of the autoencoder that all others start from, A_S."""
 
-from typing import Any
-
-import pytorch_lightning as pl
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from lightning_modules.optimization import OptimizerFactory, Schedule, configure_optimization
+from lightning_modules.optimization import OptimizerFactory, Schedule, TrainedModule
 from networks.segnet import SegNet
 
 
-class Pretraining(pl.LightningModule):
+class Pretraining(TrainedModule):
     """An autoencoder trained without labels; logs ``train/loss`` and ``val/loss``.
 
     Source: arXiv 1803.08337, section 3: mean squared error of the normalised images.
@@ -23,9 +20,8 @@ class Pretraining(pl.LightningModule):
     """
 
     def __init__(self, autoencoder: SegNet, make_optimizer: OptimizerFactory, schedule: Schedule = "one_cycle") -> None:
-        super().__init__()
+        super().__init__(make_optimizer, schedule)
         self.autoencoder, self.loss = autoencoder, MeanMetric(nan_strategy="disable")
-        self.make_optimizer, self.schedule = make_optimizer, schedule
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean squared error of one batch."""
@@ -44,7 +40,3 @@ class Pretraining(pl.LightningModule):
         """Reconstructions of images ``(N, 3, H, W)`` in [0, 1], and the images, both normalised."""
         normalize = self.autoencoder.normalization
         return normalize(self.autoencoder(images)), normalize(images)
-
-    def configure_optimizers(self) -> Any:
-        """The optimiser and schedule given."""
-        return configure_optimization(self, self.make_optimizer, self.schedule)

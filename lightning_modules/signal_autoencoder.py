@@ -2,7 +2,6 @@
 
 from typing import Any, Literal, Self, get_args
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,7 +9,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_modules.finiteness import check_finite
-from lightning_modules.optimization import OptimizerFactory, Schedule, configure_optimization
+from lightning_modules.optimization import OptimizerFactory, Schedule, TrainedModule
 from metrics import NormalizedMutualInformation
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
@@ -18,7 +17,7 @@ from networks.segnet import SegNet
 Trained = Literal["decoder", "encoder", "both"]
 
 
-class SignalAutoencoder(pl.LightningModule):
+class SignalAutoencoder(TrainedModule):
     """An autoencoder fine-tuned by a frozen classifier's own loss, so that it keeps what that classifier uses.
 
     The only loss is the classifier's cross-entropy on the unclamped reconstruction. What is not trained is frozen: no
@@ -49,11 +48,10 @@ class SignalAutoencoder(pl.LightningModule):
         trained: Trained = "decoder",
         nmi_bins: int = 16,
     ) -> None:
-        super().__init__()
+        super().__init__(make_optimizer, schedule)
         if trained not in get_args(Trained):
             raise ValueError(f"finetune.trained={trained!r} is unknown; choose from {', '.join(get_args(Trained))}")
         self.autoencoder, self.classifier = autoencoder, classifier
-        self.make_optimizer, self.schedule = make_optimizer, schedule
         self.frozen = ["classifier"]
         if trained != "both":
             self.frozen.append("autoencoder.encoder" if trained == "decoder" else "autoencoder.decoder")
@@ -106,7 +104,3 @@ class SignalAutoencoder(pl.LightningModule):
         """Log the mean nMI."""
         self.log("val/nmi", self.nmi.compute()["mean"].float(), sync_dist=True)
         self.nmi.reset()
-
-    def configure_optimizers(self) -> Any:
-        """The optimiser and schedule given, over what is trained."""
-        return configure_optimization(self, self.make_optimizer, self.schedule)

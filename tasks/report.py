@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
@@ -12,7 +13,7 @@ from analysis import figures, study_report
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
 from analysis.page import render_page
 from datamodules.base import ImageDataModule
-from networks.classifier import freeze
+from networks.classifier import Preprocessing, freeze
 from networks.segnet import SegNet
 from tasks import build, classifiers
 from tasks.study_folder import Artifact, StudyFolder, sha256, whole_file
@@ -22,7 +23,8 @@ from tasks.terminal import say_made, say_skipped
 def run(cfg: DictConfig) -> float:
     """Draw the study's figures and lay out its page; returns the number of figures."""
     folder, data = build.study_folder(cfg), build.make_data(cfg)
-    labels = {name: str(config.label) for name, config in classifiers.study_classifiers(cfg).items()}
+    configs = classifiers.study_classifiers(cfg)
+    labels = {name: str(config.label) for name, config in configs.items()}
     build.require(folder.accuracy, cfg, "cross_evaluate")
     tables = [
         folder.cross_evaluation / name for name in ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "correct.npz")
@@ -31,14 +33,17 @@ def run(cfg: DictConfig) -> float:
     weights = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")} | {
         name: build.require(folder.autoencoder(name), cfg, f"finetune classifier={name}") for name in labels
     }
+    if folder.native_accuracy.exists():
+        tables.append(folder.native_accuracy)
     page = folder.report / "index.html"
     inputs = {path.name: sha256(path) for path in [*tables, *weights.values()]} | {"images": data.fingerprint()}
     settings = build.settings_of(cfg, "report", "study")
     artifact = Artifact([page], folder.report / "provenance.json", settings, inputs, precious=False)
     if artifact.exists():
         return say_skipped(page, artifact.objective())
+    views = {name: classifiers.preprocessing(config) for name, config in configs.items()}
     study = study_report.read_study(
-        folder.cross_evaluation, folder.order / "order.json", labels, len(data.split("test"))
+        folder.cross_evaluation, folder.order / "order.json", labels, views_table(views, data.smallest_side)
     )
     autoencoders = {name: build.make_autoencoder(cfg, path) for name, path in weights.items()}
     drawn = draw(cfg, data, study, autoencoders, study_report.row_names(labels))
@@ -71,18 +76,28 @@ def draw(
     return study_report.draw_figures(study, photographs, test_images, [name for name, _ in tests])
 
 
+def views_table(views: Mapping[str, Preprocessing], side: int) -> pd.DataFrame:
+    """What each classifier does to a study image, and how much of it it sees."""
+    rows = {
+        name: (view.describe(side), f"{view.field_of_view(side):.0f} × {view.field_of_view(side):.0f} pixels",
+               f"{(view.field_of_view(side) / side) ** 2:.0%}")
+        for name, view in views.items()
+    }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["preprocessing", "sees", "of the area"])
+
+
 def choose_test_images(data: ImageDataModule, count: int) -> list[tuple[str, Tensor]]:
     """The first test image ``(3, H, W)`` of each of ``count`` classes spread evenly, with the class's name."""
     split = data.split("test")
-    classes = np.linspace(0, len(data.classes) - 1, min(count, len(data.classes))).round().astype(int).tolist()
-    found: dict[int, Tensor] = {}
+    first: dict[int, int] = {}
     for position in range(len(split)):
-        image, label, _ = split[position]
-        if label in classes and label not in found:
-            found[label] = image.float() / 255
-        if len(found) == len(classes):
-            break
-    return [(data.classes[label].replace("_", "\n"), found[label]) for label in sorted(found)]
+        first.setdefault(split.label(position), position)
+    labels = sorted(first)
+    chosen = np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int).tolist()
+    return [
+        (data.classes[labels[place]].replace("_", "\n"), split[first[labels[place]]][0].float() / 255)
+        for place in chosen
+    ]
 
 
 @torch.inference_mode()

@@ -133,7 +133,7 @@ def test_a_sweep_gives_the_weights_of_single_runs(finished: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_two_ranks_evaluate_as_one(tmp_path: Path, program: Program) -> None:
+def test_two_and_three_ranks_evaluate_as_one(tmp_path: Path, program: Program) -> None:
     smoke = (
         "experiment=smoke",
         f"studies={tmp_path}",
@@ -143,9 +143,10 @@ def test_two_ranks_evaluate_as_one(tmp_path: Path, program: Program) -> None:
     )
     program(*smoke)
     single = csvs(tmp_path)
-    shutil.rmtree(tmp_path / "smoke" / "cross_evaluation")
-    program(*smoke, "task=cross_evaluate", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
-    assert csvs(tmp_path) == single
+    for ranks in (2, 3):
+        shutil.rmtree(tmp_path / "smoke" / "cross_evaluation")
+        program(*smoke, "task=cross_evaluate", "trainer.strategy=ddp", f"trainer.devices={ranks}")
+        assert csvs(tmp_path) == single
 
 
 @pytest.mark.slow

@@ -1,0 +1,43 @@
+"""Any tree of images, without labels."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datamodules import UnlabelledImages
+from tests.datamodules.trees import jpeg
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for number, name in enumerate(("a.jpg", "b/c.jpg", "b/d/e.jpg", "b/d/f.JPEG", "g/h.jpeg", "g/i.jpg")):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(number))
+    return tmp_path / "tree"
+
+
+def images(root: Path, **options: Any) -> UnlabelledImages:
+    return UnlabelledImages(str(root), **{"size": 32, "resize": 40, "held_out": 2} | options)
+
+
+def test_every_image_is_in_one_part(root: Path) -> None:
+    data = images(root)
+    parts = {
+        name: {data.split(name).path(place) for place in range(len(data.split(name)))} for name in ("train", "val")
+    }  # type: ignore[arg-type]
+    assert parts["train"] | parts["val"] == {path.resolve() for path in root.rglob("*.jp*g")} | {
+        path.resolve() for path in root.rglob("*.JPEG")
+    }
+    assert not parts["train"] & parts["val"]
+    assert len(parts["val"]) == 2
+    assert {data.split("val")[place][1] for place in range(2)} == {0}
+    assert data.fingerprint() == images(root).fingerprint() != images(root, held_out=1).fingerprint()
+
+
+def test_too_few_images_and_a_missing_folder_are_named(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds 6 images .*, too few to hold 6 out: add some, or lower data.held_out"):
+        images(root, held_out=6)
+    with pytest.raises(FileNotFoundError, match=r"data.root=.*nowhere is not a folder"):
+        images(root / "nowhere")
