@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 # Before torch loads: when another program shares the cores, threads that spin make both more than ten times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+from tasks.classifiers import settle
 from tasks.study_folder import flattened, write_text
 from tasks.terminal import is_first_rank
 
@@ -41,6 +42,8 @@ OmegaConf.register_new_resolver("job_name", job_name, replace=True)
 
 def run(cfg: DictConfig) -> float:
     """Run the task of a composed configuration and return its objective."""
+    if cfg.classifier_settings and not OmegaConf.is_missing(cfg.classifier, "name"):
+        settle(cfg.classifier, cfg.classifier_settings.get(cfg.classifier.name))
     OmegaConf.resolve(cfg)
     return float(importlib.import_module(f"tasks.{cfg.task}").run(cfg))
 

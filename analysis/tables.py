@@ -31,10 +31,10 @@ def nmi_table(intra: np.ndarray, inter: np.ndarray, rows: list[str]) -> pd.DataF
     Returns:
         Columns ``intra_mean``, ``intra_std``, ``inter_mean``, ``inter_std``, with the index named ``autoencoder``.
     """
-    index = pd.Index(rows, name="autoencoder")
+    tables = {"intra": pd.DataFrame(intra, columns=rows), "inter": pd.DataFrame(inter, columns=rows)}
     columns = {
-        f"{name}_{statistic}": function(values, axis=0)
-        for name, values in (("intra", intra), ("inter", inter))
-        for statistic, function in (("mean", np.mean), ("std", lambda x, axis: np.std(x, axis=axis, ddof=1)))
+        f"{name}_{statistic}": table.agg(statistic)  # of a single pair there is a mean, and no deviation
+        for name, table in tables.items()
+        for statistic in ("mean", "std")
     }
-    return pd.DataFrame(columns, index=index)
+    return pd.DataFrame(columns).rename_axis("autoencoder")

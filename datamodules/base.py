@@ -104,6 +104,8 @@ class ImageDataModule(pl.LightningDataModule):
             self._world_size,
             consumed=self.consumed_batches * self._batch_size_per_rank,
         )
+        if self.trainer is not None:  # Lightning sets it later, when loading processes have begun with the first epoch
+            sampler.set_epoch(self.trainer.current_epoch)
         return self._loader(dataset, sampler, self._batch_size_per_rank)
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -22,6 +22,7 @@ from datamodules.base import ImageDataModule
 from networks.segnet import SegNet
 from networks.weights import load_weights
 from tasks.study_folder import Artifact, StudyFolder
+from tasks.terminal import is_first_rank
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TRUSTED_PACKAGES = (
@@ -144,8 +145,7 @@ def make_trainer(
         keep_log: Whether the log of an earlier run that was interrupted stays.
     """
     quiet_lightning()
-    if not keep_log:
-        shutil.rmtree(job / "log", ignore_errors=True)
+    put_away_log(job, keep_log)
     loggers: list[Logger] = [
         instantiate(config, f"logger.{name}", save_dir=str(job)) for name, config in cfg.logger.items()
     ]
@@ -176,6 +176,15 @@ def make_trainer(
     )
 
 
+def put_away_log(job: Path, keep: bool) -> None:
+    """Make room for a log: the earlier parts of a training that goes on are numbered, all others removed."""
+    if not keep:
+        for log in job.glob("log*"):
+            shutil.rmtree(log)
+    elif (job / "log").exists() and is_first_rank():
+        (job / "log").rename(job / f"log-{len(list(job.glob('log-*'))) + 1}")
+
+
 def accelerate(cfg: DictConfig, *networks: nn.Module) -> None:
     """Lay networks out and compile them as ``trainer.channels_last`` and ``trainer.compile`` want, in place."""
     for network in networks:
@@ -198,5 +207,6 @@ def quiet_lightning() -> None:
         r".*module\(s\) in eval mode at the start of training.*",  # frozen on purpose
         ".*LeafSpec.* is deprecated.*",  # Lightning's own call
         ".*your dataloader is not resumable.*",  # its sampler is
+        ".*`IterableDataset` has `__len__` defined.*",  # and it is right
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -24,30 +24,35 @@ def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
     ``torchvision/<name>`` and ``timm/<name>`` stand for any classifier of those libraries.
     """
     chosen = None if OmegaConf.is_missing(cfg.classifier, "name") else cfg.classifier.name
-    settings = cfg.classifier_settings
+    settings = cfg.classifier_settings or {}
     configs: dict[str, DictConfig] = {}
     for entry in cfg.classifiers:
         name = entry.split("/", 1)[-1]
-        configs[name] = cfg.classifier if name == chosen else read_config(entry)
-        if name in settings:
-            with open_dict(configs[name]):
-                unknown = settings[name].keys() - configs[name].keys()
-                if unknown:
-                    raise ValueError(
-                        f"classifier_settings.{name} has no key {', '.join(sorted(unknown))}; "
-                        f"choose from {', '.join(map(str, configs[name]))}"
-                    )
-                configs[name].merge_with(settings[name])
+        configs[name] = cfg.classifier if name == chosen else read_config(entry, settings.get(name))
     if not configs:
         raise ValueError("classifiers is empty: name at least one, as classifiers=[vgg_compact]")
-    unknown = settings.keys() - configs.keys()
+    unknown = settings.keys() - configs.keys() - {chosen}
     if unknown:
         raise ValueError(f"classifier_settings: {', '.join(sorted(unknown))} is not one of classifiers={list(configs)}")
     return configs
 
 
-def read_config(entry: str) -> DictConfig:
-    """A classifier's config as its file says, composed."""
+def settle(config: DictConfig, settings: DictConfig | None) -> None:
+    """Give a classifier's config what ``classifier_settings`` says of it, before anything is derived from it."""
+    if settings is None:
+        return
+    unknown = settings.keys() - config.keys()
+    if unknown:
+        raise ValueError(
+            f"classifier_settings.{config.name} has no key {', '.join(sorted(map(str, unknown)))}; "
+            f"choose from {', '.join(map(str, config))}"
+        )
+    with open_dict(config):
+        config.merge_with(settings)
+
+
+def read_config(entry: str, settings: DictConfig | None = None) -> DictConfig:
+    """A classifier's config as its file says, composed, and as ``settings`` change it."""
     library, _, name = entry.partition("/")
     overrides = [f"classifier.name={name}"] if library in LIBRARIES and name else []
     known = sorted(path.stem for path in (CONF / "classifier").glob("*.yaml") if path.stem not in LIBRARIES)
@@ -61,6 +66,7 @@ def read_config(entry: str) -> DictConfig:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             composed = hydra.compose(path, overrides)
     config: DictConfig = composed.classifier
+    settle(config, settings)
     OmegaConf.resolve(config)
     return config
 

@@ -32,7 +32,7 @@ def test_labels_are_places_among_the_thousand_classes(root: Path) -> None:
     assert len(data.classes) == 1000
     order = sorted(imagenet_classes())
     for name in ("train", "val"):
-        split = data.split(name)  # type: ignore[arg-type]
+        split = data.split(name)
         for position in range(len(split)):
             assert split.label(position) == order.index(split.path(position).parent.name)
     assert data.classes[order.index("n02123045")] == "tabby"
@@ -105,7 +105,7 @@ def odd_files() -> dict[str, bytes]:
         ("sixteen_bit", Image.fromarray(np.arange(1920, dtype=np.uint16).reshape(40, 48)), {"format": "PNG"}),
     ):
         file = io.BytesIO()
-        image.save(file, **options)  # type: ignore[arg-type]
+        image.save(file, **options)
         contents[name] = file.getvalue()
     return contents
 
@@ -135,10 +135,8 @@ def test_an_unreadable_file_stops_or_is_skipped_and_listed(root: Path) -> None:
     data = imagenet(root, on_error="skip", workers=2, batch_size=4)
     seen = [index for batch in data.val_dataloader() for index in data.on_after_batch_transfer(batch, 0)[2].tolist()]
     assert sorted(seen) == [place for place in range(7) if place != position]
-    training, place = data.split("train"), None
-    for place in range(len(training)):
-        if training.path(place) == worse.resolve():
-            break
+    training = data.split("train")
+    place = [training.path(place) for place in range(len(training))].index(worse.resolve())
     image, label, index = training[Draw(place, 1)]
     assert index == (place + 1) % len(training)
     assert label == training.label(index)

@@ -66,7 +66,8 @@ def test_prepared_images_are_the_images(root: Path) -> None:
 
 
 def test_an_interrupted_preparation_continues(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, written = images(root), []
+    data = images(root)
+    written: list[Path] = []
     original = datamodules.prepared.write_json
 
     def stop_at_the_second(path: Path, content: dict[str, Any]) -> None:

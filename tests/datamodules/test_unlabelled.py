@@ -26,7 +26,7 @@ def test_every_image_is_in_one_part(root: Path) -> None:
     data = images(root)
     parts = {
         name: {data.split(name).path(place) for place in range(len(data.split(name)))} for name in ("train", "val")
-    }  # type: ignore[arg-type]
+    }
     assert parts["train"] | parts["val"] == {path.resolve() for path in root.rglob("*.jp*g")} | {
         path.resolve() for path in root.rglob("*.JPEG")
     }

@@ -104,6 +104,30 @@ def test_every_network_passes_each_image_as_often_as_needed(
     }
 
 
+@pytest.mark.parametrize("fine_tuned", [1, 3])
+def test_one_encoder_n_plus_1_decoders_and_n_plus_2_times_m_classifier_passes(
+    fine_tuned: int, autoencoder: SegNet, make_classifier: MakeClassifier, data: FakeImages, make_trainer: MakeTrainer
+) -> None:
+    names = ["pretrained", *(f"a{number}" for number in range(fine_tuned))]
+    autoencoders = {name: deepcopy(autoencoder) for name in names}
+    for number, name in enumerate(names):
+        torch.nn.init.constant_(autoencoders[name].decoder.conv_final.weight, number)
+    classifiers = {"a": make_classifier(2), "b": make_classifier(3)}
+    passed: Counter[str] = Counter()
+
+    def count(module: nn.Module, kind: str) -> None:
+        module.register_forward_pre_hook(lambda _, inputs: passed.update({kind: len(inputs[0])}))
+
+    for network in autoencoders.values():
+        count(network.encoder, "encoder")
+        count(network.decoder, "decoder")
+    for classifier in classifiers.values():
+        count(classifier, "classifier")
+    evaluated((autoencoders, classifiers), data, make_trainer)
+    expected = {"encoder": 1, "decoder": fine_tuned + 1, "classifier": (fine_tuned + 2) * len(classifiers)}
+    assert passed == {kind: times * data.images for kind, times in expected.items()}
+
+
 def test_encoders_are_shared_only_when_all_their_weights_are_equal(autoencoder: SegNet) -> None:
     encoder = autoencoder.encoder
     same, moved = deepcopy(encoder), deepcopy(encoder)

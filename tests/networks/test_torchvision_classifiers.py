@@ -110,6 +110,7 @@ def test_transform_input_and_auxiliary_heads_are_right_however_weights_arrive(
 
 
 def preprocessing_by_hand(image: torch.Tensor, size: int | None) -> torch.Tensor:
+    assert size is not None
     if size != image.shape[-1]:
         image = nn.functional.interpolate(image, size=(size, size), mode="bilinear", antialias=True)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

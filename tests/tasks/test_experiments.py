@@ -1,0 +1,41 @@
+"""No recipe may rot: each composes, trains two steps on drawn images and writes its page."""
+
+from pathlib import Path
+
+import pytest
+
+import run
+from tasks.classifiers import read_config
+from tests.tasks.conftest import compose_any
+
+EXPERIMENTS = sorted(path.stem for path in (run.CONF / "experiment").glob("*.yaml"))
+SHRUNK = (
+    "data=fake", "data.class_count=1000", "data.size=64", "data.images=4", "trainer=cpu",
+    "train_classifier.epochs=1", "train_classifier.batch_size=2",
+    "pretrain.images=4", "pretrain.check_every=2", "pretrain.batch_size=2",
+    "finetune.epochs=1", "finetune.batch_size=2", "cross_evaluate.batch_size=4", "report.test_images=1",
+    "report.photographs=1",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_class_0_favoured")
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiment_runs(experiment: str, tmp_path: Path) -> None:
+    cfg = compose_any(tmp_path, f"experiment={experiment}", *SHRUNK)
+    published = [name for name in cfg.classifiers if read_config(name).weights]
+    settings = ",".join(f"{name}:{{weights:random}}" for name in published)
+    cfg = compose_any(tmp_path, f"experiment={experiment}", *SHRUNK, f"classifier_settings={{{settings}}}")
+    run.run(cfg)
+    assert (tmp_path / cfg.study / "report" / "index.html").exists()
+    assert (tmp_path / cfg.study / "autoencoders" / f"{cfg.classifiers[-1]}.safetensors").exists()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiment_files_begin_with_their_command_and_what_it_costs(experiment: str) -> None:
+    lines = (run.CONF / "experiment" / f"{experiment}.yaml").read_text().splitlines()
+    assert lines[0] == "# @package _global_"
+    assert lines[1].startswith(f"# python run.py experiment={experiment}")
+    if experiment != "smoke":
+        header = " ".join(line for line in lines if line.startswith("#"))
+        assert all(word in header for word in ("Paper:", "Hardware:", "Time", "Expected"))
