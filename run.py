@@ -33,6 +33,8 @@ STEPS_PER_CLASSIFIER = ("train_classifier", "finetune")
 
 def job_name(*, _root_: DictConfig) -> str:
     """Name of a job's folder: the task, and the classifier it works on."""
+    if OmegaConf.is_missing(_root_.classifier, "name"):
+        raise ValueError("classifier.name is not set: name one of the library's, as classifier.name=resnet18")
     task = str(_root_.task)
     return f"{task}-{_root_.classifier.name}" if task in STEPS_PER_CLASSIFIER else task
 
@@ -87,6 +89,7 @@ def explain(error: BaseException) -> str:
         near = difflib.get_close_matches(name, choices) or choices
         return f"there is no conf/{error.missing_cfg_file}.yaml. Did you mean {group}={' or '.join(near)}?"
     text = " ".join(str(error).split())
+    text = re.sub(r"^ValueError raised while resolving interpolation: (.*?) full_key: .*", r"\1", text)
     mistyped = re.match(r"Could not override '([^']+)'", text)
     if mistyped is None:
         return text

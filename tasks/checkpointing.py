@@ -64,8 +64,8 @@ class PassCheckpoint(Callback):
             raise ValueError(f"{self.path} is damaged: remove it to train from the beginning") from error
         if state["identity"] != self.identity:
             raise ValueError(
-                f"{self.path} is of a training with other settings or images: use these again, another study=<name>, "
-                "or remove the file"
+                f"{self.path} is of a training with other settings or images (or, of shards, devices or workers): "
+                "use these again, another study=<name>, or remove the file"
             )
         consumed: int = state["consumed_batches"]
         return consumed

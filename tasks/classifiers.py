@@ -71,6 +71,15 @@ def read_config(entry: str, settings: DictConfig | None = None) -> DictConfig:
     return config
 
 
+def check(cfg: DictConfig, config: DictConfig) -> None:
+    """Find out whether a classifier and its weights can be had, before any work is done for it."""
+    preprocessing(config)
+    if config.weights:
+        path = classifier_weights(cfg, config)
+        if path is not None and not path.is_file():
+            raise FileNotFoundError(f"weights file {path} of classifier {config.name} does not exist: correct the path")
+
+
 def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
     """A classifier as its config describes it, without its weights, for as many classes as the data has."""
     classes = len(data.classes) if config.classes is None else config.classes

@@ -10,7 +10,11 @@ def run(cfg: DictConfig) -> float:
     """Run all steps; each skips what is there already."""
     configs = classifiers.study_classifiers(cfg)
     steps = [with_classifier(cfg, config) for config in configs.values()]
-    build.make_data(cfg)  # an error in the data is found before any step runs
+    for config in configs.values():
+        classifiers.check(cfg, config)
+    build.make_data(cfg)  # errors are found before any step runs
+    if "pretrain_data" in cfg:
+        build.make_data(cfg, node="pretrain_data")
     for number, step in enumerate(steps, start=1):
         if not step.classifier.weights:
             say(f"[bold]train_classifier[/bold] {step.classifier.name} ({number} of {len(steps)})")

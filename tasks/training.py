@@ -40,12 +40,12 @@ def train(
     """
     callbacks, resumed = [], None
     if length.steps is not None:
-        identity = hashlib.sha256(json.dumps([artifact.settings, artifact.inputs]).encode()).hexdigest()
-        checkpoint = PassCheckpoint(job / "last.ckpt", length.check_every, identity)
+        checkpoint = PassCheckpoint(job / "last.ckpt", length.check_every, identity(cfg, data, artifact))
         callbacks, consumed = [checkpoint], checkpoint.consumed()
         if consumed is not None:
             data.consumed_batches, resumed = consumed, checkpoint.path
-            say(f"going on after {consumed * data.batch_size:,} images: {checkpoint.path}")
+            images = consumed * data.batch_size // cfg.trainer.accumulate_grad_batches
+            say(f"going on after {images:,} images of the pass: {checkpoint.path}")
     trainer = build.make_trainer(cfg, job, length, callbacks, keep_log=resumed is not None)
     if length.steps is not None or length.epochs:
         trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True if resumed else None)
@@ -59,3 +59,9 @@ def train(
     say_skipped_images(data.unreadable(), job)
     say_made(path, **{objective: value})
     return value
+
+
+def identity(cfg: DictConfig, data: ImageDataModule, artifact: Artifact) -> str:
+    """What tells a training from others; that of a stream includes how it is shared among processes."""
+    shares = [str(cfg.trainer.devices), cfg.trainer.num_nodes, data.workers] if data.single_pass else []
+    return hashlib.sha256(json.dumps([artifact.settings, artifact.inputs, shares]).encode()).hexdigest()

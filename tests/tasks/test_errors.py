@@ -33,6 +33,13 @@ def test_mistyped_names_are_answered_with_the_nearest(composed: Compose, overrid
     [
         (["classifiers=[vgg_compat]"], r"no conf/classifier/vgg_compat.yaml; did you mean vgg_compact\?"),
         (["classifiers=[]"], r"classifiers is empty"),
+        (["classifier_settings={vgg:{weights:random}}"], r"classifier_settings: vgg is not one of classifiers="),
+        (["classifier_settings={vgg_compact:{wights:random}}"], r"classifier_settings.vgg_compact has no key wights"),
+        (["classifiers=[torchvision/resnet5]"], r"torchvision has no classifier 'resnet5'; did you mean resnet50"),
+        (["task=prepare"], r"only images of a folder can be prepared: use data=imagenet"),
+        (["task=native_accuracy"], r"the native view needs image files: use data=imagenet"),
+        (["data=imagenet"], r"data.root is not set"),
+        (["data=shards", "data.root=/nowhere"], r"data.root=/nowhere holds no \*.tar"),
         (["task=finetune"], r"pretrained.safetensors does not exist. Make it with: python run.py task=pretrain study="),
         (["task=cross_evaluate"], r"pretrained.safetensors does not exist. Make it with: .*task=pretrain"),
         (["task=order"], r"accuracy.csv does not exist. Make it with: python run.py task=cross_evaluate"),
@@ -53,6 +60,11 @@ def test_what_cannot_be_done_is_said(composed: Compose, tmp_path: Path, override
         run.run(composed(*overrides))
     assert_matches(message, run.explain(caught.value))
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and "jobs" not in path.parts]
+
+
+def test_a_library_without_a_name_is_answered(program: Program) -> None:
+    done = program("task=finetune", "classifier=torchvision", check=False)
+    assert done.stderr == "error: classifier.name is not set: name one of the library's, as classifier.name=resnet18\n"
 
 
 def test_weights_of_another_network_are_named(finished: Path, composed: Compose) -> None:
