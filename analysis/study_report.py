@@ -168,8 +168,8 @@ def sections(study: StudyTables) -> list[Section]:
             "Whole photographs, as each network likes to see them",
             "The autoencoders are fully convolutional, so they redraw photographs of any size. A<sub>S</sub> learned "
             "to copy; every other column was then pulled by one classifier, and shows what that classifier’s loss "
-            "kept, dropped or exaggerated. Most of these pixels were trained on: the figure illustrates, it measures "
-            "nothing.",
+            "kept, dropped or exaggerated. Some of these pixels may have been trained on: the figure illustrates, it "
+            "measures nothing.",
             "photographs",
         ),
         Section("Test images", "Images that no network was trained on, under every autoencoder.", "test_images"),

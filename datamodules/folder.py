@@ -138,11 +138,12 @@ class ImageFolder(ImageDataModule):
         """The first evaluation images, whole, at their own size (at most 512 pixels)."""
         images: dict[str, Tensor] = {}
         split = self.split("test")
-        for path in (split.path(position) for position in range(min(count, len(split)))):
-            image = read_image(path)
-            if max(image.shape[-2:]) > 512:
-                image = transforms.resize(image, [511], max_size=512, antialias=True)
-            images[path.stem] = image.float() / 255
+        for position in range(len(split)):
+            image = split.read(position) if len(images) < count else None
+            if image is not None:
+                if max(image.shape[-2:]) > 512:
+                    image = transforms.resize(image, [511], max_size=512, antialias=True)
+                images[split.path(position).stem] = image.float() / 255
         return images
 
     def fingerprint(self) -> str:
@@ -173,14 +174,16 @@ class ImageFolder(ImageDataModule):
     def _class_folders(self, classes: Sequence[str] | None) -> list[str]:
         """The folders used, sorted, which every split must have."""
         found = self._indexes["train"].top_folders()
+        wanted = set(found if classes is None else classes)
         for folder, index in self._indexes.items():
-            differing = sorted(set(index.top_folders()) ^ set(found))
+            there = set(index.top_folders())
+            differing = sorted(there ^ set(found) if classes is None else (wanted & set(found)) - there)
             if differing:
                 raise ValueError(
                     f"data.root={self.root}: train/ and {folder}/ hold different classes: {shortened(differing)} "
                     "in one of them only; give both the same folders"
                 )
-        unknown = sorted(set(classes or []) - set(found))
+        unknown = sorted(wanted - set(found))
         if unknown:
             raise ValueError(f"data.classes: {self.root / 'train'} has no folder {', '.join(unknown[:3])}")
         return found if classes is None else sorted(classes)

@@ -31,7 +31,9 @@ def say_skipped(path: Path, objective: float) -> float:
 
 def say_made(path: Path, **numbers: float) -> None:
     """Say what was made, with a number or two."""
-    described = ", ".join(f"{name} {number:.3f}" for name, number in numbers.items())
+    described = ", ".join(
+        f"{name} {number:,}" if isinstance(number, int) else f"{name} {number:.3f}" for name, number in numbers.items()
+    )
     say(f"[green]made:[/green] {path}" + (f" [dim]({described})[/dim]" if described else ""))
 
 

@@ -63,6 +63,17 @@ def test_subsets_keep_labels_and_are_the_same_every_time(root: Path) -> None:
         imagenet(root, per_class=0)
 
 
+def test_classes_that_are_not_used_may_be_missing(root: Path) -> None:
+    for path in (root / "val" / WNIDS[2]).iterdir():
+        path.unlink()
+    (root / "val" / WNIDS[2]).rmdir()
+    assert len(imagenet(root, classes=WNIDS[:2]).split("val")) == 4
+    with pytest.raises(ValueError, match=rf"train/ and val/ hold different classes: {WNIDS[2]} is in one of them only"):
+        imagenet(root)
+    with pytest.raises(ValueError, match=rf"train/ and val/ hold different classes: {WNIDS[2]} is in one of them only"):
+        imagenet(root, classes=WNIDS[1:])
+
+
 def test_a_flat_val_is_recognised(root: Path) -> None:
     for path in list((root / "val").rglob("*.JPEG")):
         path.rename(root / "val" / path.name)
@@ -142,3 +153,4 @@ def test_an_unreadable_file_stops_or_is_skipped_and_listed(root: Path) -> None:
     assert label == training.label(index)
     assert torch.equal(image, training[Draw(index, 1)][0])
     assert data.unreadable() == sorted([broken.resolve(), worse.resolve()])
+    assert len(data.showcase(7)) == 6
