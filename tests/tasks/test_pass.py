@@ -2,7 +2,11 @@
 
 import io
 import os
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ import run
 from lightning_modules import Pretraining
 from tasks import build
 from tests.datamodules.trees import jpeg
-from tests.tasks.conftest import compose
+from tests.tasks.conftest import REPOSITORY, Program, compose
 
 BUDGET = ("task=pretrain", "pretrain.batch_size=4", "pretrain.check_every=8", "pretrain.schedule=plateau")
 
@@ -203,3 +207,32 @@ def test_skipped_images_are_counted_and_listed(
     assert "2 images could not be read and were skipped" in capsys.readouterr().out
     [listing] = tmp_path.rglob("unreadable.txt")
     assert [Path(line).name for line in listing.read_text().splitlines()] == ["broken.jpg", "cut.jpg"]
+
+
+@pytest.mark.slow
+def test_two_ranks_share_a_pass_and_go_on_after_a_kill(images: Path, tmp_path: Path, program: Program) -> None:
+    root = tmp_path / "more"
+    root.mkdir()
+    for shard in range(5):
+        with tarfile.open(root / f"{shard}.tar", "w") as tar:
+            for number in range(40):
+                content = jpeg(40 * shard + number, 40, 36)
+                member = tarfile.TarInfo(f"{number}.jpg")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    overrides = (
+        "experiment=smoke", *BUDGET, "pretrain.images=160", *data("shards", images, root), "trainer.devices=2",
+        "trainer.strategy=ddp",
+    )  # fmt: skip
+    program(*overrides, f"studies={tmp_path / 'whole'}")
+    command = [sys.executable, str(REPOSITORY / "run.py"), *overrides, f"studies={tmp_path / 'cut'}"]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "cut" / "smoke" / "jobs" / "pretrain" / "last.ckpt"
+    while process.poll() is None and not checkpoint.exists():
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    said = program(*overrides, f"studies={tmp_path / 'cut'}").stdout
+    assert "going on after" in said
+    name = "autoencoders/pretrained.safetensors"
+    assert file(tmp_path / "cut", name) == file(tmp_path / "whole", name)
