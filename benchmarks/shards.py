@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from datamodules.image_files import read_image  # noqa: E402
-from datamodules.shards import members  # noqa: E402
+from datamodules.shard_streams import members  # noqa: E402
 
 IMAGES, PER_SHARD, BATCH, WORKERS, PASSES = 6000, 1000, 64, 2, 6
 

@@ -2,21 +2,20 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from datamodules.base import UNREADABLE, ImageDataModule, OnError, Split, crop_at, random_crop
-from datamodules.image_files import EXTENSIONS, read_image
+from datamodules.base import ImageDataModule, OnError, Split
+from datamodules.folder_split import FolderSplit
+from datamodules.image_files import EXTENSIONS
 from datamodules.image_index import ImageIndex, image_index
 from datamodules.imagenet_classes import imagenet_classes
 from datamodules.prepared import PreparedImages, prepared_folder
-from datamodules.sampling import Draw
 
 LAYOUT = "expected train/<class>/* and val/<class>/* (test/<class>/* is optional)"
 ClassList = Literal["folders", "imagenet1k"]
@@ -187,104 +186,6 @@ class ImageFolder(ImageDataModule):
         if unknown:
             raise ValueError(f"data.classes: {self.root / 'train'} has no folder {', '.join(unknown[:3])}")
         return found if classes is None else sorted(classes)
-
-
-class FolderSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
-    """Images read when asked for: a random square for a ``Draw``, the central one for an ``int``.
-
-    Args:
-        index: The images of a tree.
-        positions: Which of them are in this split, in its order.
-        labels: Their labels.
-        size: Side of the squares, in pixels.
-        resize: Length of the shorter side before cropping, in pixels, or ``None``.
-        on_error: As for :class:`ImageFolder`.
-    """
-
-    def __init__(
-        self,
-        index: ImageIndex,
-        positions: np.ndarray,
-        labels: np.ndarray,
-        size: int,
-        resize: int | None,
-        on_error: OnError = "raise",
-    ) -> None:
-        self.index, self.positions, self.labels = index, positions, labels
-        self.size, self.resize = size, resize
-        self.prepared: PreparedImages | None = None
-        # shared memory: the processes that load images write it, the main one reads it
-        self._failed = torch.zeros(len(positions), dtype=torch.uint8).share_memory_() if on_error == "skip" else None
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
-        if isinstance(key, Draw):
-            return self._training_image(key)
-        if self.prepared is not None:
-            image = self.prepared.read(key)
-            if image is None and self._failed is not None:
-                self._failed[key] = 1
-        else:
-            image = self._read(key)
-            if image is not None:
-                height, width = image.shape[-2:]
-                image = crop_at(image, (height - self.size) // 2, (width - self.size) // 2, self.size)
-        if image is None:
-            return torch.zeros(3, self.size, self.size, dtype=torch.uint8), UNREADABLE, key
-        return image, int(self.labels[key]), key
-
-    def label(self, index: int) -> int:
-        """The label of an image, without reading it."""
-        return int(self.labels[index])
-
-    def path(self, position: int) -> Path:
-        """The file of an image."""
-        return self.index.path(int(self.positions[position]))
-
-    def unreadable(self) -> list[Path]:
-        """The images that could not be read so far."""
-        return [] if self._failed is None else [self.path(place) for place in self._failed.nonzero().flatten().tolist()]
-
-    def _training_image(self, draw: Draw) -> tuple[Tensor, int, int]:
-        """A random square of an image, or of the next one that can be read."""
-        for step in range(len(self)):
-            position = (draw.image + step) % len(self)
-            image = self._read(position)
-            if image is not None:
-                return random_crop(image, self.size, draw.seed), int(self.labels[position]), position
-        raise ValueError("no training image can be read: data.on_error=skip has skipped them all")
-
-    def read(self, position: int, view: Callable[[Any], Any] | None = None) -> Tensor | None:
-        """A whole image, uint8 ``(3, H, W)``; ``None`` if it cannot be read and may be skipped.
-
-        Args:
-            position: Its place in the split.
-            view: What is done to the PIL image first.
-        """
-        try:
-            return read_image(self.path(position), view=view)
-        except ValueError as error:
-            if self._failed is None:
-                raise ValueError(f"{error}; or data.on_error=skip") from error
-            self._failed[position] = 1
-            return None
-
-    def _read(self, position: int) -> Tensor | None:
-        """An image resized as wanted, or ``None``."""
-        image = self.read(position)
-        if image is None or self.resize is None:
-            resized = image
-        else:
-            resized = transforms.resize(image, [self.resize], antialias=True)
-        if resized is not None and min(resized.shape[-2:]) < self.size:
-            height, width = resized.shape[-2:]
-            raise ValueError(
-                f"{self.path(position)} is {height}×{width} pixels, smaller than data.size={self.size}: "
-                "remove it, lower data.size, or set data.resize"
-            )
-        return resized
 
 
 def check_options(size: int, resize: int | None, class_list: str, per_class: int | None, on_error: str) -> None:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from datamodules.base import UNREADABLE, ImageDataModule, Split
-from datamodules.folder import FolderSplit, ImageFolder
+from datamodules.folder import ImageFolder
+from datamodules.folder_split import FolderSplit
 from networks.classifier import Preprocessing
 
 

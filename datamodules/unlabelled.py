@@ -8,7 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from datamodules.base import ImageDataModule, OnError, Split
-from datamodules.folder import FolderSplit, check_options
+from datamodules.folder import check_options
+from datamodules.folder_split import FolderSplit
 from datamodules.image_files import EXTENSIONS
 from datamodules.image_index import image_index
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as transforms
 
 from datamodules import ImageFolder
-from datamodules.folder import FolderSplit
+from datamodules.folder_split import FolderSplit
 from datamodules.sampling import Draw
 
 

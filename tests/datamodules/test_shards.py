@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datamodules import ImageShards
 from datamodules.image_files import read_image
-from datamodules.shards import TrainingStream, View
+from datamodules.shard_streams import TrainingStream, View
 from tests.datamodules.trees import jpeg
 
 COUNTS = (7, 5, 9, 6, 4)

@@ -1,0 +1,178 @@
+"""Images of tar shards as streams: in order, or shuffled in windows and going on from any place."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+from torchvision.transforms.v2 import functional as transforms
+
+from datamodules.base import UNREADABLE, crop_at, random_crop
+from datamodules.image_files import EXTENSIONS, read_image
+
+WINDOW = 1000  # images shuffled among each other
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A tar file, the number of its images, and how many images the shards before it hold."""
+
+    path: Path
+    count: int
+    first: int
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image of a shard becomes one of a batch."""
+
+    size: int
+    resize: int | None
+    failed: Tensor | None
+
+    def read(self, content: bytes, name: str, index: int, seed: int | None) -> tuple[Tensor, int, int]:
+        """A random square of an encoded image, or the central one if there is no seed; with label and index."""
+        try:
+            image = read_image(io.BytesIO(content), name)
+        except ValueError:
+            if self.failed is None:
+                raise
+            self.failed[index] = 1
+            return torch.zeros(3, self.size, self.size, dtype=torch.uint8), UNREADABLE, index
+        if self.resize is not None:
+            image = transforms.resize(image, [self.resize], antialias=True)
+        height, width = image.shape[-2:]
+        if min(height, width) < self.size:
+            raise ValueError(f"{name} is {height}×{width} pixels, smaller than data.size={self.size}: set data.resize")
+        if seed is not None:
+            return random_crop(image, self.size, seed), 0, index
+        return crop_at(image, (height - self.size) // 2, (width - self.size) // 2, self.size), 0, index
+
+
+class ShardStream(IterableDataset[tuple[Tensor, int, int]]):
+    """Every image of some shards once over all ranks, in order, in pairs of neighbours."""
+
+    def __init__(self, shards: list[Shard], view: View, rank: int = 0, world_size: int = 1) -> None:
+        self.shards, self.view, self.rank, self.world_size = shards, view, rank, world_size
+
+    def __len__(self) -> int:
+        total = sum(shard.count for shard in self.shards)
+        return sum(min(2, total - 2 * pair) for pair in range(self.rank, (total + 1) // 2, self.world_size))
+
+    def label(self, index: int) -> int:
+        """Always 0."""
+        return 0
+
+    def __getitem__(self, key: Any) -> tuple[Tensor, int, int]:
+        raise TypeError("shards are a stream: iterate over them")
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int, int]]:
+        start = self.shards[0].first
+        for shard in self.shards:
+            for place, (name, content) in enumerate(members(shard.path)):
+                index = shard.first + place - start
+                if index // 2 % self.world_size == self.rank:
+                    yield self.view.read(content, name, index, None)
+
+
+class TrainingStream(ShardStream):
+    """A rank's share of the shards, cut into as many streams as there are loading processes, read in turn.
+
+    Args:
+        shards: All training shards.
+        view: What becomes of an image.
+        batch_size: Images of a batch on this rank.
+        seed: The study's seed.
+        rank: This process's number.
+        world_size: Number of processes that train.
+        streams: Number of streams; process ``k`` of the loader reads one, batches come from them in turn.
+        start: Batches of this rank to leave out, because they were seen before an interruption.
+    """
+
+    def __init__(
+        self,
+        shards: list[Shard],
+        view: View,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        streams: int = 1,
+        start: int = 0,
+    ) -> None:
+        super().__init__(shards, view, rank, world_size)
+        self.batch_size, self.seed, self.streams, self.start = batch_size, seed, streams, start
+
+    def __len__(self) -> int:
+        """Images that every rank can have: a multiple of the batch."""
+        ranks = (self.batches(rank) for rank in range(self.world_size))
+        return self.batch_size * min(sum(batches) for batches in ranks)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int, int]]:
+        seen, turn = self.progress()
+        worker = get_worker_info()
+        for step in range(1 if worker else self.streams):
+            assert worker or self.streams == 1
+            number = ((worker.id if worker else step) + turn) % self.streams
+            yield from self.stream(number, seen[number] * self.batch_size)
+
+    def stream(self, number: int, skipped: int) -> Iterator[tuple[Tensor, int, int]]:
+        """The images of one stream, from some place on."""
+        for shard in self.shards_of(self.rank, number):
+            if skipped >= shard.count:
+                skipped -= shard.count
+                continue
+            generator = np.random.default_rng([self.seed, shard.first])
+            window: list[tuple[int, str, bytes]] = []
+            for place, (name, content) in enumerate(members(shard.path)):
+                window.append((shard.first + place, name, content))
+                if len(window) == WINDOW or place == shard.count - 1:
+                    order = generator.permutation(len(window))
+                    seeds = generator.integers(2**62, size=len(window))
+                    for position in order[skipped:]:
+                        index, name, content = window[position]
+                        yield self.view.read(content, name, index, int(seeds[position]))
+                    skipped = max(0, skipped - len(window))
+                    window = []
+
+    def shards_of(self, rank: int, number: int) -> list[Shard]:
+        """The shards of a rank's stream, in the order they are read."""
+        order = np.random.default_rng(self.seed).permutation(len(self.shards))
+        return [
+            self.shards[place] for place in order[rank + number * self.world_size :: self.world_size * self.streams]
+        ]
+
+    def batches(self, rank: int) -> list[int]:
+        """The number of whole batches in each stream of a rank."""
+        return [
+            sum(shard.count for shard in self.shards_of(rank, number)) // self.batch_size
+            for number in range(self.streams)
+        ]
+
+    def progress(self) -> tuple[list[int], int]:
+        """How many batches of each stream were seen before ``start``, and which stream's turn it is."""
+        total, seen, turn = self.batches(self.rank), [0] * self.streams, 0
+        for _ in range(self.start):
+            while seen[turn] == total[turn]:
+                turn = (turn + 1) % self.streams
+            seen[turn] += 1
+            turn = (turn + 1) % self.streams
+        return seen, turn
+
+
+def members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every image in a shard."""
+    from webdataset import tariterators
+
+    with path.open("rb") as stream:  # opened here, because the library does not close what it opens
+        files = tariterators.tar_file_expander([{"url": str(path), "stream": stream}])
+        for sample in tariterators.group_by_keys(files):
+            for suffix, content in sample.items():
+                if f".{suffix.rsplit('.', 1)[-1]}" in EXTENSIONS:
+                    yield f"{path}: {sample['__key__']}.{suffix}", content
