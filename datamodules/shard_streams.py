@@ -90,7 +90,7 @@ class TrainingStream(ShardStream):
         seed: The study's seed.
         rank: This process's number.
         world_size: Number of processes that train.
-        streams: Number of streams; process ``k`` of the loader reads one, batches come from them in turn.
+        streams: Number of streams, one for each loading process; batches come from them in turn.
         start: Batches of this rank to leave out, because they were seen before an interruption.
     """
 
@@ -117,10 +117,8 @@ class TrainingStream(ShardStream):
     def __iter__(self) -> Iterator[tuple[Tensor, int, int]]:
         seen, turn = self.progress()
         worker = get_worker_info()
-        for step in range(1 if worker else self.streams):
-            assert worker or self.streams == 1
-            number = ((worker.id if worker else step) + turn) % self.streams
-            yield from self.stream(number, seen[number] * self.batch_size)
+        number = ((worker.id if worker else 0) + turn) % self.streams
+        yield from self.stream(number, seen[number] * self.batch_size)
 
     def stream(self, number: int, skipped: int) -> Iterator[tuple[Tensor, int, int]]:
         """The images of one stream, from some place on."""
