@@ -1,8 +1,7 @@
 """The one entry point: compose the configuration, run one task. See ``python run.py --help``."""
 
 import difflib
-import importlib
-import json
+import errno
 import os
 import re
 import subprocess
@@ -22,24 +21,45 @@ from omegaconf.errors import OmegaConfBaseException
 # Before torch loads: when another program shares the cores, threads that spin make both more than ten times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+from callbacks import Stopped
 from tasks.classifiers import settle
-from tasks.study_folder import flattened, write_text
-from tasks.terminal import is_first_rank
+from tasks.jobs import STOPPED, job_name, read_record, recorded, run_task
+from tasks.ranks import follow_parent, is_spawned_rank
+from tasks.study_folder import flattened
+from tasks.terminal import rank, say
 
 CONF = Path(__file__).resolve().parent / "conf"
 FULL_ERRORS = "HYDRA_FULL_ERROR" in os.environ
-STEPS_PER_CLASSIFIER = ("train_classifier", "finetune")
 
 
-def job_name(*, _root_: DictConfig) -> str:
-    """Name of a job's folder: the task, and the classifier it works on."""
+def name_of_job(*, _root_: DictConfig) -> str:
+    """Name of the folder of the job that a configuration describes."""
     if OmegaConf.is_missing(_root_.classifier, "name"):
         raise ValueError("classifier.name is not set: name one of the library's, as classifier.name=resnet18")
-    task = str(_root_.task)
-    return f"{task}-{_root_.classifier.name}" if task in STEPS_PER_CLASSIFIER else task
+    return job_name(_root_.task, _root_.classifier.name, _root_.seed)
 
 
-OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+def ranks_per_node(*, _root_: DictConfig) -> int:
+    """Processes that a job wants on each machine of a cluster: one for each device."""
+    devices = _root_.trainer.devices
+    if not isinstance(devices, int) or devices < 1:
+        raise ValueError(f"trainer.devices={devices}: on a cluster, give the number of devices of each node")
+    return devices
+
+
+def gpus_per_node(*, _root_: DictConfig) -> int:
+    """GPUs that a job wants on each machine."""
+    return ranks_per_node(_root_=_root_) if _root_.trainer.accelerator in ("gpu", "cuda") else 0
+
+
+def cpus_per_rank(*, _root_: DictConfig) -> int:
+    """Processors for each rank: one to train, and one for each loading process."""
+    return 1 + int(_root_.data.get("workers", 0))
+
+
+for resolver in (ranks_per_node, gpus_per_node, cpus_per_rank):
+    OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
+OmegaConf.register_new_resolver("job_name", name_of_job, replace=True)
 
 
 def run(cfg: DictConfig) -> float:
@@ -47,7 +67,7 @@ def run(cfg: DictConfig) -> float:
     if cfg.classifier_settings and not OmegaConf.is_missing(cfg.classifier, "name"):
         settle(cfg.classifier, cfg.classifier_settings.get(cfg.classifier.name))
     OmegaConf.resolve(cfg)
-    return float(importlib.import_module(f"tasks.{cfg.task}").run(cfg))
+    return run_task(cfg)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -58,12 +78,10 @@ def main(cfg: DictConfig) -> float:
     if job.mode == RunMode.MULTIRUN:  # Lightning starts ranks by re-running argv: give them one job, not the sweep
         command = [sys.executable, __file__, *job.overrides.task, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
         subprocess.run(command, cwd=job.runtime.cwd, check=True)  # noqa: S603
-        return float(json.loads((folder / "metrics.json").read_text())["objective"])
-    with one_line_errors():
-        objective = run(cfg)
-        if is_first_rank():
-            write_text(folder / "metrics.json", json.dumps({"objective": objective}) + "\n")
-    return objective
+        return float(read_record(folder)["objective"])
+    with one_line_errors(), recorded(folder, list(job.overrides.task)) as outcome:
+        outcome["objective"] = run(cfg)
+    return float(outcome["objective"])
 
 
 @contextmanager
@@ -71,16 +89,19 @@ def one_line_errors() -> Iterator[None]:
     """End the program with one line when what a person asked for cannot be done; ``HYDRA_FULL_ERROR=1`` shows all."""
     try:
         yield
+    except Stopped as stop:
+        say(f"stopped by {stop}: the same command goes on from here")
+        sys.exit(0 if is_spawned_rank() else STOPPED)  # a rank's failure would have the first one killed
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)  # the job itself has said why
-    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
-        if FULL_ERRORS:
+    except (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError) as error:
+        if FULL_ERRORS or not (text := explain(error)):
             raise
-        sys.exit(f"error: {explain(error)}")
+        sys.exit(f"error: {text}" if rank() == 0 else f"error on rank {rank()}: {text}")
 
 
 def explain(error: BaseException) -> str:
-    """The cause of an error in one line, with the nearest valid names where one was mistyped."""
+    """The cause of an error in one line, with the nearest valid names where one was mistyped; empty if unknown."""
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         return explain(error.__cause__)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
@@ -89,6 +110,12 @@ def explain(error: BaseException) -> str:
         near = difflib.get_close_matches(name, choices) or choices
         return f"there is no conf/{error.missing_cfg_file}.yaml. Did you mean {group}={' or '.join(near)}?"
     text = " ".join(str(error).split())
+    if isinstance(error, RuntimeError) and not isinstance(error, (HydraException, OmegaConfBaseException)):
+        return explain_death(text)
+    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{text}. Results need a folder that can be written: name one, as studies=/path/to/studies"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{text}. What was whole before still is: make room, and the same command goes on"
     text = re.sub(r"^ValueError raised while resolving interpolation: (.*?) full_key: .*", r"\1", text)
     mistyped = re.match(r"Could not override '([^']+)'", text)
     if mistyped is None:
@@ -97,6 +124,21 @@ def explain(error: BaseException) -> str:
     near = difflib.get_close_matches(name, known_keys(), n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else "See: python run.py --help"
     return f"there is no key or group {name!r} in this configuration. {hint}"
+
+
+def explain_death(text: str) -> str:
+    """What to say when another process of the same job has died; empty if the error is another one."""
+    if re.search(r"DataLoader worker .* (exited unexpectedly|is killed by signal)", text):
+        return (
+            f"a process that loads images died: {text}. If memory ran out, lower data.workers; the same command goes "
+            "on from the last checkpoint"
+        )
+    if re.search(r"[Cc]onnection (closed|reset) by (remote )?peer|Gloo|gloo|NCCL|Broken pipe", text):
+        return (
+            f"another rank of this job died, see its own message ({text[:200]}). The same command goes on from the "
+            "last checkpoint"
+        )
+    return ""
 
 
 def known_keys() -> list[str]:
@@ -110,5 +152,6 @@ def known_keys() -> list[str]:
 
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors in the configuration get here, too
+    follow_parent()
     with one_line_errors():
         main()

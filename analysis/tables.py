@@ -1,5 +1,7 @@
 """Per-image results in, tables out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -18,6 +20,16 @@ def accuracy_table(correct: np.ndarray, rows: list[str], columns: list[str]) -> 
     return pd.DataFrame(
         correct.mean(axis=0, dtype=np.float64), index=pd.Index(rows, name="autoencoder"), columns=columns
     )
+
+
+def mean_over_seeds(table: pd.DataFrame, sources: Sequence[str]) -> pd.DataFrame:
+    """One row for each classifier that autoencoders were fine-tuned through: the mean of those of its seeds.
+
+    Args:
+        table: A row for each autoencoder.
+        sources: For each row the name of its mean; rows of the same source follow each other.
+    """
+    return table.groupby(pd.Index(sources, name="autoencoder"), sort=False).mean()
 
 
 def nmi_table(intra: np.ndarray, inter: np.ndarray, rows: list[str]) -> pd.DataFrame:

@@ -15,8 +15,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch import nn
 
+from callbacks import WholeFileCheckpointIO
 from datamodules.augmentation import Augmentation
 from datamodules.base import ImageDataModule
 from networks.segnet import SegNet
@@ -162,9 +164,13 @@ def make_trainer(
             "val_check_interval": length.check_every,
         }
     show_progress = sys.stderr.isatty()
+    plugins: list[Any] = [WholeFileCheckpointIO()]
+    if SLURMEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))  # callbacks.Checkpointing and the launcher see to it
     return pl.Trainer(
         **{key: value for key, value in cfg.trainer.items() if key not in OWN_TRAINER_KEYS},
         **limits,
+        plugins=plugins,
         logger=loggers,
         callbacks=[*callbacks, RichProgressBar(leave=False)] if show_progress else list(callbacks),
         enable_progress_bar=show_progress,
@@ -207,6 +213,7 @@ def quiet_lightning() -> None:
         r".*module\(s\) in eval mode at the start of training.*",  # frozen on purpose
         ".*LeafSpec.* is deprecated.*",  # Lightning's own call
         ".*your dataloader is not resumable.*",  # its sampler is
+        ".*`srun` command is available on your system but is not used.*",  # one process is enough for one device
         ".*`IterableDataset` has `__len__` defined.*",  # and it is right
     ):
         warnings.filterwarnings("ignore", message=message)

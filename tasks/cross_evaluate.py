@@ -1,17 +1,18 @@
 """``task=cross_evaluate``: every autoencoder's reconstructions, seen by every classifier."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from analysis.accuracy_csv import PRETRAINED
-from analysis.tables import accuracy_table, nmi_table
+from analysis.accuracy_csv import ORIGINAL, PRETRAINED
+from analysis.tables import accuracy_table, mean_over_seeds, nmi_table
 from lightning_modules import CrossEvaluation, CrossEvaluationResult
 from tasks import build, classifiers
-from tasks.study_folder import Artifact, StudyFolder, sha256
-from tasks.terminal import say_made, say_skipped, say_skipped_images, show_table
+from tasks.study_folder import Artifact, StudyFolder, differences, seeded, sha256
+from tasks.terminal import say, say_made, say_skipped, say_skipped_images, show_table
 
 
 def run(cfg: DictConfig) -> float:
@@ -19,9 +20,12 @@ def run(cfg: DictConfig) -> float:
     folder, options = build.study_folder(cfg), cfg.cross_evaluate
     data = build.make_data(cfg, options.batch_size)
     configs = classifiers.study_classifiers(cfg)
-    paths = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")} | {
-        name: build.require(folder.autoencoder(name), cfg, f"finetune classifier={name}") for name in configs
-    }
+    paths = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")}
+    sources = [ORIGINAL, PRETRAINED]
+    for name in configs:
+        found = study_autoencoders(cfg, name)
+        paths |= {seeded(name, seed): path for seed, path in found.items()}
+        sources += [name] * len(found)
     weights = {name: classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()}
     artifact = evaluation_artifact(cfg, folder, paths, weights, data.fingerprint())
     if artifact.exists():
@@ -38,8 +42,8 @@ def run(cfg: DictConfig) -> float:
     mean = float(module.result.top1[:, 2:].mean())
     if trainer.is_global_zero:
         with artifact.making(mean) as temporary:
-            write_tables(module.result, {path.name: partial for path, partial in temporary.items()})
-        show(module.result)
+            write_tables(module.result, sources, {path.name: partial for path, partial in temporary.items()})
+        show(module.result, sources)
     trainer.strategy.barrier()
     say_skipped_images(data.unreadable(), folder.job("cross_evaluate"))
     say_made(folder.accuracy)
@@ -53,7 +57,7 @@ def evaluation_artifact(
     inputs = {"images": images}
     inputs |= {f"autoencoder {name}": sha256(path) for name, path in autoencoders.items()}
     inputs |= {f"classifier {name}": fingerprint for name, fingerprint in weights.items()}
-    names = ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "correct.npz")
+    names = ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "accuracy_by_seed.csv", "correct.npz")
     return Artifact(
         [folder.cross_evaluation / name for name in names],
         folder.cross_evaluation / "cross_evaluation.json",
@@ -63,15 +67,46 @@ def evaluation_artifact(
     )
 
 
-def write_tables(result: CrossEvaluationResult, paths: dict[str, Path]) -> None:
-    """Write the matrices, the nMI table and the per-image verdicts."""
-    accuracy_table(result.top1, result.rows, result.columns).to_csv(paths["accuracy.csv"])
-    accuracy_table(result.top5, result.rows, result.columns).to_csv(paths["accuracy_top5.csv"])
-    nmi_table(result.nmi_intra, result.nmi_inter, result.rows).to_csv(paths["nmi.csv"])
+def study_autoencoders(cfg: DictConfig, name: str) -> dict[int, Path]:
+    """Every autoencoder fine-tuned through a classifier, by its seed; at least one, and all with the same settings."""
+    folder = build.study_folder(cfg)
+    found = folder.autoencoders(name)
+    if not found:
+        build.require(folder.autoencoder(name), cfg, f"finetune classifier={name}")
+    records = {path: json.loads(path.with_suffix(".json").read_text()) for path in found.values()}
+    first = next(iter(records))
+    for path, record in records.items():
+        changed = differences(
+            *({**entry["settings"], "seed": 0} | entry["inputs"] for entry in (records[first], record))
+        )
+        if changed:
+            raise ValueError(
+                f"{path} and {first} were not made alike: {'; '.join(changed)}. Seeds of one study differ in nothing "
+                "else: remove one of them, or move it to another study"
+            )
+    return found
+
+
+def write_tables(result: CrossEvaluationResult, sources: list[str], paths: dict[str, Path]) -> None:
+    """Write the matrices, the nMI table and the per-image verdicts.
+
+    Args:
+        result: The results, a row for each seed of each autoencoder.
+        sources: For each row the classifier that its autoencoder was fine-tuned through; the tables hold the means
+            over its seeds.
+        paths: The path to write each file to, by its name.
+    """
+    rows, columns = result.rows, result.columns
+    by_seed = accuracy_table(result.top1, rows, columns)
+    by_seed.to_csv(paths["accuracy_by_seed.csv"])
+    mean_over_seeds(by_seed, sources).to_csv(paths["accuracy.csv"])
+    mean_over_seeds(accuracy_table(result.top5, rows, columns), sources).to_csv(paths["accuracy_top5.csv"])
+    mean_over_seeds(nmi_table(result.nmi_intra, result.nmi_inter, rows), sources).to_csv(paths["nmi.csv"])
     np.savez_compressed(
         paths["correct.npz"],
-        rows=np.array(result.rows),
-        columns=np.array(result.columns),
+        rows=np.array(rows),
+        sources=np.array(sources),
+        columns=np.array(columns),
         index=result.index,
         labels=result.labels,
         predicted=result.predicted,
@@ -82,8 +117,11 @@ def write_tables(result: CrossEvaluationResult, paths: dict[str, Path]) -> None:
     )
 
 
-def show(result: CrossEvaluationResult) -> None:
-    """Print the accuracy matrix."""
-    table = accuracy_table(result.top1, result.rows, result.columns)
+def show(result: CrossEvaluationResult, sources: list[str]) -> None:
+    """Print the accuracy matrix, and of how many seeds it is the mean."""
+    table = mean_over_seeds(accuracy_table(result.top1, result.rows, result.columns), sources)
+    if len(sources) > len(table):
+        seeds = {name: sources.count(name) for name in result.columns}
+        say("means over seeds: " + ", ".join(f"{name} {count}" for name, count in seeds.items()))
     rows = [[str(name), *(f"{value:.1%}" for value in table.loc[name])] for name in table.index]
     show_table("accuracy of each classifier (columns) on each autoencoder's images", ["", *result.columns], rows)

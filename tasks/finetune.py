@@ -18,7 +18,7 @@ def run(cfg: DictConfig) -> float:
         "pretrained autoencoder": sha256(build.require(folder.pretrained, cfg, "pretrain")),
         f"classifier {config.name}": classifiers.weights_fingerprint(cfg, config),
     }
-    path = folder.autoencoder(config.name)
+    path = folder.autoencoder(config.name, cfg.seed)
     artifact = build.weights_artifact(
         path, build.settings_of(cfg, "autoencoder", "classifier", "finetune"), data, inputs
     )
@@ -41,7 +41,7 @@ def run(cfg: DictConfig) -> float:
         module,
         data,
         length=build.Length(options.epochs),
-        job=folder.job("finetune", config.name),
+        job=folder.job("finetune", config.name, cfg.seed),
         network=autoencoder,
         artifact=artifact,
         objective="val/accuracy",

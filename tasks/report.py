@@ -16,6 +16,7 @@ from datamodules.base import ImageDataModule
 from networks.classifier import Preprocessing, freeze
 from networks.segnet import SegNet
 from tasks import build, classifiers
+from tasks.cross_evaluate import study_autoencoders
 from tasks.study_folder import Artifact, StudyFolder, sha256, whole_file
 from tasks.terminal import say_made, say_skipped
 
@@ -31,7 +32,8 @@ def run(cfg: DictConfig) -> float:
     ]
     tables += [build.require(folder.order / "order.json", cfg, "order"), folder.order / "rrc.csv"]
     weights = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")} | {
-        name: build.require(folder.autoencoder(name), cfg, f"finetune classifier={name}") for name in labels
+        name: next(iter(study_autoencoders(cfg, name).values()))
+        for name in labels  # of seeds, the first is shown
     }
     if folder.native_accuracy.exists():
         tables.append(folder.native_accuracy)

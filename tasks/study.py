@@ -1,15 +1,19 @@
 """``task=study``: every step that is missing, in order."""
 
+from itertools import product
+from typing import Any
+
 from omegaconf import DictConfig, OmegaConf
 
-from tasks import build, classifiers, cross_evaluate, finetune, order, pretrain, report, train_classifier
+from tasks import build, classifiers
+from tasks.jobs import run_task
 from tasks.terminal import is_first_rank, say
 
 
 def run(cfg: DictConfig) -> float:
     """Run all steps; each skips what is there already."""
     configs = classifiers.study_classifiers(cfg)
-    steps = [with_classifier(cfg, config) for config in configs.values()]
+    steps = [with_changes(cfg, classifier=config) for config in configs.values()]
     for config in configs.values():
         classifiers.check(cfg, config)
     build.make_data(cfg)  # errors are found before any step runs
@@ -18,26 +22,29 @@ def run(cfg: DictConfig) -> float:
     for number, step in enumerate(steps, start=1):
         if not step.classifier.weights:
             say(f"[bold]train_classifier[/bold] {step.classifier.name} ({number} of {len(steps)})")
-            train_classifier.run(step)
+            run_task(step, "train_classifier")
     say("[bold]pretrain[/bold]")
-    pretrain.run(cfg)
-    for number, step in enumerate(steps, start=1):
-        say(f"[bold]finetune[/bold] through {step.classifier.name} ({number} of {len(steps)})")
-        finetune.run(step)
+    run_task(cfg, "pretrain")
+    seeds = [cfg.seed] if cfg.seeds is None else list(cfg.seeds)
+    for number, (step, seed) in enumerate(product(steps, seeds), start=1):
+        which = f"through {step.classifier.name}" + (f", seed {seed}" if len(seeds) > 1 else "")
+        say(f"[bold]finetune[/bold] {which} ({number} of {len(steps) * len(seeds)})")
+        run_task(with_changes(step, seed=seed), "finetune")
     say("[bold]cross_evaluate[/bold]")
-    cross_evaluate.run(cfg)
+    run_task(cfg, "cross_evaluate")
     if not is_first_rank():
         return 0.0  # the rest needs no ranks
     say("[bold]order[/bold]")
-    width = order.run(cfg)
+    width = run_task(cfg, "order")
     say("[bold]report[/bold]")
-    report.run(cfg)
+    run_task(cfg, "report")
     return width
 
 
-def with_classifier(cfg: DictConfig, classifier: DictConfig) -> DictConfig:
-    """The configuration that a single run with ``classifier=`` would have."""
-    chosen: DictConfig = OmegaConf.merge(cfg, {})  # type: ignore[assignment]
-    OmegaConf.set_struct(chosen, False)
-    chosen.classifier = classifier
-    return chosen
+def with_changes(cfg: DictConfig, **changes: Any) -> DictConfig:
+    """The configuration that a single run with other values would have."""
+    changed: DictConfig = OmegaConf.merge(cfg, {})  # type: ignore[assignment]
+    OmegaConf.set_struct(changed, False)
+    for key, value in changes.items():
+        changed[key] = value
+    return changed

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,13 +41,20 @@ class StudyFolder:
         """Weights of a classifier trained in this study."""
         return self.root / "classifiers" / f"{name}.safetensors"
 
-    def autoencoder(self, name: str) -> Path:
-        """Weights of the autoencoder fine-tuned through a classifier."""
-        return self.root / "autoencoders" / f"{name}.safetensors"
+    def autoencoder(self, name: str, seed: int = 0) -> Path:
+        """Weights of the autoencoder fine-tuned through a classifier with a seed."""
+        return self.root / "autoencoders" / f"{seeded(name, seed)}.safetensors"
 
-    def job(self, task: str, classifier: str | None = None) -> Path:
+    def autoencoders(self, name: str) -> dict[int, Path]:
+        """Every autoencoder that was fine-tuned through a classifier, by its seed."""
+        pattern = re.compile(re.escape(name) + r"(?:-seed(\d+))?\.safetensors")
+        files = self.pretrained.parent.glob("*.safetensors")
+        seeds = {int(match.group(1) or 0): path for path in files if (match := pattern.fullmatch(path.name))}
+        return dict(sorted(seeds.items()))
+
+    def job(self, task: str, classifier: str | None = None, seed: int = 0) -> Path:
         """Where a step keeps its log."""
-        return self.root / "jobs" / (task if classifier is None else f"{task}-{classifier}")
+        return self.root / "jobs" / seeded(task if classifier is None else f"{task}-{classifier}", seed)
 
 
 class Artifact:
@@ -143,6 +151,11 @@ class Artifact:
         finally:
             for path in temporary.values():
                 path.unlink(missing_ok=True)
+
+
+def seeded(name: str, seed: int) -> str:
+    """A name that tells seeds apart; seed 0 has the plain name."""
+    return f"{name}-seed{seed}" if seed else name
 
 
 def partial(path: Path) -> Path:

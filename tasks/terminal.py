@@ -14,7 +14,12 @@ WIDTH_OF_A_FILE = 140
 
 def is_first_rank() -> bool:
     """Whether this process is the first, or the only, one of a job."""
-    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
+    return rank() == 0
+
+
+def rank() -> int:
+    """Number of this process in its job."""
+    return int(rank_zero_only.rank)  # type: ignore[attr-defined]
 
 
 @rank_zero_only

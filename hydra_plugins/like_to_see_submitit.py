@@ -1,0 +1,218 @@
+"""Sweeps through submitit: jobs side by side on this machine, or on a Slurm cluster. Needs the extra ``slurm``."""
+
+import getpass
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra_plugins.like_to_see_launchers import STOPPED, SweepJob, SweepLauncher, label
+
+COMMON = {
+    "timeout_min",
+    "cpus_per_task",
+    "gpus_per_node",
+    "tasks_per_node",
+    "mem_gb",
+    "nodes",
+    "name",
+    "stderr_to_stdout",
+}
+SECONDS_TO_SAVE = 100.0
+SECONDS_UNTIL_REQUEUED = 120.0
+SECONDS_FOR_RESULT = 10.0
+
+
+class ClusterRank:
+    """What the cluster runs for each rank of a job: the job's own command, in a process of its own.
+
+    Args:
+        command: The command.
+        cwd: Where to run it.
+    """
+
+    def __init__(self, command: list[str], cwd: str) -> None:
+        self.command, self.cwd = command, cwd
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self) -> int:
+        """Run the command; returns its exit status.
+
+        Raises:
+            RuntimeError: If it was killed, so that the cluster ends the other ranks.
+        """
+        self.process = subprocess.Popen(self.command, cwd=self.cwd)  # noqa: S603
+        while (code := self.process.poll()) is None:
+            time.sleep(0.2)
+        if code == STOPPED:
+            time.sleep(SECONDS_UNTIL_REQUEUED)  # the cluster that asked for it now ends this process
+        if code < 0:
+            raise RuntimeError(f"the process of this rank was ended by {signal.Signals(-code).name}")
+        return code
+
+    def checkpoint(self) -> Any:
+        """Before the job is put back into the queue: have the command save, and describe the same job again."""
+        from submitit.helpers import DelayedSubmission
+
+        assert self.process is not None
+        self.process.send_signal(signal.SIGUSR2)
+        end = time.monotonic() + SECONDS_TO_SAVE
+        # not Popen.wait: the loop that this signal interrupted may hold its lock
+        while time.monotonic() < end and not os.waitid(
+            os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
+        ):
+            time.sleep(0.1)
+        return DelayedSubmission(ClusterRank(self.command, self.cwd))
+
+
+class SubmititLauncher(SweepLauncher):
+    """What both kinds share: submitting, waiting, and reading what came back."""
+
+    CLUSTER: str
+
+    def run(self, jobs: Sequence[SweepJob]) -> None:
+        """Submit the jobs that have not finished before, wait for all, and note what became of each."""
+        if importlib.util.find_spec("submitit") is None:
+            raise ValueError("this launcher needs submitit: pip install hydra-submitit-launcher (the extra 'slurm')")
+        import cloudpickle
+
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a cluster job need not find this file
+        self.run_all([job for job in jobs if not job.is_there()])
+
+    @abstractmethod
+    def run_all(self, jobs: Sequence[SweepJob]) -> None:
+        """Run jobs that have not finished before."""
+
+    def submit(self, jobs: Sequence[SweepJob]) -> list[Any]:
+        """Submit jobs that want the same resources, together; returns submitit's handles."""
+        import submitit
+
+        resources = {key: value for key, value in jobs[0].resources().items() if value is not None}
+        folder = resources.pop("submitit_folder")
+        resources.pop("jobs_at_once", None)
+        timeouts = {f"{self.CLUSTER}_max_num_timeout": resources.pop("max_num_timeout")}
+        executor = submitit.AutoExecutor(folder=folder, cluster=self.CLUSTER, **timeouts)
+        named = {key if key in COMMON else f"{self.CLUSTER}_{key}": value for key, value in resources.items()}
+        executor.update_parameters(**named)
+        calls = [ClusterRank(job.command, str(Path.cwd())) for job in jobs]
+        if len(calls) == 1:
+            return [executor.submit(calls[0])]
+        with executor.batch():
+            return [executor.submit(call) for call in calls]
+
+    def note(self, job: SweepJob, handle: Any) -> None:
+        """Read what each rank of an ended job returned."""
+        from submitit.core.utils import pickle_load
+
+        first = handle.task(0).paths
+        end = time.monotonic() + SECONDS_FOR_RESULT  # shared file systems are late
+        while not first.result_pickle.exists() and time.monotonic() < end:
+            time.sleep(0.5)
+        codes: list[int] = []
+        errors: list[str] = []
+        for task in range(handle.num_tasks):
+            path = handle.task(task).paths.result_pickle
+            outcome, result = pickle_load(path) if path.exists() else ("none", None)
+            if outcome == "success":
+                codes.append(int(str(result)))
+            elif outcome == "error":
+                codes.append(1)
+                errors.append(f"rank {task}: {str(result).strip().splitlines()[-1]}")
+        if not first.result_pickle.exists():
+            codes = [code for code in codes if code not in (0, STOPPED)]
+        job.ended(codes, first.stdout)
+        if errors and job.why:
+            job.why = "; ".join([*errors, job.why])
+
+
+class SubmititLocalLauncher(SubmititLauncher):
+    """Jobs in processes on this machine, some at a time; each starts its own ranks."""
+
+    CLUSTER = "local"
+
+    def run_all(self, jobs: Sequence[SweepJob]) -> None:
+        """Start a job whenever a place is free."""
+        waiting = list(jobs)
+        running: list[tuple[SweepJob, Any]] = []
+        while waiting or running:
+            places = int(jobs[0].resources()["jobs_at_once"])
+            while waiting and len(running) < places:
+                job = waiting.pop(0)
+                running.append((job, *self.submit([job])))
+            time.sleep(0.5)
+            for entry in [entry for entry in running if entry[1].done()]:
+                self.note(*entry)
+                running.remove(entry)
+
+
+class SlurmLauncher(SubmititLauncher):
+    """Jobs on a Slurm cluster: an array for all that want the same resources; a rank for each device."""
+
+    CLUSTER = "slurm"
+
+    def run_all(self, jobs: Sequence[SweepJob]) -> None:
+        """Submit everything, join what is in the queue already, and wait until all have left it."""
+        from tasks.terminal import say
+
+        handles = self.join(jobs)
+        groups: dict[str, list[SweepJob]] = {}
+        for job in jobs:
+            if id(job) not in handles:
+                groups.setdefault(repr(job.resources()), []).append(job)
+        for group in groups.values():
+            for job, handle in zip(group, self.submit(group), strict=True):
+                handles[id(job)] = handle
+                note_submission(job, handle.job_id)
+                say(f"Slurm job {handle.job_id}: {label(job, jobs)} [dim](log: {handle.paths.stdout})[/dim]")
+        waiting = [(job, handles[id(job)]) for job in jobs]
+        try:
+            while waiting:
+                time.sleep(2)
+                queue = queued()
+                for entry in [entry for entry in waiting if queue is not None and entry[1].job_id not in queue]:
+                    self.note(*entry)
+                    waiting.remove(entry)
+        except KeyboardInterrupt:
+            for job, handle in waiting:
+                job.state, job.why = "submitted", f"Slurm job {handle.job_id} goes on; the same command waits for it"
+
+    def join(self, jobs: Sequence[SweepJob]) -> dict[int, Any]:
+        """Handles of those jobs that an earlier run of the same sweep has submitted and that are still in the queue."""
+        import submitit
+
+        from tasks.jobs import read_record
+        from tasks.terminal import say
+
+        queue = queued() or set()
+        handles: dict[int, Any] = {}
+        for job in jobs:
+            record, resources = read_record(job.folder), job.resources()
+            number = record.get("slurm_job")
+            if number in queue and record.get("overrides") == list(job.config.hydra.overrides.task):
+                ranks = range(resources["nodes"] * resources["tasks_per_node"])
+                handles[id(job)] = submitit.SlurmJob(resources["submitit_folder"], str(number), list(ranks))
+                say(f"Slurm job {number} is in the queue already: {label(job, jobs)}")
+        return handles
+
+
+def note_submission(job: SweepJob, number: str) -> None:
+    """Keep which Slurm job a job is."""
+    import json
+
+    from tasks.study_folder import write_text
+
+    record = {"overrides": list(job.config.hydra.overrides.task), "status": "submitted", "slurm_job": number}
+    write_text(job.folder / "job.json", json.dumps(record, indent=2) + "\n")
+
+
+def queued() -> set[str] | None:
+    """This user's jobs in Slurm's queue, array tasks one by one; ``None`` when Slurm does not answer."""
+    command = ["squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format", "%i"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return set(done.stdout.split()) if done.returncode == 0 else None

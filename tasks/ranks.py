@@ -1,0 +1,29 @@
+"""Processes of one job that Lightning starts: none outlives the first."""
+
+import os
+import signal
+import threading
+import time
+
+
+def is_spawned_rank() -> bool:
+    """Whether this process was started by the first rank of the same machine."""
+    return os.environ.get("LOCAL_RANK", "0") != "0" and "SLURM_PROCID" not in os.environ
+
+
+def follow_parent(seconds: float = 2) -> None:
+    """In a rank that another one started: end as soon as that one is gone, even within a collective operation.
+
+    Args:
+        seconds: How often to look.
+    """
+    if not is_spawned_rank():
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="follow-parent").start()
