@@ -1,5 +1,6 @@
 # make demo    set up everything, run the whole study on built-in photographs
 # make test    set up everything, run the tests
+# make test-cluster    the tests on a real Slurm, started for them and stopped after; skipped where it is not installed
 # make lint    style and types;  make lock  pin the packages anew;  make clean  remove what these made, but no study
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ READY := .venv/.ready
 # as run.py: threads of two programs on the same cores must not spin
 export GOMP_SPINCOUNT ?= 1000
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test test-cluster lint lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -16,6 +17,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+test-cluster: $(READY)
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 lint: $(READY)
 	$(BIN)/ruff check .

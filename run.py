@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 # Before torch loads: when another program shares the cores, threads that spin make both more than ten times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-from callbacks import Stopped
+from callbacks import STOP_REQUESTS, Stopped
 from tasks.classifiers import settle
 from tasks.jobs import STOPPED, job_name, read_record, recorded, run_task
 from tasks.ranks import follow_parent, is_spawned_rank
@@ -79,7 +79,7 @@ def main(cfg: DictConfig) -> float:
         command = [sys.executable, __file__, *job.overrides.task, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
         subprocess.run(command, cwd=job.runtime.cwd, check=True)  # noqa: S603
         return float(read_record(folder)["objective"])
-    with one_line_errors(), recorded(folder, list(job.overrides.task)) as outcome:
+    with one_line_errors(), recorded(folder, list(job.overrides.task), explain) as outcome:
         outcome["objective"] = run(cfg)
     return float(outcome["objective"])
 
@@ -153,5 +153,7 @@ def known_keys() -> list[str]:
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors in the configuration get here, too
     follow_parent()
+    if not {"-m", "--multirun"} & set(sys.argv):  # a sweep leaves signals to its jobs
+        STOP_REQUESTS.listen()
     with one_line_errors():
         main()

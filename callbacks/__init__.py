@@ -1,7 +1,8 @@
 """What happens while Lightning trains: checkpoints and stops, randomness, guards, what dashboards show."""
 
-from callbacks.checkpointing import Checkpointing, Stopped, WholeFileCheckpointIO
+from callbacks.checkpointing import Checkpointing, WholeFileCheckpointIO
 from callbacks.guards import FiniteLoss
 from callbacks.randomness import SeededBatches
+from callbacks.stopping import STOP_REQUESTS, Stopped
 
-__all__ = ["Checkpointing", "FiniteLoss", "SeededBatches", "Stopped", "WholeFileCheckpointIO"]
+__all__ = ["STOP_REQUESTS", "Checkpointing", "FiniteLoss", "SeededBatches", "Stopped", "WholeFileCheckpointIO"]

@@ -1,11 +1,8 @@
 """Checkpoints from which a training goes on bit for bit, and orderly stops."""
 
 import os
-import signal
-import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+from callbacks.stopping import STOP_REQUESTS, Stopped
 
 
 class WholeFileCheckpointIO(TorchCheckpointIO):
@@ -37,18 +34,11 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
             temporary.unlink(missing_ok=True)
 
 
-class Stopped(Exception):
-    """A training was asked to stop, has saved a checkpoint and can go on."""
-
-
 class Checkpointing(Callback):
-    """Save a training every so many seconds, and once more when a signal asks it to stop.
+    """Save a training every so many seconds, and once more when a signal asks to stop.
 
     It saves between two batches, after any validation that was due: a training that is resumed from there goes on with
     the next batch, whatever the schedule. All ranks save and stop at the same batch.
-
-    SIGTERM, SIGUSR1 and SIGUSR2 (clusters send them ahead of a time limit or when another job needs the place) and a
-    first Ctrl-C stop a training; a second Ctrl-C stops it at once.
 
     Args:
         path: The file.
@@ -62,27 +52,16 @@ class Checkpointing(Callback):
     def __init__(self, path: Path, seconds: float, identity: str) -> None:
         self.path, self.seconds, self.identity = path, seconds, identity
         self.consumed_batches = 0
-        self.asked: signal.Signals | None = None
-        self._former: dict[signal.Signals, Any] = {}
         self._saved_at = time.monotonic()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen to signals, in place of Lightning's own handlers, which talk to other ranks at any moment."""
-        if threading.current_thread() is threading.main_thread():
-            self._former = {number: signal.signal(number, self.ask) for number in STOP_SIGNALS}
+        """Answer signals between batches from now on."""
+        STOP_REQUESTS.held_back = True
         self._saved_at = time.monotonic()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-        self._former = {}
-
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        """Note that a stop is wanted."""
-        if self.asked == number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.asked = signal.Signals(number)
+        """Let signals be answered at once again."""
+        STOP_REQUESTS.held_back = False
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -90,15 +69,15 @@ class Checkpointing(Callback):
         """Save, when it is time or a stop is wanted, with all that came before this batch complete."""
         if batch_idx % trainer.accumulate_grad_batches:
             return  # gradients are not saved
-        wanted = self.asked is not None or time.monotonic() - self._saved_at >= self.seconds
+        wanted = STOP_REQUESTS.asked is not None or time.monotonic() - self._saved_at >= self.seconds
         if not trainer.strategy.reduce_boolean_decision(wanted, all=False):
             return
-        stop = trainer.strategy.reduce_boolean_decision(self.asked is not None, all=False)
+        stop = trainer.strategy.reduce_boolean_decision(STOP_REQUESTS.asked is not None, all=False)
         self.consumed_batches = batch_idx
         self.save(trainer, pl_module)
         self._saved_at = time.monotonic()
         if stop:
-            raise Stopped(self.asked.name if self.asked else "another rank was asked to")
+            raise Stopped(STOP_REQUESTS.asked.name if STOP_REQUESTS.asked else "a signal to another rank")
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the checkpoint, unless a weight is broken."""

@@ -178,7 +178,7 @@ def refuse_shared_folders(jobs: Sequence[SweepJob]) -> None:
         if other is not job:
             raise ValueError(
                 f"two jobs of this sweep would work in {job.folder}: {' '.join(other.overrides)} and "
-                f"{' '.join(job.overrides)}. Give each value a study of its own, as 'study=lr_${{finetune.optimizer.lr}}'"
+                f"{' '.join(job.overrides)}. Give each a study of its own, as 'study=lr_${{finetune.optimizer.lr}}'"
             )
 
 

@@ -47,7 +47,10 @@ class ClusterRank:
         Raises:
             RuntimeError: If it was killed, so that the cluster ends the other ranks.
         """
-        self.process = subprocess.Popen(self.command, cwd=self.cwd)  # noqa: S603
+        self.process = process = subprocess.Popen(self.command, cwd=self.cwd)  # noqa: S603
+        signal.signal(
+            signal.SIGTERM, lambda number, frame: process.send_signal(number)
+        )  # Slurm's reaches only this one
         while (code := self.process.poll()) is None:
             time.sleep(0.2)
         if code == STOPPED:

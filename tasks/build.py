@@ -167,7 +167,7 @@ def make_trainer(
     plugins: list[Any] = [WholeFileCheckpointIO()]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # callbacks.Checkpointing and the launcher see to it
-    return pl.Trainer(
+    trainer = pl.Trainer(
         **{key: value for key, value in cfg.trainer.items() if key not in OWN_TRAINER_KEYS},
         **limits,
         plugins=plugins,
@@ -180,6 +180,9 @@ def make_trainer(
         use_distributed_sampler=False,  # the datamodules know who sees what
         num_sanity_val_steps=0,
     )
+    # Lightning's handlers talk to the other ranks at any moment, and end the program with status 0
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def put_away_log(job: Path, keep: bool) -> None:

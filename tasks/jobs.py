@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,13 @@ def where() -> str:
 
 
 @contextmanager
-def recorded(folder: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
+def recorded(folder: Path, overrides: list[str], explain: Callable[[BaseException], str]) -> Iterator[dict[str, Any]]:
     """Keep in ``job.json`` what becomes of a job; ranks but the first only note failures, in ``job.rank<k>.json``.
 
     Args:
         folder: The job's folder.
         overrides: What was asked for.
+        explain: Says the cause of an error in one line, or nothing.
 
     Yields:
         What is to be written when the job ends well.
@@ -106,10 +107,10 @@ def recorded(folder: Path, overrides: list[str]) -> Iterator[dict[str, Any]]:
         yield outcome
     except Stopped as stop:
         if is_first_rank():
-            write("stopped", error=f"stopped by {stop}, and saved")
+            write("stopped", error=f"stopped by {stop}")
         raise
     except BaseException as error:
-        write("failed", error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000])
+        write("failed", error=explain(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000])
         raise
     if is_first_rank():
         write("finished", **outcome)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 WIDTH_OF_A_FILE = 140
@@ -69,7 +70,7 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
     for position, name in enumerate(header):
         table.add_column(name, justify="left" if position == 0 else "right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console().print(table)
 
 
