@@ -2,7 +2,17 @@
 
 from callbacks.checkpointing import Checkpointing, WholeFileCheckpointIO
 from callbacks.guards import FiniteLoss
+from callbacks.monitoring import Monitor, Reconstructions
 from callbacks.randomness import SeededBatches
 from callbacks.stopping import STOP_REQUESTS, Stopped
 
-__all__ = ["STOP_REQUESTS", "Checkpointing", "FiniteLoss", "SeededBatches", "Stopped", "WholeFileCheckpointIO"]
+__all__ = [
+    "STOP_REQUESTS",
+    "Checkpointing",
+    "FiniteLoss",
+    "Monitor",
+    "Reconstructions",
+    "SeededBatches",
+    "Stopped",
+    "WholeFileCheckpointIO",
+]

@@ -1,7 +1,6 @@
 """From a composed configuration to plain objects, and to what an artifact was made with."""
 
 import logging
-import shutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra.utils
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -19,18 +17,15 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch import nn
 
 from callbacks import WholeFileCheckpointIO
+from callbacks.loggers import Board
 from datamodules.augmentation import Augmentation
 from datamodules.base import ImageDataModule
 from networks.segnet import SegNet
 from networks.weights import load_weights
+from tasks.instantiation import instantiate
 from tasks.study_folder import Artifact, StudyFolder
-from tasks.terminal import is_first_rank
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-TRUSTED_PACKAGES = (
-    "datamodules", "lightning_modules", "metrics", "networks",
-    "pytorch_lightning", "timm", "torch", "torchmetrics", "torchvision",
-)  # fmt: skip
 # of files, the content counts (an input), not the path
 NOT_DECISIVE = {"workers", "root", "weights", "label", "published", "cache", "expect", "on_error"}
 OWN_TRAINER_KEYS = {"channels_last", "compile"}  # the others are Lightning's
@@ -49,14 +44,6 @@ class Length:
     epochs: int = 1
     steps: int | None = None
     check_every: int = 1
-
-
-def instantiate(config: DictConfig, key: str, **arguments: Any) -> Any:
-    """Make the object a config node describes; only the project's own and the field's packages may be named."""
-    target = str(config.get("_target_"))
-    if target.split(".")[0] not in TRUSTED_PACKAGES:
-        raise ValueError(f"{key}._target_={target} is not allowed: use one of {', '.join(TRUSTED_PACKAGES)}")
-    return hydra.utils.instantiate(config, **arguments)
 
 
 def study_folder(cfg: DictConfig) -> StudyFolder:
@@ -135,22 +122,17 @@ def weights_artifact(
 
 
 def make_trainer(
-    cfg: DictConfig, job: Path, length: Length | None = None, callbacks: Sequence[Callback] = (), keep_log: bool = False
+    cfg: DictConfig, length: Length | None = None, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()
 ) -> pl.Trainer:
-    """A Trainer that logs into a job's folder, shows progress, and saves nothing by itself.
+    """A Trainer that shows progress, and saves nothing by itself.
 
     Args:
         cfg: The configuration.
-        job: The job's folder.
         length: How long it trains, if it does.
         callbacks: What else happens while it trains.
-        keep_log: Whether the log of an earlier run that was interrupted stays.
+        loggers: What gets the numbers.
     """
     quiet_lightning()
-    put_away_log(job, keep_log)
-    loggers: list[Logger] = [
-        instantiate(config, f"logger.{name}", save_dir=str(job)) for name, config in cfg.logger.items()
-    ]
     length = length or Length()
     limits: dict[str, Any] = {
         "max_epochs": max(1, length.epochs),
@@ -171,7 +153,7 @@ def make_trainer(
         **{key: value for key, value in cfg.trainer.items() if key not in OWN_TRAINER_KEYS},
         **limits,
         plugins=plugins,
-        logger=loggers,
+        logger=list(loggers),
         callbacks=[*callbacks, RichProgressBar(leave=False)] if show_progress else list(callbacks),
         enable_progress_bar=show_progress,
         enable_checkpointing=False,
@@ -182,16 +164,10 @@ def make_trainer(
     )
     # Lightning's handlers talk to the other ranks at any moment, and end the program with status 0
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    for logger in loggers:
+        if isinstance(logger, Board):
+            logger.trainer = trainer
     return trainer
-
-
-def put_away_log(job: Path, keep: bool) -> None:
-    """Make room for a log: the earlier parts of a training that goes on are numbered, all others removed."""
-    if not keep:
-        for log in job.glob("log*"):
-            shutil.rmtree(log)
-    elif (job / "log").exists() and is_first_rank():
-        (job / "log").rename(job / f"log-{len(list(job.glob('log-*'))) + 1}")
 
 
 def accelerate(cfg: DictConfig, *networks: nn.Module) -> None:

@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from datamodules.base import ImageDataModule
 from networks.classifier import Classifier, Preprocessing, freeze
 from networks.weights import load_weights
-from tasks.build import CONF, instantiate, require, study_folder
+from tasks.build import CONF, require, study_folder
+from tasks.instantiation import instantiate
 from tasks.study_folder import sha256
 
 RANDOM = "random"

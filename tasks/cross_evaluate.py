@@ -1,16 +1,22 @@
 """``task=cross_evaluate``: every autoencoder's reconstructions, seen by every classifier."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
 
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
 from analysis.tables import accuracy_table, mean_over_seeds, nmi_table
+from callbacks.loggers import Board
+from callbacks.monitoring import picture_rows
+from datamodules.base import ImageDataModule
 from lightning_modules import CrossEvaluation, CrossEvaluationResult
-from tasks import build, classifiers
+from tasks import boards, build, classifiers
+from tasks.results import write_results
 from tasks.study_folder import Artifact, StudyFolder, differences, seeded, sha256
 from tasks.terminal import say, say_made, say_skipped, say_skipped_images, show_table
 
@@ -37,13 +43,16 @@ def run(cfg: DictConfig) -> float:
     module = CrossEvaluation(
         autoencoders, networks, len(data.split("test")), options.nmi_bins, complete=data.on_error != "skip"
     )
-    trainer = build.make_trainer(cfg, folder.job("cross_evaluate"))
-    trainer.test(module, datamodule=data, verbose=False)
-    mean = float(module.result.top1[:, 2:].mean())
-    if trainer.is_global_zero:
-        with artifact.making(mean) as temporary:
-            write_tables(module.result, sources, {path.name: partial for path, partial in temporary.items()})
-        show(module.result, sources)
+    with boards.opened(cfg, folder.job("cross_evaluate"), artifact.identity) as loggers:
+        trainer = build.make_trainer(cfg, loggers=loggers)
+        trainer.test(module, datamodule=data, verbose=False)
+        mean = float(module.result.top1[:, 2:].mean())
+        if trainer.is_global_zero:
+            with artifact.making(mean) as temporary:
+                write_tables(module.result, sources, {path.name: partial for path, partial in temporary.items()})
+            write_results(folder.job("cross_evaluate"), {"mean accuracy": mean})
+            show(module.result, sources)
+            publish(module, data, loggers)
     trainer.strategy.barrier()
     say_skipped_images(data.unreadable(), folder.job("cross_evaluate"))
     say_made(folder.accuracy)
@@ -115,6 +124,22 @@ def write_tables(result: CrossEvaluationResult, sources: list[str], paths: dict[
         nmi_intra=result.nmi_intra,
         nmi_inter=result.nmi_inter,
     )
+
+
+def publish(module: CrossEvaluation, data: ImageDataModule, loggers: Sequence[Board]) -> None:
+    """Send the matrix, with a few images under each autoencoder, and the nMI to the dashboards."""
+    shown = [board for board in loggers if board.shows_pictures]
+    if not shown:
+        return
+    result = module.result
+    images = boards.fixed_images(data, "test", 4).to(module.device)
+    with torch.inference_mode():
+        pictures = [picture_rows([images]) for images in module.reconstruct(images)]
+    for board in shown:
+        board.log_table("accuracy", accuracy_table(result.top1, result.rows, result.columns), pictures)
+        board.log_table("accuracy top 5", accuracy_table(result.top5, result.rows, result.columns))
+        board.log_table("nmi", nmi_table(result.nmi_intra, result.nmi_inter, result.rows))
+        board.log_metrics({"accuracy/mean over autoencoders": float(result.top1[:, 2:].mean())}, 0)
 
 
 def show(result: CrossEvaluationResult, sources: list[str]) -> None:

@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 
 from lightning_modules import SignalAutoencoder
 from tasks import build, classifiers
+from tasks.instantiation import instantiate
 from tasks.study_folder import sha256
 from tasks.terminal import say_skipped
 from tasks.training import train
@@ -32,7 +33,7 @@ def run(cfg: DictConfig) -> float:
         autoencoder,
         classifier,
         len(data.classes),
-        build.instantiate(options.optimizer, "finetune.optimizer"),
+        instantiate(options.optimizer, "finetune.optimizer"),
         options.schedule,
         options.trained,
     )

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -132,12 +132,6 @@ def failures_of_ranks(folder: Path) -> list[str]:
         number = path.name.removeprefix("job.rank").removesuffix(".json")
         found.append(f"rank {number}: {json.loads(path.read_text(encoding='utf-8'))['error']}")
     return found
-
-
-def write_results(job: Path, results: Mapping[str, float]) -> None:
-    """Keep a step's final numbers in its job's folder, as ``metrics.json``."""
-    numbers = {name: float(value) for name, value in results.items()}
-    write_text(job / "metrics.json", json.dumps(numbers, indent=2) + "\n")
 
 
 def made_by(cfg: DictConfig) -> Path | None:

@@ -46,7 +46,7 @@ def accuracies(cfg: DictConfig, config: DictConfig, data: ImageFolder) -> list[f
         raise ValueError(f"classifier {config.name} takes images as they are: it has no native view")
     build.accelerate(cfg, classifier)
     module = NativeAccuracy(classifier, len(data.classes))
-    trainer = build.make_trainer(cfg, build.study_folder(cfg).job("native_accuracy", config.name))
+    trainer = build.make_trainer(cfg)
     [measured] = trainer.test(module, datamodule=NativeView(data, classifier.preprocessing), verbose=False)
     published = classifiers.published_accuracy(config) or (float("nan"), float("nan"))
     return [measured["test/top1"], measured["test/top5"], *published]

@@ -15,7 +15,7 @@ from analysis.order import (
     threshold_intervals,
     widest_chain,
 )
-from tasks import build
+from tasks import boards, build
 from tasks.study_folder import Artifact, sha256
 from tasks.terminal import say, say_made, show_table
 
@@ -40,6 +40,10 @@ def run(cfg: DictConfig) -> float:
             rrc, order = (temporary[file] for file in artifact.files)
             pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder").to_csv(rrc)
             order.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        with boards.opened(cfg, folder.job("order"), artifact.identity) as loggers:
+            for board in loggers:
+                board.log_table("relative rate of change", pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder"))
+                board.log_metrics({"order/width of the widest chain": width}, 0)
     show(document, chain)
     say_made(folder.order / "order.json")
     return width

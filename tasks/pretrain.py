@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from datamodules.base import ImageDataModule
 from lightning_modules import Pretraining
 from tasks import build
+from tasks.instantiation import instantiate
 from tasks.study_folder import sha256
 from tasks.terminal import say_skipped
 from tasks.training import train
@@ -28,7 +29,7 @@ def run(cfg: DictConfig) -> float:
     if artifact.exists():
         return say_skipped(folder.pretrained, artifact.objective())
     build.accelerate(cfg, autoencoder)
-    module = Pretraining(autoencoder, build.instantiate(options.optimizer, "pretrain.optimizer"), options.schedule)
+    module = Pretraining(autoencoder, instantiate(options.optimizer, "pretrain.optimizer"), options.schedule)
     return train(
         cfg,
         module,

@@ -15,7 +15,7 @@ from analysis.page import render_page
 from datamodules.base import ImageDataModule
 from networks.classifier import Preprocessing, freeze
 from networks.segnet import SegNet
-from tasks import build, classifiers
+from tasks import boards, build, classifiers
 from tasks.cross_evaluate import study_autoencoders
 from tasks.study_folder import Artifact, StudyFolder, sha256, whole_file
 from tasks.terminal import say_made, say_skipped
@@ -60,6 +60,10 @@ def run(cfg: DictConfig) -> float:
             {f"../{path.relative_to(folder.root)}": path.name for path in tables},
         )
         temporary[page].write_text(text, encoding="utf-8")
+    with boards.opened(cfg, folder.job("report"), artifact.identity) as loggers:
+        for board in loggers:
+            for name, figure in drawn.items():
+                board.log_figure(name, figure)
     say_made(page)
     return float(len(drawn))
 

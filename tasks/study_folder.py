@@ -118,6 +118,11 @@ class Artifact:
             raise ValueError(f"{first} is damaged or was changed after it was made: remove it to make it again")
         return whole
 
+    @property
+    def identity(self) -> str:
+        """A hash of settings and inputs."""
+        return hashlib.sha256(json.dumps([self.settings, self.inputs]).encode()).hexdigest()
+
     def objective(self) -> float:
         """The objective noted when the artifact was made."""
         return float(json.loads(self.provenance.read_text())["objective"])

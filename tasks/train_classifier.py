@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 
 from lightning_modules import ClassifierTraining
 from tasks import build, classifiers
+from tasks.instantiation import instantiate
 from tasks.terminal import say_skipped
 from tasks.training import train
 
@@ -28,7 +29,7 @@ def run(cfg: DictConfig) -> float:
     module = ClassifierTraining(
         classifier,
         len(data.classes),
-        build.instantiate(options.optimizer, "train_classifier.optimizer"),
+        instantiate(options.optimizer, "train_classifier.optimizer"),
         options.schedule,
         options.label_smoothing,
     )

@@ -8,12 +8,15 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from torch import nn
 
-from callbacks import Checkpointing, FiniteLoss, SeededBatches
+from callbacks import Checkpointing, FiniteLoss, Monitor, Reconstructions, SeededBatches
 from datamodules.base import ImageDataModule
-from tasks import build
-from tasks.jobs import write_results
+from tasks import boards, build
+from tasks.results import write_results
 from tasks.study_folder import Artifact, save_weights
 from tasks.terminal import say, say_made, say_skipped_images
+
+NOT_FINITE = "loss_not_finite.json"
+PICTURES = 8
 
 
 def train(
@@ -46,17 +49,20 @@ def train(
     if consumed is not None:
         data.consumed_batches, resumed = consumed, checkpointing.path
         say(f"going on from {checkpointing.path}")
-    callbacks = [SeededBatches(cfg.seed), FiniteLoss(job / "loss_not_finite.json"), checkpointing]
-    trainer = build.make_trainer(cfg, job, length, callbacks, keep_log=resumed is not None)
-    if length.steps is not None or length.epochs:
-        trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True if resumed else None)
-    [results] = trainer.validate(module, datamodule=data, verbose=False)
+    callbacks = [SeededBatches(cfg.seed), FiniteLoss(job / NOT_FINITE), Monitor(cfg.log_every), checkpointing]
+    with boards.opened(cfg, job, checkpointing.identity, keep_log=resumed is not None) as loggers:
+        if any(board.shows_pictures for board in loggers) and hasattr(module, "autoencoder"):
+            callbacks.append(Reconstructions(boards.fixed_images(data, "val", PICTURES)))
+        trainer = build.make_trainer(cfg, length, callbacks, loggers)
+        if length.steps is not None or length.epochs:
+            trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True if resumed else None)
+        [results] = trainer.validate(module, datamodule=data, verbose=False)
     value, [path] = results[objective], artifact.files
     if trainer.is_global_zero:
         with artifact.making(value) as temporary:
             save_weights(network, temporary[path])
         write_results(job, results)
-        for left in (checkpointing.path, job / "loss_not_finite.json"):
+        for left in (checkpointing.path, job / NOT_FINITE):
             left.unlink(missing_ok=True)
     trainer.strategy.barrier()
     say_skipped_images(data.unreadable(), job)

@@ -118,6 +118,6 @@ def test_pixels_and_what_is_counted_on_them_are_never_half_precision() -> None:
 
 def test_own_keys_do_not_reach_lightning(tmp_path: Path) -> None:
     cfg = compose(tmp_path, "trainer.accumulate_grad_batches=2", "trainer.precision=bf16-mixed")
-    trainer = build.make_trainer(cfg, tmp_path, build.Length(steps=10, check_every=3))
+    trainer = build.make_trainer(cfg, build.Length(steps=10, check_every=3))
     assert (trainer.accumulate_grad_batches, trainer.precision, trainer.max_steps) == (2, "bf16-mixed", 10)
     assert (trainer.val_check_interval, trainer.check_val_every_n_epoch) == (3, None)

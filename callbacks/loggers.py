@@ -1,0 +1,217 @@
+"""What a job tells dashboards and log files, and that none of them ever stops it."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+from matplotlib.figure import Figure
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from torch import Tensor
+
+Say = Callable[[str], None]
+
+
+class RunName:
+    """What a job is called in a dashboard.
+
+    Args:
+        study: The study: its runs form a group.
+        job: The job's name.
+        identity: What tells this job from one with other settings or inputs.
+
+    Attributes:
+        id: What the same job always has, so that a resumed job goes on with its run.
+    """
+
+    def __init__(self, study: str, job: str, identity: str) -> None:
+        self.study, self.job = study, job
+        self.id = hashlib.sha256(repr((study, job, identity)).encode()).hexdigest()[:12]
+
+
+class Board(Logger):
+    """A logger that may fail: then it says so once, and the job goes on without it.
+
+    Args:
+        logger: The logger.
+        title: What to call it.
+        say: Prints a line.
+
+    Attributes:
+        trainer: Whose optimiser steps count; Lightning's own count is one less within a validation, and after a resume.
+    """
+
+    def __init__(self, logger: Logger, title: str, say: Say) -> None:
+        super().__init__()
+        self.trainer: pl.Trainer | None = None
+        self.logger, self.title, self.say = logger, title, say
+        self.broken = False
+
+    @property
+    def name(self) -> str | None:
+        """The logger's name."""
+        return self.logger.name
+
+    @property
+    def version(self) -> int | str | None:
+        """The logger's version."""
+        return self.logger.version
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether images, tables and figures get anywhere."""
+        return not self.broken and isinstance(self.logger, WandbLogger | TensorBoardLogger)
+
+    def attempt(self, action: Callable[[], Any]) -> None:
+        """Do something with the logger; whatever it raises ends the logging, not the job."""
+        if self.broken:
+            return
+        try:
+            action()
+        except Exception as error:  # a service, a network or a disk can fail in any way, and none may stop a training
+            self.broken = True
+            self.say(f"[yellow]{self.title} failed and logs no more[/yellow], the job goes on: {first_line(error)}")
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Log the configuration."""
+        self.attempt(lambda: self.logger.log_hyperparams(params))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers."""
+        now = step if self.trainer is None else self.trainer.global_step
+        self.attempt(lambda: self.logger.log_metrics(dict(metrics), now))
+
+    def log_picture(self, key: str, picture: Tensor, step: int = 0) -> None:
+        """Log an image ``(3, H, W)`` in [0, 1]."""
+        logger = self.logger
+        if isinstance(logger, WandbLogger):
+            self.attempt(lambda: logger.experiment.log({key: wandb_image(picture)}, step=step))
+        elif isinstance(logger, TensorBoardLogger):
+            self.attempt(lambda: logger.experiment.add_image(key, picture, step))
+
+    def log_figure(self, key: str, figure: Figure) -> None:
+        """Log a figure."""
+        logger = self.logger
+        if isinstance(logger, WandbLogger):
+            import wandb
+
+            self.attempt(lambda: logger.experiment.log({key: wandb.Image(figure)}, step=0))
+        elif isinstance(logger, TensorBoardLogger):
+            self.attempt(lambda: logger.experiment.add_figure(key, figure))
+
+    def log_table(self, key: str, table: pd.DataFrame, pictures: Sequence[Tensor] = ()) -> None:
+        """Log a table with its index, and perhaps an image ``(3, H, W)`` for each row."""
+        logger, plain = self.logger, table.reset_index()
+        if isinstance(logger, WandbLogger):
+            import wandb
+
+            def log() -> None:
+                rows = plain.copy()
+                if pictures:
+                    rows.insert(1, "images", [wandb_image(picture) for picture in pictures])
+                logger.experiment.log({key: wandb.Table(dataframe=rows)}, step=0)
+
+            self.attempt(log)
+        elif isinstance(logger, TensorBoardLogger):
+            self.attempt(lambda: logger.experiment.add_text(key, markdown(plain)))
+
+    def save(self) -> None:
+        """Write what waits to be written."""
+        self.attempt(self.logger.save)
+
+    def finalize(self, status: str) -> None:
+        """Lightning calls this after every stage; the run goes on."""
+        self.attempt(self.logger.save)
+
+    def close(self, well: bool) -> None:
+        """End the run."""
+        logger = self.logger
+
+        def end() -> None:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish(exit_code=0 if well else 1)
+            else:
+                logger.finalize("success" if well else "failed")
+
+        self.attempt(end)
+
+
+class SteppedWandbLogger(WandbLogger):
+    """wandb with the optimiser step as its own: parts of a run that was interrupted offline then fit together."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers at an optimiser step."""
+        self.experiment.log(dict(metrics), step=step)
+
+
+def csv_log(save_dir: str, run: RunName, say: Say) -> CSVLogger:
+    """A table of the numbers, ``log/metrics.csv`` in the job's folder."""
+    return CSVLogger(save_dir, name="", version="log")
+
+
+def tensorboard_log(save_dir: str, run: RunName, say: Say) -> TensorBoardLogger:
+    """TensorBoard's files, in ``tensorboard/`` of the job's folder; needs the extra ``tensorboard``."""
+    return TensorBoardLogger(save_dir, name="", version="tensorboard", default_hp_metric=False)
+
+
+def wandb_log(
+    save_dir: str,
+    run: RunName,
+    say: Say,
+    *,
+    project: str,
+    entity: str | None = None,
+    mode: Literal["online", "offline"] = "online",
+    tags: Sequence[str] = (),
+    seconds: int = 90,
+) -> WandbLogger:
+    """A wandb run: one per job, grouped by study, with an id that the job always has.
+
+    Args:
+        save_dir: The job's folder; wandb writes below it.
+        run: What the run is called.
+        say: Prints a line.
+        project: wandb's project.
+        entity: wandb's user or team; ``None`` is the default one.
+        mode: ``online``, or ``offline`` to be uploaded later; where the network is dead, online becomes offline.
+        tags: The run's tags.
+        seconds: How long to wait for the network.
+    """
+    import wandb
+
+    Path(save_dir).mkdir(parents=True, exist_ok=True)
+    known = {"entity": entity, "project": project, "group": run.study, "name": run.job, "id": run.id}
+    options: dict[str, Any] = known | {"job_type": run.job.split("-")[0], "tags": list(tags), "dir": save_dir}
+    settings: dict[str, Any] = {"silent": True, "console": "off", "init_timeout": float(seconds)}
+    try:
+        made = wandb.init(**options, mode=mode, resume="allow", settings=wandb.Settings(**settings))
+    except (wandb.Error, OSError) as error:  # no network, no account
+        if mode == "offline":
+            raise
+        say(f"[yellow]wandb cannot be reached[/yellow] ({first_line(error)}): logging offline; see docs/wandb.md")
+        wandb.teardown()
+        made = wandb.init(**options, mode="offline", settings=wandb.Settings(**settings))
+    return SteppedWandbLogger(experiment=made, save_dir=save_dir, project=project)
+
+
+def wandb_image(picture: Tensor) -> Any:
+    """An image ``(3, H, W)`` in [0, 1] as wandb takes it."""
+    import wandb
+
+    pixels = (picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+    return wandb.Image(np.ascontiguousarray(pixels.cpu().numpy()))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table as Markdown."""
+    lines = [list(map(str, table.columns)), ["---"] * len(table.columns)]
+    lines += [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in table.to_numpy()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def first_line(error: BaseException) -> str:
+    """The beginning of an error's text."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
