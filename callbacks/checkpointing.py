@@ -63,6 +63,10 @@ class Checkpointing(Callback):
         """Let signals be answered at once again."""
         STOP_REQUESTS.held_back = False
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Likewise: after an exception there is no :meth:`teardown`."""
+        STOP_REQUESTS.held_back = False
+
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:

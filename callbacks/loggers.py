@@ -1,6 +1,8 @@
 """What a job tells dashboards and log files, and that none of them ever stops it."""
 
+import contextlib
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -74,6 +76,8 @@ class Board(Logger):
         except Exception as error:  # a service, a network or a disk can fail in any way, and none may stop a training
             self.broken = True
             self.say(f"[yellow]{self.title} failed and logs no more[/yellow], the job goes on: {first_line(error)}")
+            if isinstance(self.logger, WandbLogger):
+                forget_wandb_service()
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Log the configuration."""
@@ -109,10 +113,11 @@ class Board(Logger):
             import wandb
 
             def log() -> None:
-                rows = plain.copy()
+                columns, rows = [str(name) for name in plain.columns], plain.to_numpy().tolist()
                 if pictures:
-                    rows.insert(1, "images", [wandb_image(picture) for picture in pictures])
-                logger.experiment.log({key: wandb.Table(dataframe=rows)}, step=0)
+                    columns.insert(1, "images")
+                    rows = [[row[0], wandb_image(image), *row[1:]] for row, image in zip(rows, pictures, strict=True)]
+                logger.experiment.log({key: wandb.Table(columns=columns, data=rows)}, step=0)
 
             self.attempt(log)
         elif isinstance(logger, TensorBoardLogger):
@@ -178,23 +183,49 @@ def wandb_log(
         entity: wandb's user or team; ``None`` is the default one.
         mode: ``online``, or ``offline`` to be uploaded later; where the network is dead, online becomes offline.
         tags: The run's tags.
-        seconds: How long to wait for the network.
+        seconds: How long to wait for the network at the start; four times as long for the last uploads.
     """
+    import requests
     import wandb
 
     Path(save_dir).mkdir(parents=True, exist_ok=True)
     known = {"entity": entity, "project": project, "group": run.study, "name": run.job, "id": run.id}
     options: dict[str, Any] = known | {"job_type": run.job.split("-")[0], "tags": list(tags), "dir": save_dir}
     settings: dict[str, Any] = {"silent": True, "console": "off", "init_timeout": float(seconds)}
+    settings |= {"finish_timeout": float(4 * seconds), "finish_timeout_raises": True}
     try:
+        if mode == "online":
+            requests.get(wandb.setup().settings.base_url, timeout=seconds)  # a failed start spoils the one after it
         made = wandb.init(**options, mode=mode, resume="allow", settings=wandb.Settings(**settings))
     except (wandb.Error, OSError) as error:  # no network, no account
         if mode == "offline":
             raise
         say(f"[yellow]wandb cannot be reached[/yellow] ({first_line(error)}): logging offline; see docs/wandb.md")
-        wandb.teardown()
-        made = wandb.init(**options, mode="offline", settings=wandb.Settings(**settings))
+        made = offline_run(options, settings)
     return SteppedWandbLogger(experiment=made, save_dir=save_dir, project=project)
+
+
+def offline_run(options: dict[str, Any], settings: dict[str, Any], attempts: int = 10) -> Any:
+    """An offline run in place of one that could not begin; the service may take a while to give its id free."""
+    import wandb
+
+    for attempt in range(1, attempts + 1):
+        forget_wandb_service()
+        try:
+            return wandb.init(**options, mode="offline", settings=wandb.Settings(**settings))
+        except wandb.Error:
+            if attempt == attempts:
+                raise
+            time.sleep(1)
+    return None
+
+
+def forget_wandb_service() -> None:
+    """Leave a wandb service that may be dead: the next run of this process starts another one."""
+    import wandb
+
+    with contextlib.suppress(Exception):  # it is given up, in whatever state it is
+        wandb.teardown()
 
 
 def wandb_image(picture: Tensor) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -36,12 +37,13 @@ def opened(cfg: DictConfig, job: Path, identity: str, keep_log: bool = False) ->
     for title, config in cfg.logger.items():
         try:
             logger = instantiate(config, f"logger.{title}", save_dir=str(job), run=run, say=say)
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"logger={title} needs {error.name}: install the extra, as pip install {error.name}"
-            ) from error
-        except (OSError, RuntimeError) as error:
-            say(f"[yellow]{title} cannot be opened[/yellow], the job goes on without it: {first_line(error)}")
+        except InstantiationException as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, ModuleNotFoundError):
+                raise ValueError(f"logger={title} needs {cause.name}: pip install {cause.name}") from error
+            if isinstance(cause, TypeError | ValueError):
+                raise  # the configuration is wrong
+            say(f"[yellow]{title} cannot be opened[/yellow], the job goes on without it: {first_line(cause)}")
             continue
         boards.append(Board(logger, str(title), say))
     settings: Any = OmegaConf.to_container(cfg, resolve=True)

@@ -137,9 +137,9 @@ def publish(module: CrossEvaluation, data: ImageDataModule, loggers: Sequence[Bo
         pictures = [picture_rows([images]) for images in module.reconstruct(images)]
     for board in shown:
         board.log_table("accuracy", accuracy_table(result.top1, result.rows, result.columns), pictures)
-        board.log_table("accuracy top 5", accuracy_table(result.top5, result.rows, result.columns))
+        board.log_table("accuracy_top5", accuracy_table(result.top5, result.rows, result.columns))
         board.log_table("nmi", nmi_table(result.nmi_intra, result.nmi_inter, result.rows))
-        board.log_metrics({"accuracy/mean over autoencoders": float(result.top1[:, 2:].mean())}, 0)
+        board.log_metrics({"accuracy/mean_over_autoencoders": float(result.top1[:, 2:].mean())}, 0)
 
 
 def show(result: CrossEvaluationResult, sources: list[str]) -> None:

@@ -42,8 +42,8 @@ def run(cfg: DictConfig) -> float:
             order.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         with boards.opened(cfg, folder.job("order"), artifact.identity) as loggers:
             for board in loggers:
-                board.log_table("relative rate of change", pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder"))
-                board.log_metrics({"order/width of the widest chain": width}, 0)
+                board.log_table("rrc", pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder"))
+                board.log_metrics({"order/width_of_widest_chain": width}, 0)
     show(document, chain)
     say_made(folder.order / "order.json")
     return width
