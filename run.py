@@ -29,7 +29,8 @@ from tasks.study_folder import flattened
 from tasks.terminal import rank, say
 
 CONF = Path(__file__).resolve().parent / "conf"
-FULL_ERRORS = "HYDRA_FULL_ERROR" in os.environ
+# noted for the processes that this one starts, because Hydra's own variable is set below
+FULL_ERRORS = os.environ.setdefault("LIKE_TO_SEE_FULL_ERRORS", str("HYDRA_FULL_ERROR" in os.environ)) == "True"
 
 
 def name_of_job(*, _root_: DictConfig) -> str:

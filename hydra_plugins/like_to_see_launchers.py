@@ -101,11 +101,9 @@ class SweepJob:
             self.why += f" (log: {log})"
 
     def as_return(self) -> JobReturn:
-        """What Hydra gets: an objective, or an exception when it is asked for."""
+        """What Hydra gets of a job that has finished."""
         result = JobReturn(overrides=self.overrides, cfg=self.task_config, working_dir=str(self.folder))
-        well = self.state in DONE
-        result.status = JobStatus.COMPLETED if well else JobStatus.FAILED
-        result.return_value = self.objective if well else ValueError("of the jobs above, not all have finished")
+        result.status, result.return_value = JobStatus.COMPLETED, self.objective
         return result
 
 
@@ -126,12 +124,14 @@ class SweepLauncher(Launcher):
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run all jobs, show what became of them, and return their results."""
+        """Run all jobs, show what became of them, and return their results; ends the program if not all finished."""
         setup_globals()
         jobs = [self.compose(list(overrides), initial_job_idx + n) for n, overrides in enumerate(job_overrides)]
         refuse_shared_folders(jobs)
         self.run(jobs)
         show(jobs)
+        if any(job.state not in DONE for job in jobs):
+            sys.exit(1)  # Hydra would name the first one only
         return [job.as_return() for job in jobs]
 
     def compose(self, overrides: list[str], number: int) -> SweepJob:

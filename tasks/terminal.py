@@ -68,7 +68,7 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
     """Print a small table: the first column names the rows."""
     table = Table(title=title, title_justify="left")
     for position, name in enumerate(header):
-        table.add_column(name, justify="left" if position == 0 else "right")
+        table.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     console().print(table)

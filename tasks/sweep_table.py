@@ -1,0 +1,77 @@
+"""``task=sweep_table``: the jobs of a sweep, or of several studies, as one table and one figure."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from analysis.figures import save_figure
+from analysis.sweeps import means, sweep_figure, sweep_table
+from tasks import boards, build
+from tasks.jobs import failures_of_ranks, read_record
+from tasks.study_folder import whole_file
+from tasks.terminal import say, say_made, show_table
+
+
+def run(cfg: DictConfig) -> float:
+    """Write ``sweep/jobs.csv`` and a figure into the study, show the means; returns the share of finished jobs."""
+    options, folder = cfg.sweep_table, build.study_folder(cfg).root
+    patterns = [str(cfg.study)] if options.studies is None else list(options.studies)
+    jobs = [job for pattern in patterns for path in sorted(Path(cfg.studies).glob(pattern)) for job in read_jobs(path)]
+    jobs = [job for job in jobs if job["task"] not in ("sweep_table", "study", "report")]
+    if not jobs:
+        raise ValueError(f"no jobs in {cfg.studies}/{{{','.join(patterns)}}}: run a sweep first, or correct the names")
+    tasks = pd.Series([job["task"] for job in jobs])
+    task = options.task or tasks.mode()[0]
+    table = sweep_table([job for job in jobs if job["task"] == task])
+    if options.number not in table or table[options.number].isna().all():
+        numbers = [str(name) for name in table.select_dtypes("number").columns if table[name].notna().any()]
+        raise ValueError(f"no job has sweep_table.number={options.number}; choose from {', '.join(numbers)}")
+    csv, png, pdf = (folder / "sweep" / f"jobs.{suffix}" for suffix in ("csv", "png", "pdf"))
+    with whole_file(csv) as temporary:
+        table.to_csv(temporary, index=False)
+    figure = sweep_figure(table, options.number)
+    with whole_file(png) as temporary_png, whole_file(pdf) as temporary_pdf:
+        save_figure(figure, temporary_png, temporary_pdf)
+    with boards.opened(cfg, folder / "jobs" / "sweep_table", str(sorted(table["job"]))) as loggers:
+        for board in loggers:
+            board.log_table("sweep", table)
+            board.log_figure("sweep", figure)
+    show(table, options.number, task)
+    say_made(csv)
+    return float((table["status"] == "finished").mean())
+
+
+def read_jobs(study: Path) -> list[dict[str, Any]]:
+    """What is known of every job of a study."""
+    found = []
+    for folder in sorted(study.glob("jobs/*")):
+        record, saved = read_record(folder), folder / ".hydra" / "config.yaml"
+        if not record or not saved.exists():
+            continue
+        config: Any = OmegaConf.to_container(OmegaConf.load(saved), resolve=False)
+        overrides = dict(override.split("=", 1) for override in record["overrides"] if "=" in override)
+        path = folder / "metrics.json"
+        errors = [str(record["error"])] if record.get("error") else failures_of_ranks(folder)
+        found.append(
+            {key: record.get(key) for key in ("status", "objective", "seconds")}
+            | {"study": study.name, "job": folder.name, "task": config["task"], "seed": config["seed"]}
+            | {"classifier": config["classifier"]["name"] if "-" in folder.name else None}
+            | {"overrides": overrides, "error": "; ".join(errors) or None}
+            | {"metrics": json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}}
+        )
+    return found
+
+
+def show(table: pd.DataFrame, number: str, task: str) -> None:
+    """Print the means over seeds, and what has not finished."""
+    summary = means(table, number)
+    rows = [
+        [*map(str, row[:-3]), f"{row[-3]:.4g}", "" if pd.isna(row[-2]) else f"± {row[-2]:.2g}", str(row[-1])]
+        for row in summary.itertuples(index=False)
+    ]
+    show_table(f"{number} of task={task}", [*summary.columns[:-3], "mean", "deviation", "jobs"], rows)
+    for row in table[table["status"] != "finished"].to_dict("records"):
+        say(f"[yellow]{row['study']}/{row['job']}: {row['status']}[/yellow] {row['error'] or ''}")
