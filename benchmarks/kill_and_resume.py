@@ -76,7 +76,8 @@ def main() -> None:
         duration = time.monotonic() - begun
         expected = contents(whole)
         moment_of_kill: Counter[str] = Counter()
-        studies, finished = 0, []
+        studies = 0
+        finished: list[str] = []
         while moment_of_kill.total() < options.kills or not finished:
             process = start(cut, overrides)
             if moment_of_kill.total() < options.kills:

@@ -113,7 +113,8 @@ class Board(Logger):
             import wandb
 
             def log() -> None:
-                columns, rows = [str(name) for name in plain.columns], plain.to_numpy().tolist()
+                columns: list[str | int] = [str(name) for name in plain.columns]
+                rows: list[Any] = plain.to_numpy().tolist()
                 if pictures:
                     columns.insert(1, "images")
                     rows = [[row[0], wandb_image(image), *row[1:]] for row, image in zip(rows, pictures, strict=True)]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,13 +117,13 @@ def test_a_folder_that_cannot_be_written_is_named(program: Program) -> None:
 
 
 def test_a_read_only_study_is_left_as_it_is(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path, *arguments: object, **options: object) -> object:
+    def refuse(self: Path, *arguments: Any, **options: Any) -> Any:
         mode = str(arguments[0] if arguments else options.get("mode", "r"))
         if set(mode) & set("wax+") and str(self).startswith(str(tmp_path)):
             raise OSError(30, "Read-only file system", str(self))
-        return original(self, *arguments, **options)  # type: ignore[arg-type]
+        return original(self, *arguments, **options)
 
-    original = Path.open
+    original: Any = Path.open
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(OSError, match="Read-only file system") as caught:
         run.run(compose(tmp_path, "task=pretrain", "pretrain.epochs=1"))
