@@ -111,7 +111,7 @@ class Checkpointing(Callback):
             raise ValueError(f"{self.path} is damaged: remove it to train from the beginning") from error
         if state["identity"] != self.identity:
             raise ValueError(
-                f"{self.path} is of a training with other settings or images (or, of shards, devices or workers): "
+                f"{self.path} is of a training with other settings, images or devices (of shards, also workers): "
                 "use these again, another study=<name>, or remove the file"
             )
         consumed: int = state["consumed_batches"]

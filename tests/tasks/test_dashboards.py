@@ -205,7 +205,7 @@ def test_a_dead_wandb_service_stops_nothing(tmp_path: Path) -> None:
         f"studies={tmp_path}", "logger=wandb_offline", "log_every=1",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPOSITORY)
-    while process.poll() is None and not list(tmp_path.glob("smoke/jobs/pretrain/wandb/*/files/media")):
+    while process.poll() is None and not list(tmp_path.glob("smoke/jobs/pretrain/wandb/offline-run-*/run-*.wandb")):
         time.sleep(0.02)
     [service] = [
         int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if is_service(path, process.pid)

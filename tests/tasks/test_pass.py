@@ -189,7 +189,7 @@ def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_refused(
     monkeypatch.setattr(Pretraining, "training_step", original)
     [checkpoint] = tmp_path.rglob("last.ckpt")
     content = checkpoint.read_bytes()
-    with pytest.raises(ValueError, match=r"last.ckpt is of a training with other settings or images"):
+    with pytest.raises(ValueError, match=r"last.ckpt is of a training with other settings, images or devices"):
         run.run(compose(tmp_path, *overrides, "pretrain.optimizer.lr=1e-4"))
     checkpoint.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"last.ckpt is damaged: remove it"):
