@@ -24,6 +24,7 @@ import hydra
 
 import run
 
+KILLS_PER_STUDY = 10
 COMPARED = (".safetensors", ".csv", "order.json", ".html", ".png")
 
 
@@ -78,9 +79,10 @@ def main() -> None:
         moment_of_kill: Counter[str] = Counter()
         studies = 0
         finished: list[str] = []
-        while moment_of_kill.total() < options.kills or not finished:
+        spared = False
+        while moment_of_kill.total() < options.kills or spared or not finished:
             process = start(cut, overrides)
-            if moment_of_kill.total() < options.kills:
+            if not spared and moment_of_kill.total() < options.kills:
                 time.sleep(moments.uniform(0, duration / 4))
                 ended, status = os.waitpid(process, os.WNOHANG)
                 if status:
@@ -89,9 +91,11 @@ def main() -> None:
                     moment_of_kill[at_work(cut)] += 1
                     os.kill(process, signal.SIGKILL)
                     os.waitpid(process, 0)
+                    spared = moment_of_kill.total() % KILLS_PER_STUDY == 0
                     continue
             elif os.waitpid(process, 0)[1]:
                 sys.exit("a study failed after a kill")
+            spared = False
             studies += 1  # it ended before it could be killed, or was left alone: compare, and begin another
             found = contents(cut)
             finished += [name for name in expected if found.get(name) != expected[name]] or [""]

@@ -24,6 +24,7 @@ COMMON = {
     "name",
     "stderr_to_stdout",
 }
+FAILED = "the process of this rank ended with status"
 SECONDS_TO_SAVE = 100.0
 SECONDS_UNTIL_REQUEUED = 120.0
 SECONDS_FOR_RESULT = 10.0
@@ -45,7 +46,7 @@ class ClusterRank:
         """Run the command; returns its exit status.
 
         Raises:
-            RuntimeError: If it was killed, so that the cluster ends the other ranks.
+            RuntimeError: If it failed or was killed, so that the cluster ends the other ranks.
         """
         self.process = process = subprocess.Popen(self.command, cwd=self.cwd)  # noqa: S603
         signal.signal(
@@ -57,6 +58,8 @@ class ClusterRank:
             time.sleep(SECONDS_UNTIL_REQUEUED)  # the cluster that asked for it now ends this process
         if code < 0:
             raise RuntimeError(f"the process of this rank was ended by {signal.Signals(-code).name}")
+        if code not in (0, STOPPED):
+            raise RuntimeError(f"{FAILED} {code}")
         return code
 
     def checkpoint(self) -> Any:
@@ -126,7 +129,8 @@ class SubmititLauncher(SweepLauncher):
                 codes.append(int(str(result)))
             elif outcome == "error":
                 codes.append(1)
-                errors.append(f"rank {task}: {str(result).strip().splitlines()[-1]}")
+                last = str(result).strip().splitlines()[-1]
+                errors += [] if FAILED in last else [f"rank {task}: {last}"]  # the job's record says why
         if not first.result_pickle.exists():
             codes = [code for code in codes if code not in (0, STOPPED)]
         job.ended(codes, first.stdout)

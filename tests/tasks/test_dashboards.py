@@ -201,12 +201,13 @@ def is_service(path: Path, parent: int) -> bool:
 @pytest.mark.slow
 def test_a_dead_wandb_service_stops_nothing(tmp_path: Path) -> None:
     command = [
-        sys.executable, str(REPOSITORY / "run.py"), "experiment=smoke", "task=pretrain", "pretrain.epochs=400",
+        sys.executable, str(REPOSITORY / "run.py"), "experiment=smoke", "task=pretrain", "pretrain.epochs=600",
         f"studies={tmp_path}", "logger=wandb_offline", "log_every=1",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPOSITORY)
     while process.poll() is None and not list(tmp_path.glob("smoke/jobs/pretrain/wandb/offline-run-*/run-*.wandb")):
         time.sleep(0.02)
+    time.sleep(3)  # until it trains
     [service] = [
         int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if is_service(path, process.pid)
     ]
