@@ -3,10 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import hydra
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 import run
 from analysis.sweeps import factors, means, sweep_figure, sweep_table
@@ -154,3 +158,26 @@ def test_means_are_taken_over_seeds_of_what_varies() -> None:
     [axes] = sweep_figure(table, "objective").axes
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "0.01"]
     assert sorted(np.concatenate([line.get_ydata() for line in axes.lines])) == [1.0, 3.0, 5.0, 7.0]
+
+
+def test_a_slurm_job_asks_for_what_its_trainer_wants(tmp_path: Path) -> None:
+    overrides = [
+        "hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=60",
+        "hydra.launcher.additional_parameters={reservation: vision}", "hydra.launcher.setup=[module load cuda]",
+        "trainer=ddp", "trainer.devices=4", "trainer.num_nodes=2", "data=imagenet", f"studies={tmp_path}",
+    ]  # fmt: skip
+    with hydra.initialize_config_dir(str(run.CONF), version_base="1.3"):
+        config = hydra.compose("config", overrides, return_hydra_config=True)
+    asked: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    assert asked["partition"] == "gpu"
+    assert (asked["timeout_min"], asked["nodes"], asked["tasks_per_node"], asked["gpus_per_node"]) == (60, 2, 4, 4)
+    assert asked["cpus_per_task"] == 9  # eight loading processes
+    assert asked["additional_parameters"] == {"reservation": "vision"}
+    assert asked["setup"] == ["module load cuda"]
+
+
+def test_a_number_of_devices_is_needed_on_a_cluster(tmp_path: Path) -> None:
+    with hydra.initialize_config_dir(str(run.CONF), version_base="1.3"):
+        config = hydra.compose("config", ["hydra/launcher=slurm", "trainer.devices=auto"], return_hydra_config=True)
+    with pytest.raises(InterpolationResolutionError, match="on a cluster, give the number of devices of each node"):
+        OmegaConf.to_container(config.hydra.launcher, resolve=True)
