@@ -1,9 +1,10 @@
 """LightningDataModules: images in [0, 1] with labels and a stable index per image."""
 
+from datamodules.cues import CuedImages
 from datamodules.fake import FakeImages
 from datamodules.folder import ImageFolder
 from datamodules.photographs import Photographs
 from datamodules.shards import ImageShards
 from datamodules.unlabelled import UnlabelledImages
 
-__all__ = ["FakeImages", "ImageFolder", "ImageShards", "Photographs", "UnlabelledImages"]
+__all__ = ["CuedImages", "FakeImages", "ImageFolder", "ImageShards", "Photographs", "UnlabelledImages"]

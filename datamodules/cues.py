@@ -1,0 +1,173 @@
+"""Drawn images whose cues are known: colour, shape, texture and background, each agreeing with the label or not."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from datamodules.base import ImageDataModule, Split
+from datamodules.sampling import Draw
+
+Cue = Literal["colour", "shape", "texture", "background"]
+CUES: tuple[Cue, ...] = get_args(Cue)
+VALUES = 4  # of every cue, and classes
+SPLITS: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
+
+BRIGHTNESS = 0.32  # of every colour (Rec. 601), so that it tells none
+HUES = torch.tensor([[0.86, 0.30, 0.36], [0.22, 0.58, 0.20], [0.34, 0.46, 0.98], [0.60, 0.45, 0.13]])
+COLOURS = HUES * BRIGHTNESS / (HUES @ torch.tensor([0.299, 0.587, 0.114]))[:, None]
+TEXTURE_PERIOD = 4.0  # pixels
+TEXTURE_DEPTH = 0.35  # share of the brightness
+BACKGROUND_DEPTH = 0.2
+
+
+class CuedImages(ImageDataModule):
+    """An object on a ground, in four classes: which of its cues tell the class is chosen, so what can be seen is known.
+
+    A cue is the object's ``colour`` (equally bright), its ``shape``, its fine ``texture``, or the direction in which
+    the ``background`` gets brighter; each has four values. Those named in ``cues`` agree with the label, all others are
+    drawn at random, independently. The place and size of the object and the noise are random, too. An image depends
+    on ``seed``, its split and its index alone; nothing is augmented.
+
+    Args:
+        cues: Those that agree with the label.
+        conjunction: Whether no cue alone tells the label: it is the sum of the values of ``cues``, modulo four.
+        size: Height and width, in pixels.
+        images: Number of training images.
+        held_out: Number of images in ``val``, and in ``test``.
+        noise: Standard deviation of the pixels' noise, of a range of 1.
+        **options: As for :class:`~datamodules.base.ImageDataModule`.
+
+    Raises:
+        ValueError: If a cue is unknown or named twice, or a conjunction has fewer than two.
+    """
+
+    def __init__(
+        self,
+        *,
+        cues: Sequence[Cue],
+        conjunction: bool = False,
+        size: int = 32,
+        images: int = 2500,
+        held_out: int = 500,
+        noise: float = 0.05,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        unknown = [cue for cue in cues if cue not in CUES]
+        if unknown or len(set(cues)) < len(cues):
+            raise ValueError(f"data.cues={list(cues)}: name some of {', '.join(CUES)}, each once")
+        if conjunction and len(cues) < 2:
+            raise ValueError(f"data.conjunction=true needs two cues or more, data.cues has {len(cues)}")
+        if size < 16:
+            raise ValueError(
+                f"data.size={size} is too small for textures of {TEXTURE_PERIOD:.0f} pixels: use 16 or more"
+            )
+        self.cues, self.conjunction, self.size, self.noise = tuple(cues), conjunction, size, noise
+        self.lengths: dict[Split, int] = {"train": images, "val": held_out, "test": held_out}
+        self.classes = [f"class_{label}" for label in range(VALUES)]
+
+    @property
+    def smallest_side(self) -> int:
+        """Side of the square images, in pixels."""
+        return self.size
+
+    def split(self, name: Split) -> "CuedSplit":
+        """Images that no other split holds."""
+        return CuedSplit(self, name)
+
+    def showcase(self, count: int) -> dict[str, Tensor]:
+        """The first test images."""
+        dataset = self.split("test")
+        return {f"cues_{index}": dataset[index][0].float() / 255 for index in range(min(count, len(dataset)))}
+
+
+class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+    """One split of :class:`CuedImages`, drawn when asked for."""
+
+    def __init__(self, data: CuedImages, name: Split) -> None:
+        self.cues, self.conjunction, self.size, self.noise = data.cues, data.conjunction, data.size, data.noise
+        self.length = data.lengths[name]
+        generator = torch.Generator().manual_seed(hash((data.seed, SPLITS[name])) % 2**62)
+        self.values = torch.randint(VALUES, (self.length, len(CUES)), generator=generator)
+        self.labels = torch.arange(self.length) % VALUES
+        columns = [CUES.index(cue) for cue in self.cues]
+        if self.conjunction:
+            others = self.values[:, columns[:-1]].sum(dim=1)
+            self.values[:, columns[-1]] = (self.labels - others) % VALUES
+        else:
+            self.values[:, columns] = self.labels[:, None].expand(-1, len(columns))
+        self.seeds = torch.randint(2**62, (self.length,), generator=generator)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def label(self, index: int) -> int:
+        """The label of an image, without drawing it."""
+        return int(self.labels[index])
+
+    def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
+        index = key.image if isinstance(key, Draw) else key
+        colour, shape, texture, background = self.values[index].tolist()
+        generator = torch.Generator().manual_seed(int(self.seeds[index]))
+        image = draw_cues(colour, shape, texture, background, self.size, generator)
+        image += self.noise * torch.randn(image.shape, generator=generator)
+        return (image.clamp(0, 1) * 255).round().to(torch.uint8), self.label(index), index
+
+
+def draw_cues(
+    colour: int, shape: int, texture: int, background: int, size: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """An object with a colour, a shape and a texture on a background; each value from 0 to 3.
+
+    Args:
+        colour: Red, green, blue or ochre, equally bright.
+        shape: Disc, square, triangle or cross, of equal area.
+        texture: Horizontal, vertical or diagonal stripes, or a chequer, four pixels in period and of equal depth.
+        background: Grey that gets brighter to the right, the left, the bottom or the top.
+        size: Height and width, in pixels.
+        generator: Draws place and size of the object, and the texture's phase.
+
+    Returns:
+        Shape ``(3, size, size)``, in [0, 1].
+    """
+    place_x, place_y, scale, phase_x, phase_y = torch.rand(5, generator=generator).tolist()
+    axis = (torch.arange(size) + 0.5) / size * 2 - 1
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    directions = (x, -x, y, -y)
+    ground = 0.5 + BACKGROUND_DEPTH * directions[background]
+    radius = 0.42 + 0.1 * scale
+    inside = shape_mask(shape, x - 0.5 * (place_x - 0.5), y - 0.5 * (place_y - 0.5), radius)
+    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    relief = 1 + TEXTURE_DEPTH * texture_pattern(texture, column + 4 * phase_x, row + 4 * phase_y)
+    painted = COLOURS[colour][:, None, None] * relief
+    return torch.where(inside, painted, ground.expand(3, -1, -1)).clamp(0, 1)
+
+
+def shape_mask(shape: int, x: Tensor, y: Tensor, radius: float) -> Tensor:
+    """Whether each place is inside the shape; all have the area of a disc of that radius."""
+    if shape == 0:
+        return x**2 + y**2 < radius**2
+    if shape == 1:
+        return torch.maximum(x.abs(), y.abs()) < radius * 0.886  # √π / 2
+    if shape == 2:
+        side = radius * 2.694  # of an equilateral triangle: √(4π / √3)
+        height = side * 0.866
+        down = y + height / 2  # 0 at the tip
+        return (down > 0) & (down < height) & (x.abs() < down / height * side / 2)
+    arm = radius * 0.396  # half the width of arms three times as long as wide: √(π / 20)
+    across = torch.maximum(x.abs(), y.abs()) < 3 * arm
+    return across & (torch.minimum(x.abs(), y.abs()) < arm)
+
+
+def texture_pattern(texture: int, x: Tensor, y: Tensor) -> Tensor:
+    """A fine pattern in pixels ``x`` and ``y``, with mean 0 and mean square 1 / 2 for every kind."""
+    wave = 2 * torch.pi / TEXTURE_PERIOD
+    if texture == 0:
+        return torch.sin(wave * y)
+    if texture == 1:
+        return torch.sin(wave * x)
+    if texture == 2:
+        return torch.sin(wave * (x + y))
+    return 2**0.5 * torch.sin(wave * x) * torch.sin(wave * y)
