@@ -23,6 +23,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 WANDB = str(Path(sys.executable).with_name("wandb"))
 
 
+@pytest.fixture(autouse=True)
+def _services_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program started by a test does not use the wandb service that a test in this process has begun."""
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)
+
+
 def records(folder: Path) -> list[dict[str, Any]]:
     """Everything in a run's file, by wandb's own reader."""
     [path] = folder.glob("run-*.wandb")
