@@ -39,7 +39,7 @@ def sweep_table(jobs: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def factors(table: pd.DataFrame, number: str) -> list[str]:
+def factors(table: pd.DataFrame) -> list[str]:
     """What varies between the jobs of a table, but for seeds: first what has most values."""
     names = [
         name for name in table.columns[: table.columns.get_loc("objective")] if name not in ("job", "seed", "status")
@@ -62,7 +62,7 @@ def same_groups(table: pd.DataFrame, name: str, others: Sequence[str]) -> bool:
 
 def means(table: pd.DataFrame, number: str) -> pd.DataFrame:
     """Mean, standard deviation and count of a number over the seeds, for each combination of what varies."""
-    by = factors(table, number) or ["task"]
+    by = factors(table) or ["task"]
     grouped = table.dropna(subset=[number]).groupby(by, sort=False, dropna=False)[number]
     return grouped.agg(["mean", "std", "count"]).reset_index()
 
@@ -74,7 +74,7 @@ def sweep_figure(table: pd.DataFrame, number: str) -> Figure:
         table: As :func:`sweep_table` makes it.
         number: The column to show.
     """
-    varied = factors(table, number)
+    varied = factors(table)
     across, others = (varied[0], varied[1:]) if varied else ("task", [])
     table = table.dropna(subset=[number])
     groups = table[others].astype(str).agg(", ".join, axis=1) if others else pd.Series("", index=table.index)

@@ -147,8 +147,8 @@ class SubmititLocalLauncher(SubmititLauncher):
         """Start a job whenever a place is free."""
         waiting = list(jobs)
         running: list[tuple[SweepJob, Any]] = []
+        places = int(jobs[0].resources()["jobs_at_once"]) if jobs else 0
         while waiting or running:
-            places = int(jobs[0].resources()["jobs_at_once"])
             while waiting and len(running) < places:
                 job = waiting.pop(0)
                 running.append((job, *self.submit([job])))

@@ -152,7 +152,7 @@ def test_means_are_taken_over_seeds_of_what_varies() -> None:
     jobs = [job(f"lr_{lr}", lr, seed, value + seed) for lr, value in (("0.1", 1.0), ("0.01", 5.0)) for seed in (0, 2)]
     table = sweep_table(jobs)
     assert "experiment" not in table
-    assert factors(table, "objective") == ["pretrain.optimizer.lr"]  # the study's name says the same
+    assert factors(table) == ["pretrain.optimizer.lr"]  # the study's name says the same
     summary = means(table, "objective").set_index("pretrain.optimizer.lr")
     assert summary.to_numpy().ravel().tolist() == pytest.approx([2.0, 2**0.5, 2, 6.0, 2**0.5, 2])
     [axes] = sweep_figure(table, "objective").axes
