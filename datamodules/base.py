@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.augmentation import Augmentation, paper_augmentation
+from datamodules.loading import make_loader
 from datamodules.sampling import Draw, EvaluationSampler, TrainingSampler
 
 OnError = Literal["raise", "skip"]
@@ -149,11 +150,11 @@ class ImageDataModule(pl.LightningDataModule):
         return self._loader(dataset, sampler, self._evaluation_batch_size)
 
     def _loader(self, dataset: Any, sampler: Any, batch_size: int) -> DataLoader[Batch]:
-        return DataLoader(
+        return make_loader(
             dataset,
             batch_size=batch_size,
+            workers=self.workers,
             sampler=sampler,
-            num_workers=self.workers,
             persistent_workers=self.workers > 0,
         )
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+
+from datamodules.loading import make_loader
 
 IMAGES_PER_SHARD = 1024
 IMAGES_PER_BATCH = 32  # divides the former
@@ -95,7 +96,7 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
     missing = [number for number, positions in enumerate(shards) if not is_whole(folder, number, positions, images)]
     (folder / "prepared.json").unlink(missing_ok=True)
     order = [position for number in missing for position in shards[number]]
-    loader = DataLoader(split, batch_size=IMAGES_PER_BATCH, sampler=order, num_workers=workers)
+    loader = make_loader(split, batch_size=IMAGES_PER_BATCH, workers=workers, sampler=order)
     batches = iter(progress(loader, len(loader)))
     for number in missing:
         write_shard(folder, number, batches, len(shards[number]), images)

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.base import Batch, ImageDataModule, OnError, Split
 from datamodules.folder import check_options
+from datamodules.loading import make_loader
 from datamodules.shard_streams import Shard, ShardStream, TrainingStream, View, members
 
 COUNTS = "sizes.json"  # beside the shards: {"00000.tar": 10000, ...}, as img2dataset and OpenCLIP write it
@@ -101,7 +102,7 @@ class ImageShards(ImageDataModule):
         stream = self.split("train")
         assert isinstance(stream, TrainingStream)
         workers = stream.streams if self.workers else 0
-        return self._stream_loader(stream, self._batch_size_per_rank, workers, drop_last=True)
+        return make_loader(stream, batch_size=self._batch_size_per_rank, workers=workers, drop_last=True)
 
     def showcase(self, count: int) -> dict[str, Tensor]:
         """The first images held out."""
@@ -124,11 +125,7 @@ class ImageShards(ImageDataModule):
         ]
 
     def _evaluation_loader(self, name: Split) -> DataLoader[Batch]:
-        return self._stream_loader(self.split(name), self._evaluation_batch_size, min(1, self.workers))
-
-    @staticmethod
-    def _stream_loader(stream: Any, batch_size: int, workers: int, **options: Any) -> DataLoader[Batch]:
-        return DataLoader(stream, batch_size=batch_size, num_workers=workers, **options)
+        return make_loader(self.split(name), batch_size=self._evaluation_batch_size, workers=min(1, self.workers))
 
 
 def counted(paths: list[Path], cache: Path | None) -> list[Shard]:

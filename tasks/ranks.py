@@ -5,6 +5,8 @@ import signal
 import threading
 import time
 
+FIRST_RANK = "LIKE_TO_SEE_FIRST_RANK"  # its process, noted for those that it starts
+
 
 def is_spawned_rank() -> bool:
     """Whether this process was started by the first rank of the same machine."""
@@ -18,8 +20,9 @@ def follow_parent(seconds: float = 2) -> None:
         seconds: How often to look.
     """
     if not is_spawned_rank():
+        os.environ[FIRST_RANK] = str(os.getpid())
         return
-    parent = os.getppid()
+    parent = int(os.environ.get(FIRST_RANK, os.getppid()))  # asking now may be too late
 
     def watch() -> None:
         while os.getppid() == parent:

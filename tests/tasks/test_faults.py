@@ -79,14 +79,35 @@ def test_a_second_job_in_the_same_folder_is_told_who_holds_it(tmp_path: Path, pr
 @pytest.mark.slow
 def test_a_loading_process_that_dies_is_named(tmp_path: Path) -> None:
     process = start(tmp_path, "data.workers=2")
-    [*loaders] = children(process.pid, "run.py")
-    os.kill(loaders[0], signal.SIGKILL)
+    [server] = children(process.pid, "forkserver")
+    os.kill(children(server, "forkserver")[0], signal.SIGKILL)
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert "error: a process that loads images died" in said
     assert "lower data.workers; the same command goes on from the last checkpoint" in said
     assert "Traceback" not in said.split("error:")[-1]
     assert (tmp_path / "smoke" / "jobs" / "pretrain" / "last.ckpt").exists()
+
+
+@pytest.mark.slow
+def test_loading_processes_leave_signals_to_the_job_and_end_with_it(tmp_path: Path) -> None:
+    process = start(tmp_path, "data.workers=2")
+    try:
+        [server] = children(process.pid, "forkserver")
+        loaders = children(server, "forkserver")
+        assert len(loaders) >= 2
+        for number in (server, *loaders):
+            for asked in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+                os.kill(number, asked)
+        time.sleep(0.5)
+        assert not any(gone(number) for number in (server, *loaders))
+        os.kill(process.pid, signal.SIGKILL)
+        end = time.monotonic() + 30
+        while not all(gone(number) for number in (server, *loaders)) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert all(gone(number) for number in (server, *loaders))
+    finally:
+        stop(process)
 
 
 @pytest.mark.slow
