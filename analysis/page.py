@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,21 @@ class Section:
     text: str
     figure: str | None = None
     tables: Mapping[str, pd.DataFrame] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one measurement adds to the page.
+
+    Attributes:
+        sections: Its sections, in order; their figures are among ``figures``.
+        figures: Figures by the name of their files.
+        files: The raw data behind them.
+    """
+
+    sections: Sequence[Section]
+    figures: Mapping[str, Figure]
+    files: Sequence[Path]
 
 
 def render_page(

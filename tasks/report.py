@@ -12,6 +12,7 @@ from torch import Tensor
 from analysis import figures, study_report
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
 from analysis.page import render_page
+from analysis.parts import read_parts
 from datamodules.base import ImageDataModule
 from networks.classifier import Preprocessing, freeze
 from networks.segnet import SegNet
@@ -37,6 +38,8 @@ def run(cfg: DictConfig) -> float:
     }
     if folder.native_accuracy.exists():
         tables.append(folder.native_accuracy)
+    parts = read_parts(folder.root, labels)
+    tables += [path for part in parts for path in part.files if path not in tables]
     page = folder.report / "index.html"
     inputs = {path.name: sha256(path) for path in [*tables, *weights.values()]} | {"images": data.fingerprint()}
     settings = build.settings_of(cfg, "report", "study")
@@ -49,6 +52,8 @@ def run(cfg: DictConfig) -> float:
     )
     autoencoders = {name: build.make_autoencoder(cfg, path) for name, path in weights.items()}
     drawn = draw(cfg, data, study, autoencoders, study_report.row_names(labels))
+    for part in parts:
+        drawn |= part.figures
     with artifact.making(len(drawn)) as temporary:
         for name, figure in drawn.items():
             save_figure(figure, folder, name)
@@ -56,7 +61,7 @@ def run(cfg: DictConfig) -> float:
             f"What the networks of “{cfg.study}” like to see",
             study_report.lead(study),
             study_report.facts(study),
-            study_report.sections(study),
+            [*study_report.sections(study), *(section for part in parts for section in part.sections)],
             {f"../{path.relative_to(folder.root)}": path.name for path in tables},
         )
         temporary[page].write_text(text, encoding="utf-8")

@@ -1,0 +1,19 @@
+"""What further measurements of a study add to its report: one module for each, found by its files in the study."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from analysis.page import Part
+
+Read = Callable[[Path, Mapping[str, str]], Part | None]
+PARTS: tuple[Read, ...] = ()
+
+
+def read_parts(root: Path, labels: Mapping[str, str]) -> list[Part]:
+    """The parts whose measurements were made.
+
+    Args:
+        root: The study's folder.
+        labels: What people call each classifier.
+    """
+    return [part for read in PARTS if (part := read(root, labels)) is not None]
