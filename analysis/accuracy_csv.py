@@ -6,7 +6,7 @@ Rows are autoencoders, columns classifiers: a cell is the classifier's accuracy 
 import csv
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ PRETRAINED = "pretrained"
 """Row of a study's accuracy table: the classifiers on the reconstructions of the autoencoder before fine-tuning."""
 
 
-def read_accuracy_table(path: str | Path) -> pd.DataFrame:
+def read_accuracy_table(path: str | Path, without: Collection[str] = ()) -> pd.DataFrame:
     """Read a square table of accuracies from a CSV file.
 
     The header names the classifiers, the first column names the autoencoders; both must be the same names, in any
@@ -31,6 +31,7 @@ def read_accuracy_table(path: str | Path) -> pd.DataFrame:
 
     Args:
         path: A comma-separated UTF-8 file with accuracies in ``[0, 1]``.
+        without: Rows and columns to leave out, such as controls.
 
     Returns:
         Table of shape ``(n, n)``: rows are autoencoders, in the order of the columns, which are classifiers.
@@ -47,7 +48,7 @@ def read_accuracy_table(path: str | Path) -> pd.DataFrame:
     _check_names(path, "row", [line[0] for line in lines], "the first column must name the autoencoders")
     if reserved := [name for name in classifiers if name in (ORIGINAL, PRETRAINED)]:
         raise ValueError(f"{path}: no column may be named {reserved[0]!r}, a row kept for baselines; rename the column")
-    rows = {line[0]: line for line in lines if line[0] not in (ORIGINAL, PRETRAINED)}
+    rows = {line[0]: line for line in lines if line[0] not in (ORIGINAL, PRETRAINED, *without)}
     if not rows:
         raise ValueError(f"{path} is empty: no row of an autoencoder; expected one row per column, with the same names")
     for name, line in rows.items():
@@ -56,10 +57,11 @@ def read_accuracy_table(path: str | Path) -> pd.DataFrame:
                 f"{path}: row {name!r} has {len(line) - 1} values for {len(classifiers)} columns; give every row its "
                 "name and one value per column, and the first line a cell for the corner before the columns' names"
             )
+    places = {name: place for place, name in enumerate(classifiers, start=1) if name not in without}
+    classifiers = list(places)
     check_same_names(str(path), rows=list(rows), columns=classifiers)
     values = np.array(
-        [[_parse_cell(path, i, j, rows[i][k]) for k, j in enumerate(classifiers, start=1)] for i in classifiers],
-        dtype=np.float64,
+        [[_parse_cell(path, i, j, rows[i][k]) for j, k in places.items()] for i in classifiers], dtype=np.float64
     )
     check_accuracies(values, names=classifiers, source=str(path))
     return pd.DataFrame(values, index=pd.Index(classifiers, name="autoencoder"), columns=pd.Index(classifiers))

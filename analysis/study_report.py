@@ -17,6 +17,7 @@ from analysis.page import Section
 
 IMAGES = "originals"
 START = "A_S"
+CONTROLS = {"second_start": "A_S, another seed", "extra_training": "A_S, trained on"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class StudyTables:
     """A study's results, with names as people read them: ``originals``, ``A_S``, ``A_<classifier>``.
 
     Attributes:
-        accuracy: Top-1, rows sources of images, columns classifiers.
+        accuracy: Top-1, rows sources of images, columns classifiers; controls among both.
         top5: Top-5, likewise.
         nmi: ``intra_mean``, ``intra_std``, ``inter_mean``, ``inter_std`` of each source of images.
         rrc: Relative rates of change, rows autoencoders, columns classifiers.
@@ -55,9 +56,9 @@ class StudyTables:
     def own(self) -> pd.DataFrame:
         """Per classifier: accuracy on the originals, through A_S and through its own A_i, and their standard errors."""
         rows = {
-            IMAGES: self.accuracy.loc[IMAGES],
-            START: self.accuracy.loc[START],
-            "own A_i": pd.Series({name: self.accuracy.loc[f"A_{name}", name] for name in self.accuracy.columns}),
+            IMAGES: self.accuracy.loc[IMAGES][self.rrc.columns],
+            START: self.accuracy.loc[START][self.rrc.columns],
+            "own A_i": pd.Series({name: self.accuracy.loc[f"A_{name}", name] for name in self.rrc.columns}),
         }
         table = pd.DataFrame(rows)
         errors = (table * (1 - table) / self.images) ** 0.5
@@ -66,7 +67,7 @@ class StudyTables:
 
 def row_names(labels: Mapping[str, str]) -> dict[str, str]:
     """The name people read for each row of a study's tables, given the classifiers' labels."""
-    return {ORIGINAL: IMAGES, PRETRAINED: START} | {name: f"A_{label}" for name, label in labels.items()}
+    return {ORIGINAL: IMAGES, PRETRAINED: START} | CONTROLS | {name: f"A_{label}" for name, label in labels.items()}
 
 
 def read_study(cross_evaluation: Path, order: Path, labels: Mapping[str, str], views: pd.DataFrame) -> StudyTables:
@@ -113,7 +114,7 @@ def draw_figures(
     drawn = {
         "photographs": figures.image_grid(photographs, width=1.75),
         "test_images": figures.image_grid(test_images, test_names, width=1.1),
-        "accuracy": figures.accuracy_matrix(study.accuracy, baselines=2),
+        "accuracy": figures.accuracy_matrix(study.accuracy, baselines=len(study.accuracy) - len(study.rrc)),
         "rrc": figures.rrc_curve(study.intervals, study.rrc, study.chain),
         "nmi": figures.nmi_bars(autoencoders, study.nmi["inter_mean"].to_dict()[IMAGES]),
     }

@@ -26,12 +26,15 @@ class CuedImages(ImageDataModule):
     """An object on a ground, in four classes: which of its cues tell the class is chosen, so what can be seen is known.
 
     A cue is the object's ``colour`` (equally bright), its ``shape``, its fine ``texture``, or the direction in which
-    the ``background`` gets brighter; each has four values. Those named in ``cues`` agree with the label, all others are
-    drawn at random, independently. The place and size of the object and the noise are random, too. An image depends
-    on ``seed``, its split and its index alone; nothing is augmented.
+    the ``background`` gets brighter; each has four values, equally frequent. Those named in ``cues`` agree with the
+    label, all others are drawn at random, independently. The place and size of the object and the noise are random,
+    too. An image depends on ``seed``, its split and its index alone; nothing is augmented.
+
+    With one cue, with a conjunction and with none the images are the same, and only the labels differ: so several
+    classifiers can be asked different questions about the same images.
 
     Args:
-        cues: Those that agree with the label.
+        cues: Those that agree with the label; with none, the label is random.
         conjunction: Whether no cue alone tells the label: it is the sum of the values of ``cues``, modulo four.
         size: Height and width, in pixels.
         images: Number of training images.
@@ -84,21 +87,22 @@ class CuedImages(ImageDataModule):
 
 
 class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
-    """One split of :class:`CuedImages`, drawn when asked for."""
+    """One split of :class:`CuedImages`, drawn when first asked for and then kept."""
 
     def __init__(self, data: CuedImages, name: Split) -> None:
         self.cues, self.conjunction, self.size, self.noise = data.cues, data.conjunction, data.size, data.noise
         self.length = data.lengths[name]
         generator = torch.Generator().manual_seed(hash((data.seed, SPLITS[name])) % 2**62)
-        self.values = torch.randint(VALUES, (self.length, len(CUES)), generator=generator)
-        self.labels = torch.arange(self.length) % VALUES
+        drawn = [torch.randperm(self.length, generator=generator) % VALUES for _ in range(len(CUES) + 1)]
+        self.values, self.labels = torch.stack(drawn[1:], dim=1), drawn[0]
+        self.seeds = torch.randint(2**62, (self.length,), generator=generator)
+        self.drawn: dict[int, Tensor] = {}
         columns = [CUES.index(cue) for cue in self.cues]
         if self.conjunction:
-            others = self.values[:, columns[:-1]].sum(dim=1)
-            self.values[:, columns[-1]] = (self.labels - others) % VALUES
-        else:
-            self.values[:, columns] = self.labels[:, None].expand(-1, len(columns))
-        self.seeds = torch.randint(2**62, (self.length,), generator=generator)
+            self.labels = self.values[:, columns].sum(dim=1) % VALUES
+        elif columns:
+            self.labels = self.values[:, columns[0]].clone()
+            self.values[:, columns] = self.labels[:, None]
 
     def __len__(self) -> int:
         return self.length
@@ -109,11 +113,17 @@ class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 
     def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
         index = key.image if isinstance(key, Draw) else key
+        if index not in self.drawn:
+            self.drawn[index] = self.draw(index)
+        return self.drawn[index], self.label(index), index
+
+    def draw(self, index: int) -> Tensor:
+        """An image, uint8 ``(3, size, size)``."""
         colour, shape, texture, background = self.values[index].tolist()
         generator = torch.Generator().manual_seed(int(self.seeds[index]))
         image = draw_cues(colour, shape, texture, background, self.size, generator)
         image += self.noise * torch.randn(image.shape, generator=generator)
-        return (image.clamp(0, 1) * 255).round().to(torch.uint8), self.label(index), index
+        return (image.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def draw_cues(

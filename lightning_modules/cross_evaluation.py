@@ -23,7 +23,7 @@ class CrossEvaluationResult:
         rows: ``original`` and the autoencoders' names.
         columns: The classifiers' names.
         index: Position of each image in its split, ``(N,)``; images that could not be read are left out.
-        labels: The right class of each image, ``(N,)``.
+        labels: The right class of each image for each classifier, ``(N, C)``.
         predicted: The class each classifier saw, ``(N, R, C)``.
         top5: Whether the right class was among its five best, ``(N, R, C)``, 0 or 1.
         nmi_intra: nMI of each image and its reconstruction, ``(N, R)``; 1 for the originals.
@@ -42,7 +42,7 @@ class CrossEvaluationResult:
     @property
     def top1(self) -> np.ndarray:
         """Whether the best guess was right, ``(N, R, C)``, 0 or 1."""
-        return (self.predicted == self.labels[:, None, None]).astype(np.int8)
+        return (self.predicted == self.labels[:, None, :]).astype(np.int8)
 
 
 class CrossEvaluation(pl.LightningModule):
@@ -59,6 +59,8 @@ class CrossEvaluation(pl.LightningModule):
         images: Number of test images.
         nmi_bins: Intensity bins of the nMI.
         complete: Whether every image must be seen; else those that were not are left out of the result.
+        answers: The right class of each image for each classifier, ``(images, C)``, if they were asked different
+            questions; ``None`` takes the images' labels.
 
     Raises:
         ValueError: In ``test_step``, when a reconstruction or a logit is not finite; names the autoencoder, the
@@ -66,6 +68,7 @@ class CrossEvaluation(pl.LightningModule):
     """
 
     result: CrossEvaluationResult
+    answers: Tensor | None
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class CrossEvaluation(pl.LightningModule):
         images: int,
         nmi_bins: int,
         complete: bool = True,
+        answers: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.rows, self.columns = [ORIGINAL, *autoencoders], list(classifiers)
@@ -81,9 +85,10 @@ class CrossEvaluation(pl.LightningModule):
         self.classifiers = nn.ModuleList(freeze(classifier) for classifier in classifiers.values())
         self.encoder_of = first_equal([autoencoder.encoder for autoencoder in autoencoders.values()])
         self.nmi_bins = nmi_bins
+        self.register_buffer("answers", answers, persistent=False)
         shape = (len(self.rows), len(self.columns))
         self.seen = PerImage(images, (), torch.int32, complete=complete)
-        self.labels = PerImage(images, (), torch.long, complete=complete)
+        self.labels = PerImage(images, shape[1:], torch.long, complete=complete)
         self.predicted = PerImage(images, shape, torch.long, complete=complete)
         self.top5 = PerImage(images, shape, torch.int32, complete=complete)
         self.nmi_intra = PerImage(images, shape[:1], torch.float64, complete=complete)
@@ -106,6 +111,7 @@ class CrossEvaluation(pl.LightningModule):
         images, labels, index = batch
         if not len(images):
             return  # none of them could be read
+        right = labels[:, None].expand(-1, len(self.columns)) if self.answers is None else self.answers[index]
         pairs = torch.nonzero((index[:-1] % 2 == 0) & (index[1:] == index[:-1] + 1)).flatten()
         predicted, top5, intra, inter = [], [], [], []
         for row, reconstructions in zip(self.rows, self.reconstruct(images), strict=True):
@@ -115,12 +121,12 @@ class CrossEvaluation(pl.LightningModule):
                 check_finite(logits[:, column], index, f"the output of classifier {name!r}, fed by {row!r},")
             best = logits.topk(min(5, logits.shape[-1])).indices
             predicted.append(best[..., 0])
-            top5.append((best == labels[:, None, None]).any(dim=-1).int())
+            top5.append((best == right[..., None]).any(dim=-1).int())
             visible = reconstructions.float().clamp(0, 1)
             intra.append(normalized_mutual_information(images.float(), visible, bins=self.nmi_bins))
             inter.append(normalized_mutual_information(visible[pairs], visible[pairs + 1], bins=self.nmi_bins))
         self.seen.update(torch.ones_like(index, dtype=torch.int32), index)
-        self.labels.update(labels, index)
+        self.labels.update(right, index)
         self.predicted.update(torch.stack(predicted, dim=1), index)
         self.top5.update(torch.stack(top5, dim=1), index)
         self.nmi_intra.update(torch.stack(intra, dim=1), index)

@@ -4,11 +4,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from lightning_modules.optimization import OptimizerFactory, Schedule, TrainedModule
+from lightning_modules.autoencoder_training import AutoencoderTraining, Trained
+from lightning_modules.optimization import OptimizerFactory, Schedule
 from networks.segnet import SegNet
 
 
-class Pretraining(TrainedModule):
+class Pretraining(AutoencoderTraining):
     """An autoencoder trained without labels; logs ``train/loss`` and ``val/loss``.
 
     Source: arXiv 1803.08337, section 3: mean squared error of the normalised images.
@@ -17,11 +18,18 @@ class Pretraining(TrainedModule):
         autoencoder: The network to train; images in, reconstructions out.
         make_optimizer: Makes the optimiser.
         schedule: Learning-rate schedule.
+        trained: Which half of the autoencoder learns, or ``both``.
     """
 
-    def __init__(self, autoencoder: SegNet, make_optimizer: OptimizerFactory, schedule: Schedule = "one_cycle") -> None:
-        super().__init__(make_optimizer, schedule)
-        self.autoencoder, self.loss = autoencoder, MeanMetric(nan_strategy="disable")
+    def __init__(
+        self,
+        autoencoder: SegNet,
+        make_optimizer: OptimizerFactory,
+        schedule: Schedule = "one_cycle",
+        trained: Trained = "both",
+    ) -> None:
+        super().__init__(autoencoder, make_optimizer, schedule, trained)
+        self.loss = MeanMetric(nan_strategy="disable")
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean squared error of one batch."""
@@ -39,4 +47,4 @@ class Pretraining(TrainedModule):
     def normalized(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstructions of images ``(N, 3, H, W)`` in [0, 1], and the images, both normalised."""
         normalize = self.autoencoder.normalization
-        return normalize(self.autoencoder(images)), normalize(images)
+        return normalize(self(images)), normalize(images)

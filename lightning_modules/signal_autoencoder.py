@@ -1,30 +1,29 @@
 """Fine-tuning of an autoencoder through a frozen classifier: A_i."""
 
-from typing import Any, Literal, Self, get_args
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from lightning_modules.autoencoder_training import AutoencoderTraining, Trained
 from lightning_modules.finiteness import check_finite
-from lightning_modules.optimization import OptimizerFactory, Schedule, TrainedModule
+from lightning_modules.optimization import OptimizerFactory, Schedule
 from metrics import NormalizedMutualInformation
-from networks.classifier import Classifier, freeze
+from networks.classifier import Classifier
 from networks.segnet import SegNet
 
-Trained = Literal["decoder", "encoder", "both"]
 
-
-class SignalAutoencoder(TrainedModule):
+class SignalAutoencoder(AutoencoderTraining):
     """An autoencoder fine-tuned by a frozen classifier's own loss, so that it keeps what that classifier uses.
 
-    The only loss is the classifier's cross-entropy on the unclamped reconstruction. What is not trained is frozen: no
-    gradient, eval mode (also its batch-norm), not in the optimiser, not in checkpoints. Logs ``train/loss``,
-    ``val/loss``, ``val/accuracy`` and ``val/nmi`` (between an image and its reconstruction).
+    As published, the only loss is the classifier's cross-entropy on the unclamped reconstruction. What is not trained
+    is frozen: no gradient, eval mode (also its batch-norm), not in the optimiser, not in checkpoints. Logs
+    ``train/loss``, ``val/loss``, ``val/accuracy`` and ``val/nmi`` (between an image and its reconstruction).
 
-    Source: arXiv 1803.08337, section 3.
+    Source: arXiv 1803.08337, section 3; ``anchor``, ``noise``, ``shift`` and ``siblings`` are this project's own.
 
     Args:
         autoencoder: The pre-trained autoencoder, A_S; changed in place.
@@ -34,9 +33,14 @@ class SignalAutoencoder(TrainedModule):
         schedule: Learning-rate schedule.
         trained: Which half of the autoencoder learns (``decoder`` did best in the paper), or ``both``.
         nmi_bins: Intensity bins of ``val/nmi``.
+        anchor: Weight of the mean squared error of the normalised images, added to the cross-entropy: it keeps
+            reconstructions where classifiers were trained.
+        noise: Standard deviation of noise added to the reconstructions in training, of pixels in [0, 1]: it drowns
+            what is too faint.
+        shift: Pixels by which each batch of reconstructions is moved at most in training, in each direction: what
+            depends on the exact place is lost.
+        siblings: Classifiers that were asked the same; the loss is the mean over them and ``classifier``.
     """
-
-    strict_loading = False  # checkpoints hold only what is trained; the rest comes from its own weights
 
     def __init__(
         self,
@@ -47,42 +51,33 @@ class SignalAutoencoder(TrainedModule):
         schedule: Schedule = "one_cycle",
         trained: Trained = "decoder",
         nmi_bins: int = 16,
+        *,
+        anchor: float = 0.0,
+        noise: float = 0.0,
+        shift: int = 0,
+        siblings: Sequence[Classifier] = (),
     ) -> None:
-        super().__init__(make_optimizer, schedule)
-        if trained not in get_args(Trained):
-            raise ValueError(f"finetune.trained={trained!r} is unknown; choose from {', '.join(get_args(Trained))}")
-        self.autoencoder, self.classifier = autoencoder, classifier
-        self.frozen = ["classifier"]
-        if trained != "both":
-            self.frozen.append("autoencoder.encoder" if trained == "decoder" else "autoencoder.decoder")
-        for name in self.frozen:
-            freeze(self.get_submodule(name))
+        super().__init__(autoencoder, make_optimizer, schedule, trained)
+        for name, value in (("anchor", anchor), ("noise", noise), ("shift", shift)):
+            if value < 0:
+                raise ValueError(f"finetune.{name}={value}: use 0, which is without, or more")
+        self.classifier, self.siblings = classifier, nn.ModuleList(siblings)
+        self.anchor, self.noise, self.shift = anchor, noise, shift
+        self.freeze_part("classifier")
+        self.freeze_part("siblings")
         self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")
         self.nmi = NormalizedMutualInformation(bins=nmi_bins)
 
-    def train(self, mode: bool = True) -> Self:
-        """Set the mode of what is trained; frozen parts stay in eval mode."""
-        super().train(mode)
-        for name in self.frozen:
-            self.get_submodule(name).eval()
-        return self
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Weights of what is trained."""
-        frozen = tuple(f"{name}." for name in self.frozen)
-        state = super().state_dict(*args, **kwargs)
-        return {key: value for key, value in state.items() if not key.startswith(frozen)}
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Reconstruct images ``(N, 3, H, W)`` in [0, 1]; the result may leave that range."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and "autoencoder.encoder" not in self.frozen):
-            code, switches = self.autoencoder.encode(images)
-        return self.autoencoder.decode(code, switches)
-
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The classifier's cross-entropy on the reconstructions of one batch."""
+        """The classifiers' cross-entropy on the reconstructions of one batch, and what anchors them."""
         images, labels, _ = batch
-        loss = F.cross_entropy(self.classifier(self(images)), labels)
+        reconstructions = self(images)
+        seen = disturbed(reconstructions, self.noise, self.shift)
+        readers = [self.classifier, *self.siblings]
+        loss = torch.stack([F.cross_entropy(reader(seen), labels) for reader in readers]).mean()
+        if self.anchor:
+            normalize = self.autoencoder.normalization
+            loss = loss + self.anchor * F.mse_loss(normalize(reconstructions), normalize(images))
         self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         return loss
 
@@ -104,3 +99,12 @@ class SignalAutoencoder(TrainedModule):
         """Log the mean nMI."""
         self.log("val/nmi", self.nmi.compute()["mean"].float(), sync_dist=True)
         self.nmi.reset()
+
+
+def disturbed(images: Tensor, noise: float, shift: int) -> Tensor:
+    """Images ``(N, 3, H, W)``, moved together by up to ``shift`` pixels (edges repeated), and with normal noise."""
+    if shift:
+        down, right = torch.randint(2 * shift + 1, (2,)).tolist()
+        height, width = images.shape[-2:]
+        images = F.pad(images, [shift] * 4, mode="replicate")[..., down : down + height, right : right + width]
+    return images + noise * torch.randn_like(images) if noise else images

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
@@ -99,3 +100,24 @@ class Classifier(nn.Module):
 def freeze(module: nn.Module) -> nn.Module:
     """Put a module in eval mode, without gradients, and return it."""
     return module.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def calibrate(classifier: nn.Module, images: Tensor) -> None:
+    """Give batch-norms the statistics of images, in place; without them, untrained deep networks' activations explode.
+
+    Args:
+        classifier: The network; put in eval mode.
+        images: What it takes; two or more.
+    """
+    norms = [module for module in classifier.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    classifier.eval()
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
+    if norms:
+        classifier(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    classifier.eval()

@@ -12,7 +12,7 @@ from networks.normalization import IMAGENET_MEAN, IMAGENET_STD, Normalization
 VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 COMPACT_STAGES = ((16, 16), (32, 32), (64, 64))
 
-Switches = list[tuple[Tensor, Size]]
+Switches = list[tuple[Tensor | None, Size]]
 
 
 class SegNet(nn.Module):
@@ -25,6 +25,9 @@ class SegNet(nn.Module):
         stages: Channel widths of the encoder's convolutions, stage by stage; a 2×2 max-pool ends each stage.
         mean: Per-channel mean the network normalises with.
         std: Per-channel standard deviation, likewise.
+        switches: Whether the decoder is told where each maximum was; without, it repeats each value 2×2 times, and all
+            that it knows of an image is the code.
+        code: Channels of the code, to which a 1×1 convolution reduces the last stage; ``None`` keeps them all.
 
     Source: arXiv 1803.08337, section 3; layer names as in the weights published with it.
     """
@@ -34,11 +37,15 @@ class SegNet(nn.Module):
         stages: Sequence[Sequence[int]] = VGG16_STAGES,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        switches: bool = True,
+        code: int | None = None,
     ) -> None:
         super().__init__()
+        if code is not None and code < 1:
+            raise ValueError(f"autoencoder.network.code={code}: the code needs one channel or more, or null for all")
         self.normalization = Normalization(mean, std)
-        self.encoder = Encoder(stages)
-        self.decoder = Decoder(stages)
+        self.encoder = Encoder(stages, switches, code)
+        self.decoder = Decoder(stages, code)
 
     @property
     def smallest_image(self) -> int:
@@ -73,35 +80,41 @@ class SegNet(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Convolution stages, each ended by a 2×2 max-pool whose switches are returned."""
+    """Convolution stages, each ended by a 2×2 max-pool whose switches are returned, if they are wanted."""
 
-    def __init__(self, stages: Sequence[Sequence[int]]) -> None:
+    def __init__(self, stages: Sequence[Sequence[int]], switches: bool = True, code: int | None = None) -> None:
         super().__init__()
         self.stages = [list(range(1, len(widths) + 1)) for widths in stages]
+        self.switches = switches
         channels = 3
         for stage, widths in enumerate(stages, start=1):
             for position, width in enumerate(widths, start=1):
                 add_convolution(self, f"{stage}{position}", channels, width)
                 channels = width
+        self.conv_code = nn.Identity() if code is None else nn.Conv2d(channels, code, kernel_size=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Switches]:
-        """Return the code and, per stage, the switches with the size they were taken at."""
+        """Return the code and, per stage, the switches (or ``None``) with the size they were taken at."""
         switches: Switches = []
         for stage, positions in enumerate(self.stages, start=1):
             for position in positions:
                 x = convolve(self, f"{stage}{position}", x)
             size = x.shape
-            x, indices = F.max_pool2d(x, 2, return_indices=True)
+            if self.switches:
+                x, indices = F.max_pool2d(x, 2, return_indices=True)
+            else:
+                x, indices = F.max_pool2d(x, 2), None
             switches.append((indices, size))
-        return x, switches
+        return self.conv_code(x), switches
 
 
 class Decoder(nn.Module):
     """The encoder mirrored: unpool, then convolutions, the last of which changes the channels."""
 
-    def __init__(self, stages: Sequence[Sequence[int]]) -> None:
+    def __init__(self, stages: Sequence[Sequence[int]], code: int | None = None) -> None:
         super().__init__()
         self.stages = [list(range(len(widths), 0, -1)) for widths in stages]
+        self.conv_code = nn.Identity() if code is None else nn.Conv2d(code, stages[-1][-1], kernel_size=1)
         for stage in range(len(stages), 0, -1):
             width = stages[stage - 1][-1]
             narrower = stages[stage - 2][-1] if stage > 1 else stages[0][0]
@@ -111,10 +124,14 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor, switches: Switches) -> Tensor:
         """Return normalised images ``(N, 3, H, W)`` from the code and the encoder's switches."""
+        x = self.conv_code(x)
         for stage in range(len(self.stages), 0, -1):
             indices, size = switches[stage - 1]
             # output_size: without it an odd size raises or, on small maps, misplaces pixels
-            x = F.max_unpool2d(x, indices, [2, 2], output_size=list(size[-2:]))
+            if indices is None:
+                x = F.interpolate(x, size=list(size[-2:]))
+            else:
+                x = F.max_unpool2d(x, indices, [2, 2], output_size=list(size[-2:]))
             for position in self.stages[stage - 1]:
                 x = convolve(self, f"{stage}{position}", x, suffix="d")
         if not torch.is_autocast_enabled(x.device.type):
@@ -139,5 +156,7 @@ def convolve(module: nn.Module, number: str, x: Tensor, suffix: str = "") -> Ten
 class CompactSegNet(SegNet):
     """A SegNet for small images: three stages of 16, 32 and 64 channels, trained in minutes on a laptop."""
 
-    def __init__(self, stages: Sequence[Sequence[int]] = COMPACT_STAGES) -> None:
-        super().__init__(stages)
+    def __init__(
+        self, stages: Sequence[Sequence[int]] = COMPACT_STAGES, switches: bool = True, code: int | None = None
+    ) -> None:
+        super().__init__(stages, switches=switches, code=code)

@@ -1,21 +1,26 @@
 """The classifiers of a study: which they are, and where their weights come from."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
+from torch import Tensor
 
 from datamodules.base import ImageDataModule
-from networks.classifier import Classifier, Preprocessing, freeze
+from networks.classifier import Classifier, Preprocessing, calibrate, freeze
 from networks.weights import load_weights
-from tasks.build import CONF, require, study_folder
+from tasks.build import CONF, make_data, require, study_folder
 from tasks.instantiation import instantiate
 from tasks.study_folder import sha256
 
 RANDOM = "random"
+CONTROL_STEPS = ("second_start", "extra_training")  # controls that are tasks; others are classifiers
+CALIBRATION_IMAGES = 64
 LIBRARIES = ("torchvision", "timm")
 
 
@@ -36,6 +41,63 @@ def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
     if unknown:
         raise ValueError(f"classifier_settings: {', '.join(sorted(unknown))} is not one of classifiers={list(configs)}")
     return configs
+
+
+def every_classifier(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The config of each classifier of the study, then of those that are controls."""
+    configs = study_classifiers(cfg)
+    for entry in control_classifiers(cfg):
+        name = entry.split("/", 1)[-1]
+        if name in configs:
+            raise ValueError(f"controls: {name} is among classifiers, too; a classifier is either studied or a control")
+        configs[name] = cfg.classifier if name == cfg.classifier.get("name") else read_config(entry)
+    return configs
+
+
+def control_classifiers(cfg: DictConfig) -> list[str]:
+    """Those of ``controls`` that are classifiers."""
+    return [entry for entry in cfg.controls if entry not in CONTROL_STEPS]
+
+
+def asked(cfg: DictConfig, config: DictConfig) -> DictConfig:
+    """The configuration with the labels that a classifier is asked for: its ``question`` changes the data's options."""
+    question = config.get("question")
+    if question is None:
+        return cfg
+    unknown = question.keys() - cfg.data.keys()
+    if unknown:
+        raise ValueError(
+            f"classifier {config.name} asks for data.{', data.'.join(sorted(unknown))}, which these images do not "
+            "have: use data=cues, or another classifier"
+        )
+    changed: DictConfig = OmegaConf.merge(cfg, {"data": question})  # type: ignore[assignment]
+    return changed
+
+
+def questions(configs: Mapping[str, DictConfig]) -> dict[str, Any]:
+    """What classifiers are asked that are asked something else than the study's labels."""
+    return {name: config.question for name, config in configs.items() if config.get("question") is not None}
+
+
+def right_answers(cfg: DictConfig, configs: Mapping[str, DictConfig], data: ImageDataModule) -> Tensor | None:
+    """The right class of each test image for each classifier, ``(images, classifiers)``; ``None``: the images' labels.
+
+    Raises:
+        ValueError: If a classifier is asked about other images than the study's.
+    """
+    if not questions(configs):
+        return None
+    own = data.split("test")
+    columns = []
+    for name, config in configs.items():
+        split = own if config.get("question") is None else make_data(asked(cfg, config)).split("test")
+        if len(split) != len(own) or not torch.equal(split[0][0], own[0][0]):
+            raise ValueError(
+                f"classifier {name} is asked about other images than the study's: its question may change the labels "
+                "only"
+            )
+        columns.append([split.label(index) for index in range(len(own))])
+    return torch.tensor(columns).T
 
 
 def settle(config: DictConfig, settings: DictConfig | None) -> None:
@@ -109,6 +171,10 @@ def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) 
     path = classifier_weights(cfg, config)
     if path is not None:
         load_weights(classifier, path)
+    else:
+        split = data.split("val")
+        count = min(CALIBRATION_IMAGES, len(split))
+        calibrate(classifier, torch.stack([split[index][0] for index in range(count)]).float() / 255)
     freeze(classifier)
     return classifier
 
@@ -137,4 +203,4 @@ def published_accuracy(config: DictConfig) -> tuple[float, float] | None:
 def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:
     """What tells a classifier's weights from others."""
     path = classifier_weights(cfg, config)
-    return f"random, seed {config.weights_seed}" if path is None else sha256(path)
+    return f"random, calibrated, seed {config.weights_seed}" if path is None else sha256(path)

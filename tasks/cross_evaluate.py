@@ -25,15 +25,19 @@ def run(cfg: DictConfig) -> float:
     """Write the study's accuracy matrix, per-image verdicts and nMI, and return the mean accuracy of the matrix."""
     folder, options = build.study_folder(cfg), cfg.cross_evaluate
     data = build.make_data(cfg, options.batch_size)
-    configs = classifiers.study_classifiers(cfg)
+    configs = classifiers.every_classifier(cfg)
+    steps = [name for name in classifiers.CONTROL_STEPS if name in cfg.controls]
     paths = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")}
-    sources = [ORIGINAL, PRETRAINED]
-    for name in configs:
+    paths |= {name: build.require(folder.control(name), cfg, name) for name in steps}
+    sources = [ORIGINAL, *paths]
+    studied = classifiers.study_classifiers(cfg)
+    for name in sorted(configs, key=lambda name: name in studied):  # controls come first
         found = study_autoencoders(cfg, name)
         paths |= {seeded(name, seed): path for seed, path in found.items()}
         sources += [name] * len(found)
     weights = {name: classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()}
     artifact = evaluation_artifact(cfg, folder, paths, weights, data.fingerprint())
+    artifact.inputs |= {f"question to {name}": str(asked) for name, asked in classifiers.questions(configs).items()}
     if artifact.exists():
         return say_skipped(folder.accuracy, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -41,18 +45,25 @@ def run(cfg: DictConfig) -> float:
     networks = {name: classifiers.load_classifier(cfg, config, data) for name, config in configs.items()}
     build.accelerate(cfg, *autoencoders.values(), *networks.values())
     module = CrossEvaluation(
-        autoencoders, networks, len(data.split("test")), options.nmi_bins, complete=data.on_error != "skip"
+        autoencoders,
+        networks,
+        len(data.split("test")),
+        options.nmi_bins,
+        complete=data.on_error != "skip",
+        answers=classifiers.right_answers(cfg, configs, data),
     )
+    controls = [name for name in (*steps, *configs) if name not in studied]
     with boards.opened(cfg, folder.job("cross_evaluate"), artifact.identity) as loggers:
         trainer = build.make_trainer(cfg, loggers=loggers)
         trainer.test(module, datamodule=data, verbose=False)
-        mean = float(module.result.top1[:, 2:].mean())
+        mean = mean_of_studied(module.result, sources, list(studied))
         if trainer.is_global_zero:
             with artifact.making(mean) as temporary:
-                write_tables(module.result, sources, {path.name: partial for path, partial in temporary.items()})
+                files = {path.name: partial for path, partial in temporary.items()}
+                write_tables(module.result, sources, controls, files)
             write_results(folder.job("cross_evaluate"), {"mean accuracy": mean})
             show(module.result, sources)
-            publish(module, data, loggers)
+            publish(module, data, loggers, mean)
     trainer.strategy.barrier()
     say_skipped_images(data.unreadable(), folder.job("cross_evaluate"))
     say_made(folder.accuracy)
@@ -96,13 +107,23 @@ def study_autoencoders(cfg: DictConfig, name: str) -> dict[int, Path]:
     return found
 
 
-def write_tables(result: CrossEvaluationResult, sources: list[str], paths: dict[str, Path]) -> None:
+def mean_of_studied(result: CrossEvaluationResult, sources: list[str], studied: list[str]) -> float:
+    """Mean accuracy of the matrix without baselines and controls."""
+    rows = [position for position, name in enumerate(sources) if name in studied]
+    columns = [position for position, name in enumerate(result.columns) if name in studied]
+    return float(result.top1[:, rows][:, :, columns].mean())
+
+
+def write_tables(
+    result: CrossEvaluationResult, sources: list[str], controls: list[str], paths: dict[str, Path]
+) -> None:
     """Write the matrices, the nMI table and the per-image verdicts.
 
     Args:
         result: The results, a row for each seed of each autoencoder.
         sources: For each row the classifier that its autoencoder was fine-tuned through; the tables hold the means
             over its seeds.
+        controls: Rows and columns that are controls.
         paths: The path to write each file to, by its name.
     """
     rows, columns = result.rows, result.columns
@@ -116,6 +137,7 @@ def write_tables(result: CrossEvaluationResult, sources: list[str], paths: dict[
         rows=np.array(rows),
         sources=np.array(sources),
         columns=np.array(columns),
+        controls=np.array(controls, dtype=str),
         index=result.index,
         labels=result.labels,
         predicted=result.predicted,
@@ -126,8 +148,8 @@ def write_tables(result: CrossEvaluationResult, sources: list[str], paths: dict[
     )
 
 
-def publish(module: CrossEvaluation, data: ImageDataModule, loggers: Sequence[Board]) -> None:
-    """Send the matrix, with a few images under each autoencoder, and the nMI to the dashboards."""
+def publish(module: CrossEvaluation, data: ImageDataModule, loggers: Sequence[Board], mean: float) -> None:
+    """Send the mean and the matrix, with a few images under each autoencoder, and the nMI to the dashboards."""
     shown = [board for board in loggers if board.shows_pictures]
     if not shown:
         return
@@ -139,7 +161,7 @@ def publish(module: CrossEvaluation, data: ImageDataModule, loggers: Sequence[Bo
         board.log_table("accuracy", accuracy_table(result.top1, result.rows, result.columns), pictures)
         board.log_table("accuracy_top5", accuracy_table(result.top5, result.rows, result.columns))
         board.log_table("nmi", nmi_table(result.nmi_intra, result.nmi_inter, result.rows))
-        board.log_metrics({"accuracy/mean_over_autoencoders": float(result.top1[:, 2:].mean())}, 0)
+        board.log_metrics({"accuracy/mean_over_autoencoders": mean}, 0)
 
 
 def show(result: CrossEvaluationResult, sources: list[str]) -> None:

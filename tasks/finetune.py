@@ -10,10 +10,13 @@ from tasks.study_folder import sha256
 from tasks.terminal import say_skipped
 from tasks.training import train
 
+SIGNAL_OPTIONS = ("anchor", "noise", "shift")  # of conf/signal; the published method has none
+
 
 def run(cfg: DictConfig) -> float:
     """Fine-tune A_S through ``cfg.classifier`` and return that classifier's validation accuracy on A_i."""
     config, options, folder = cfg.classifier, cfg.finetune, build.study_folder(cfg)
+    cfg = classifiers.asked(cfg, config)
     data = build.make_data(cfg, options.batch_size, options.augmentation)
     inputs = {
         "pretrained autoencoder": sha256(build.require(folder.pretrained, cfg, "pretrain")),
@@ -36,6 +39,7 @@ def run(cfg: DictConfig) -> float:
         instantiate(options.optimizer, "finetune.optimizer"),
         options.schedule,
         options.trained,
+        **{name: options[name] for name in SIGNAL_OPTIONS if name in options},
     )
     return train(
         cfg,

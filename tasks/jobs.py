@@ -140,6 +140,8 @@ def made_by(cfg: DictConfig) -> Path | None:
     paths = {
         "train_classifier": folder.classifier(name),
         "pretrain": folder.pretrained,
+        "second_start": folder.control("second_start"),
+        "extra_training": folder.control("extra_training"),
         "finetune": folder.autoencoder(name, cfg.seed),
     }
     return paths.get(str(cfg.task))

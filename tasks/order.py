@@ -15,6 +15,7 @@ from analysis.order import (
     threshold_intervals,
     widest_chain,
 )
+from analysis.verdicts import read_verdicts
 from tasks import boards, build
 from tasks.study_folder import Artifact, sha256
 from tasks.terminal import say, say_made, show_table
@@ -24,7 +25,8 @@ def run(cfg: DictConfig) -> float:
     """Write the relative rates of change and the lattice of every threshold; return the width of the widest chain."""
     folder = build.study_folder(cfg)
     path = build.require(folder.accuracy, cfg, "cross_evaluate") if cfg.accuracy is None else Path(cfg.accuracy)
-    table = read_accuracy_table(path)
+    controls = read_verdicts(folder.verdicts).controls if cfg.accuracy is None else []
+    table = read_accuracy_table(path, without=controls)
     document = order_document(table)
     artifact = Artifact(
         [folder.order / "rrc.csv", folder.order / "order.json"],

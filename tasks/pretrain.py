@@ -16,7 +16,13 @@ from tasks.training import train
 
 def run(cfg: DictConfig) -> float:
     """Train the autoencoder by mean squared error, or take the weights given, and return its validation loss."""
-    options, folder = cfg.pretrain, build.study_folder(cfg)
+    folder = build.study_folder(cfg)
+    return pretrain(cfg, folder.pretrained, folder.job("pretrain"))
+
+
+def pretrain(cfg: DictConfig, path: Path, job: Path) -> float:
+    """Train an autoencoder from the beginning, keep its weights at ``path``, and return its validation loss."""
+    options = cfg.pretrain
     node = "pretrain_data" if "pretrain_data" in cfg else "data"
     data = build.make_data(cfg, options.batch_size, options.augmentation, node)
     given = {"autoencoder.weights": Path(cfg.autoencoder.weights)} if cfg.autoencoder.weights else {}
@@ -25,9 +31,9 @@ def run(cfg: DictConfig) -> float:
     autoencoder = build.make_autoencoder(cfg, given.get("autoencoder.weights"))
     inputs = {name: sha256(file) for name, file in given.items()}
     settings = build.settings_of(cfg, "autoencoder", "pretrain", data=node)
-    artifact = build.weights_artifact(folder.pretrained, settings, data, inputs)
+    artifact = build.weights_artifact(path, settings, data, inputs)
     if artifact.exists():
-        return say_skipped(folder.pretrained, artifact.objective())
+        return say_skipped(path, artifact.objective())
     build.accelerate(cfg, autoencoder)
     module = Pretraining(autoencoder, instantiate(options.optimizer, "pretrain.optimizer"), options.schedule)
     return train(
@@ -35,7 +41,7 @@ def run(cfg: DictConfig) -> float:
         module,
         data,
         length=length,
-        job=folder.job("pretrain"),
+        job=job,
         network=autoencoder,
         artifact=artifact,
         objective="val/loss",

@@ -25,7 +25,7 @@ from tasks.terminal import say_made, say_skipped
 def run(cfg: DictConfig) -> float:
     """Draw the study's figures and lay out its page; returns the number of figures."""
     folder, data = build.study_folder(cfg), build.make_data(cfg)
-    configs = classifiers.study_classifiers(cfg)
+    configs = classifiers.every_classifier(cfg)
     labels = {name: str(config.label) for name, config in configs.items()}
     build.require(folder.accuracy, cfg, "cross_evaluate")
     tables = [
@@ -34,14 +34,16 @@ def run(cfg: DictConfig) -> float:
     tables += [build.require(folder.order / "order.json", cfg, "order"), folder.order / "rrc.csv"]
     weights = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")} | {
         name: next(iter(study_autoencoders(cfg, name).values()))
-        for name in labels  # of seeds, the first is shown
+        for name in classifiers.study_classifiers(cfg)  # of seeds, the first is shown
     }
     if folder.native_accuracy.exists():
         tables.append(folder.native_accuracy)
     parts = read_parts(folder.root, labels)
     tables += [path for part in parts for path in part.files if path not in tables]
     page = folder.report / "index.html"
-    inputs = {path.name: sha256(path) for path in [*tables, *weights.values()]} | {"images": data.fingerprint()}
+    inputs = {str(path.relative_to(folder.root)): sha256(path) for path in [*tables, *weights.values()]} | {
+        "images": data.fingerprint()
+    }
     settings = build.settings_of(cfg, "report", "study")
     artifact = Artifact([page], folder.report / "provenance.json", settings, inputs, precious=False)
     if artifact.exists():
@@ -62,7 +64,7 @@ def run(cfg: DictConfig) -> float:
             study_report.lead(study),
             study_report.facts(study),
             [*study_report.sections(study), *(section for part in parts for section in part.sections)],
-            {f"../{path.relative_to(folder.root)}": path.name for path in tables},
+            {f"../{path.relative_to(folder.root)}": str(path.relative_to(folder.root)) for path in tables},
         )
         temporary[page].write_text(text, encoding="utf-8")
     with boards.opened(cfg, folder.job("report"), artifact.identity) as loggers:

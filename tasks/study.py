@@ -12,10 +12,11 @@ from tasks.terminal import is_first_rank, say
 
 def run(cfg: DictConfig) -> float:
     """Run all steps; each skips what is there already."""
-    configs = classifiers.study_classifiers(cfg)
+    configs = classifiers.every_classifier(cfg)
     steps = [with_changes(cfg, classifier=config) for config in configs.values()]
     for config in configs.values():
         classifiers.check(cfg, config)
+        classifiers.asked(cfg, config)
     build.make_data(cfg)  # errors are found before any step runs
     if "pretrain_data" in cfg:
         build.make_data(cfg, node="pretrain_data")
@@ -25,6 +26,10 @@ def run(cfg: DictConfig) -> float:
             run_task(step, "train_classifier")
     say("[bold]pretrain[/bold]")
     run_task(cfg, "pretrain")
+    for control in classifiers.CONTROL_STEPS:
+        if control in cfg.controls:
+            say(f"[bold]{control}[/bold]")
+            run_task(cfg, control)
     seeds = [cfg.seed] if cfg.seeds is None else list(cfg.seeds)
     for number, (step, seed) in enumerate(product(steps, seeds), start=1):
         which = f"through {step.classifier.name}" + (f", seed {seed}" if len(seeds) > 1 else "")

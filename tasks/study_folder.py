@@ -33,6 +33,7 @@ class StudyFolder:
         self.pretrained = self.root / "autoencoders" / "pretrained.safetensors"
         self.cross_evaluation = self.root / "cross_evaluation"
         self.accuracy = self.cross_evaluation / "accuracy.csv"
+        self.verdicts = self.cross_evaluation / "correct.npz"
         self.native_accuracy = self.cross_evaluation / "native_accuracy.csv"
         self.order = self.root / "order"
         self.report = self.root / "report"
@@ -44,6 +45,10 @@ class StudyFolder:
     def autoencoder(self, name: str, seed: int = 0) -> Path:
         """Weights of the autoencoder fine-tuned through a classifier with a seed."""
         return self.root / "autoencoders" / f"{seeded(name, seed)}.safetensors"
+
+    def control(self, name: str) -> Path:
+        """Weights of an autoencoder that is a control."""
+        return self.root / "autoencoders" / f"{name}.safetensors"
 
     def autoencoders(self, name: str) -> dict[int, Path]:
         """Every autoencoder that was fine-tuned through a classifier, by its seed."""

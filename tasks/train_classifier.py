@@ -9,10 +9,13 @@ from tasks.instantiation import instantiate
 from tasks.terminal import say_skipped
 from tasks.training import train
 
+WEIGHTS_SEED_STEP = 1_000_000  # no study has as many seeds
+
 
 def run(cfg: DictConfig) -> float:
     """Train ``cfg.classifier``, keep its weights in the study folder, and return its validation accuracy."""
     config, options = cfg.classifier, cfg.train_classifier
+    cfg = classifiers.asked(cfg, config)
     if config.weights:
         raise ValueError(
             f"classifier {config.name} has weights of its own ({config.weights}): there is nothing to train"
@@ -23,7 +26,7 @@ def run(cfg: DictConfig) -> float:
     artifact = build.weights_artifact(path, build.settings_of(cfg, "classifier", "train_classifier"), data)
     if artifact.exists():
         return say_skipped(path, artifact.objective())
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    pl.seed_everything(cfg.seed + WEIGHTS_SEED_STEP * config.weights_seed, workers=True, verbose=False)
     classifier = classifiers.make_classifier(config, data)
     build.accelerate(cfg, classifier)
     module = ClassifierTraining(

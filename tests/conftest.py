@@ -1,5 +1,9 @@
 """Small networks and a quiet Trainer, for every test that wants one."""
 
+import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch loads, as run.py does
+
 import functools
 from collections.abc import Callable, Sequence
 

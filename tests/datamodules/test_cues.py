@@ -103,6 +103,17 @@ def test_a_conjunction_is_told_by_all_its_cues_together_only() -> None:
     assert torch.equal(both % VALUES, split.labels)
 
 
+def test_classifiers_are_asked_different_questions_about_the_same_images() -> None:
+    colour, texture, nothing = (cued(cues=cues).split("test") for cues in (["colour"], ["texture"], []))
+    both = cued(cues=["colour", "texture"], conjunction=True).split("test")
+    for index in range(10):
+        images = [split[index][0] for split in (colour, texture, nothing, both)]
+        assert all(torch.equal(image, images[0]) for image in images)
+    assert not torch.equal(colour.labels, texture.labels)
+    assert colour.values.T.tolist() == both.values.T.tolist()
+    assert [column.bincount().tolist() for column in colour.values.T] == [[10] * VALUES] * len(CUES)
+
+
 def test_an_image_depends_on_seed_split_and_index_alone() -> None:
     first, again = cued().split("train"), cued(images=400).split("train")
     there = [first[index][0] for index in (5, 3, 5)]

@@ -39,8 +39,14 @@ def networks(autoencoder: SegNet, make_classifier: MakeClassifier) -> Networks:
     return {"pretrained": autoencoder, "a": decoded, "b": other}, {"a": make_classifier(2), "b": make_classifier(3)}
 
 
-def evaluated(networks: Networks, data: FakeImages, make_trainer: MakeTrainer, **options: Any) -> CrossEvaluation:
-    module = CrossEvaluation(*networks, images=data.images, nmi_bins=16)
+def evaluated(
+    networks: Networks,
+    data: FakeImages,
+    make_trainer: MakeTrainer,
+    answers: torch.Tensor | None = None,
+    **options: Any,
+) -> CrossEvaluation:
+    module = CrossEvaluation(*networks, images=data.images, nmi_bins=16, answers=answers)
     make_trainer(**options).test(module, datamodule=data, verbose=False)
     return module
 
@@ -58,7 +64,7 @@ def test_results_equal_those_of_one_image_at_a_time(
         pixels = image[None].float() / 255
         sources = [pixels, *(network.eval()(pixels) for network in autoencoders.values())]
         seen.append([source.clamp(0, 1) for source in sources])
-        assert result.labels[index] == label
+        assert result.labels[index].tolist() == [label, label]
         for row, source in enumerate(sources):
             for column, classifier in enumerate(classifiers.values()):
                 logits = classifier.eval()(source)[0]
@@ -72,6 +78,21 @@ def test_results_equal_those_of_one_image_at_a_time(
     for pair, row in np.ndindex(result.nmi_inter.shape):
         value = normalized_mutual_information(seen[2 * pair][row], seen[2 * pair + 1][row], bins=16)
         assert result.nmi_inter[pair, row] == pytest.approx(float(value), abs=2e-2)
+
+
+def test_classifiers_can_be_asked_different_questions(
+    networks: Networks, data: FakeImages, make_trainer: MakeTrainer
+) -> None:
+    plain = evaluated(networks, data, make_trainer).result
+    answers = torch.randint(6, (data.images, 2), generator=torch.Generator().manual_seed(3))
+    asked = evaluated(networks, data, make_trainer, answers).result
+    assert np.array_equal(asked.predicted, plain.predicted)
+    assert np.array_equal(asked.labels, answers.numpy())
+    for column in range(2):
+        right = asked.predicted[:, :, column] == answers[:, None, column].numpy()
+        assert np.array_equal(asked.top1[:, :, column].astype(bool), right)
+    same = evaluated(networks, data, make_trainer, torch.from_numpy(plain.labels)).result
+    assert np.array_equal(same.top5, plain.top5)
 
 
 def test_every_network_passes_each_image_as_often_as_needed(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from datamodules import FakeImages
 from lightning_modules import SignalAutoencoder
+from lightning_modules.signal_autoencoder import disturbed
 from networks.classifier import Classifier
 from networks.segnet import SegNet
 
@@ -112,3 +113,74 @@ def test_checkpoints_and_optimiser_hold_only_what_is_trained(
 def test_an_unknown_half_is_refused(autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any) -> None:
     with pytest.raises(ValueError, match=r"finetune.trained='head' is unknown; choose from decoder, encoder, both"):
         SignalAutoencoder(autoencoder, make_classifier(2), 6, sgd, trained="head")  # type: ignore[arg-type]
+
+
+def training_loss(data: FakeImages, autoencoder: SegNet, classifier: Classifier, sgd: Any, **options: Any) -> Tensor:
+    """The loss of the first batch, the random numbers those of seed 5."""
+    module = SignalAutoencoder(deepcopy(autoencoder), classifier, 6, sgd, **options).train()
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    torch.manual_seed(5)
+    return module.training_step(first_batch(data), 0).detach()
+
+
+def first_batch(data: FakeImages) -> tuple[Tensor, Tensor, Tensor]:
+    images, labels, index = next(iter(data.train_dataloader()))
+    return images.float() / 255, labels, index
+
+
+def test_an_anchor_adds_the_error_of_normalised_pixels(
+    data: FakeImages, autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any
+) -> None:
+    classifier = make_classifier(2)
+    plain, anchored = (training_loss(data, autoencoder, classifier, sgd, anchor=weight) for weight in (0.0, 0.7))
+    images = first_batch(data)[0]
+    copy = deepcopy(autoencoder).train()
+    copy.encoder.eval()
+    std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    error = (((copy(images).detach() - images) / std) ** 2).mean()
+    assert float(anchored - plain) == pytest.approx(0.7 * float(error), rel=1e-4)
+
+
+def test_siblings_share_the_loss_and_stay_frozen(
+    data: FakeImages, autoencoder: SegNet, make_classifier: MakeClassifier, make_trainer: MakeTrainer, sgd: Any
+) -> None:
+    networks = [make_classifier(seed) for seed in (2, 3, 4)]
+    alone = [float(training_loss(data, autoencoder, network, sgd)) for network in networks]
+    together = training_loss(data, autoencoder, networks[0], sgd, siblings=networks[1:])
+    assert float(together) == pytest.approx(sum(alone) / 3, rel=1e-5)
+    before = [copied(network) for network in networks]
+    module = SignalAutoencoder(autoencoder, networks[0], 6, sgd, "constant", siblings=networks[1:])
+    make_trainer().fit(module, datamodule=data)
+    assert not any(changed(old, network) for old, network in zip(before, networks, strict=True))
+    assert not [key for key in module.state_dict() if key.startswith(("classifier", "siblings"))]
+
+
+def test_noise_and_shifts_are_between_autoencoder_and_classifier_and_in_training_only(
+    data: FakeImages, autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any
+) -> None:
+    classifier = make_classifier(2)
+    plain = training_loss(data, autoencoder, classifier, sgd)
+    for options in ({"noise": 0.2}, {"shift": 2}):
+        once, again = (training_loss(data, autoencoder, classifier, sgd, **options) for _ in range(2))
+        assert torch.equal(once, again)
+        assert not torch.equal(once, plain)
+    images = torch.rand(2, 3, 6, 8)
+    assert torch.equal(disturbed(images, 0.0, 0), images)
+    noisy = disturbed(images, 0.1, 0) - images
+    assert float(noisy.std()) == pytest.approx(0.1, rel=0.2)
+    moved = {tuple(disturbed(images, 0.0, 1).flatten().tolist()) for _ in range(60)}
+    rows, columns = torch.arange(-1, 9).clamp(0, 5), torch.arange(-1, 11).clamp(0, 7)
+    expected = {
+        tuple(images[..., rows[down : down + 6], :][..., columns[right : right + 8]].flatten().tolist())
+        for down in range(3)
+        for right in range(3)
+    }
+    assert moved == expected
+
+
+@pytest.mark.parametrize("name", ["anchor", "noise", "shift"])
+def test_negative_options_are_refused(
+    name: str, autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any
+) -> None:
+    with pytest.raises(ValueError, match=rf"finetune.{name}=-1: use 0, which is without, or more"):
+        SignalAutoencoder(autoencoder, make_classifier(2), 6, sgd, **{name: -1})  # type: ignore[arg-type]

@@ -173,7 +173,7 @@ def test_a_value_returns_to_where_its_maximum_was() -> None:
     assert tuple(size[-2:]) == (5, 7)
     for row in range(2):
         for column in range(3):
-            place = divmod(int(indices[0, 0, row, column]), 7)
+            place = divmod(int(indices[0, 0, row, column]), 7)  # type: ignore[index]
             assert place[0] // 2 == row
             assert place[1] // 2 == column
 
@@ -258,3 +258,33 @@ def test_the_smallest_image_is_taken(make_segnet: MakeSegNet) -> None:
     side = autoencoder.smallest_image
     assert math.log2(side) == 5
     assert autoencoder(torch.rand(1, 3, side, side)).shape == (1, 3, side, side)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (13, 11)])
+def test_without_switches_the_code_is_all_that_the_decoder_knows(size: tuple[int, int]) -> None:
+    autoencoder = SegNet(((4, 4), (6,)), switches=False, code=3).eval()
+    images = images_of(*size).float()
+    code, switches = autoencoder.encode(images)
+    assert code.shape == (2, 3, size[0] // 4, size[1] // 4)
+    assert all(indices is None for indices, _ in switches)
+    assert torch.equal(autoencoder.decode(code, switches), autoencoder(images))
+    other = autoencoder.encode(1 - images)[1]
+    assert torch.equal(autoencoder.decode(code, other), autoencoder(images))  # nothing else came along
+
+
+def test_without_switches_every_value_is_repeated() -> None:
+    decoder = SegNet(((4,),), switches=False).decoder
+    seen: list[Tensor] = []
+    decoder.get_submodule("conv11d").register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    code = torch.rand(2, 4, 3, 2)
+    decoder(code, [(None, torch.Size((2, 4, 6, 4)))])
+    assert torch.equal(seen[0], code.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
+
+
+def test_a_narrow_code_adds_two_convolutions_and_no_other_weight(make_segnet: MakeSegNet) -> None:
+    wide, narrow = SegNet(((4, 4), (6,))).state_dict(), SegNet(((4, 4), (6,)), code=2).state_dict()
+    assert wide.keys() == {key for key in narrow if "conv_code" not in key}
+    assert narrow["encoder.conv_code.weight"].shape == (2, 6, 1, 1)
+    assert narrow["decoder.conv_code.weight"].shape == (6, 2, 1, 1)
+    with pytest.raises(ValueError, match=r"autoencoder.network.code=0: the code needs one channel or more"):
+        SegNet(((4,),), code=0)
