@@ -2,7 +2,8 @@
 
 A study shows the same N images to every classifier through every autoencoder, so a resample takes the same images for
 every cell: differences and ratios of cells keep their pairing. What is uncertain here is the choice of the images; the
-networks are the ones that were trained.
+networks are the ones that were trained. Images count as independent of each other: of tiles of a few photographs, or
+frames of a few films, the intervals are too narrow.
 
 Source: B. Efron, R. J. Tibshirani, "An Introduction to the Bootstrap", Chapman & Hall 1993, chapters 13 and 14.
 """

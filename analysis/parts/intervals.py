@@ -105,9 +105,8 @@ def matrix(table: pd.DataFrame, rows: str, columns: str) -> pd.DataFrame:
     """A long table of intervals as a matrix of texts; empty where a cell is not there."""
     texts = table.assign(text=[cell(row) for row in table.to_dict("records")])
     names = list(dict.fromkeys(table[columns]))
-    return texts.pivot(index=rows, columns=columns, values="text").loc[
-        list(dict.fromkeys(table[rows])), names
-    ].fillna("")  # fmt: skip
+    wide = texts.pivot(index=rows, columns=columns, values="text")
+    return wide.loc[list(dict.fromkeys(table[rows])), names].fillna("").rename_axis(columns=None)
 
 
 def numbers_section(
