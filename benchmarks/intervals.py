@@ -1,0 +1,86 @@
+"""Seconds and peak memory of the intervals of a study of 50,000 images: bootstrap, order, everything.
+
+python benchmarks/intervals.py     (1,000 resamples; 9 sources x 8 classifiers, then 26 x 24; drawn verdicts)
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from analysis.accuracy_csv import ORIGINAL, PRETRAINED  # noqa: E402
+from analysis.intervals import (  # noqa: E402
+    Resampling,
+    Sample,
+    accuracy_intervals,
+    nmi_intervals,
+    paired_differences,
+    rrc_intervals,
+)
+from analysis.order_certainty import order_certainty  # noqa: E402
+from analysis.verdicts import Verdicts  # noqa: E402
+
+IMAGES = 50_000
+
+
+def drawn_verdicts(classifiers: int, baselines: list[str]) -> Verdicts:
+    """A study in which classifier j needs what A_i keeps if j comes before i, less and less else."""
+    generator = np.random.default_rng(0)
+    names = [f"network {number}" for number in range(classifiers)]
+    rows = [*baselines, *names]
+    need = np.linspace(0.2, 1, classifiers)
+    chance = 0.8 - 0.5 * np.maximum(need[None] - need[:, None], 0) + generator.normal(0, 0.02, (classifiers,) * 2)
+    chance = np.concatenate([np.full((len(baselines), classifiers), 0.6), chance])
+    top1 = np.stack([generator.random(chance.shape, dtype=np.float32) < chance for _ in range(IMAGES)])
+    return Verdicts(
+        rows=rows,
+        sources=rows,
+        columns=names,
+        controls=[],
+        index=np.arange(IMAGES),
+        labels=np.zeros((IMAGES, classifiers), dtype=np.int64),
+        predicted=np.zeros((1, 1, 1), dtype=np.int64),
+        top1=top1,
+        top5=top1,
+        nmi_intra=generator.random((IMAGES, len(rows))),
+        nmi_inter=generator.random((IMAGES // 2, len(rows))),
+    )
+
+
+def timed(name: str, function: Callable[[], Any]) -> Any:
+    """Run a step, and print its seconds and the process's peak memory so far."""
+    start = time.perf_counter()
+    result = function()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kibibytes on Linux
+    sys.stdout.write(f"| {name} | {time.perf_counter() - start:.2f} | {peak:.2f} |\n")
+    sys.stdout.flush()
+    return result
+
+
+def main() -> None:
+    """Print a Markdown table for each size of study."""
+    how = Resampling()
+    for classifiers, baselines in ((8, [PRETRAINED]), (24, [ORIGINAL, PRETRAINED])):
+        verdicts = drawn_verdicts(classifiers, baselines)
+        sources = len(verdicts.rows)
+        sys.stdout.write(f"\n{sources} × {classifiers} × {IMAGES:,}, {how.resamples:,} resamples\n\n")
+        sys.stdout.write("| step | seconds | peak, GiB |\n|---|---|---|\n")
+        timed("verdicts drawn", lambda: None)
+        sample = timed("accuracies of all resamples", lambda: Sample(verdicts.top1, verdicts.sources, how))  # noqa: B023
+        timed("intervals of accuracies", lambda: accuracy_intervals(verdicts, sample, verdicts.top1))  # noqa: B023
+        timed("intervals of RRC", lambda: rrc_intervals(verdicts, sample))  # noqa: B023
+        timed("intervals of differences", lambda: paired_differences(verdicts, sample))  # noqa: B023
+        timed("intervals of nMI", lambda: nmi_intervals(verdicts, how))  # noqa: B023
+        found = timed("order", lambda: order_certainty(verdicts, sample))  # noqa: B023
+        sys.stdout.write(f"\n{len(found['thresholds'])} ranges of thresholds\n")
+
+
+if __name__ == "__main__":
+    main()
