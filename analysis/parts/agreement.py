@@ -18,6 +18,11 @@ from analysis.source_lines import classifier_name
 
 SHOWN_CHANGES = 3  # gains, and as many losses, of each classifier
 LOSS = "#c8553d"
+MEANINGS = {
+    "kappa": "κ: how often they give the same answer on the originals, beyond chance.",
+    "cka": "CKA (linear, debiased): how alike the test images lie in their last features.",
+    "rrc": "RRC, mean of both directions: how well each reads the images made for the other.",
+}
 MEASURES = {"kappa": "Cohen’s κ", "cka": "CKA", "rrc": "RRC, symmetrised"}
 
 
@@ -55,14 +60,14 @@ def draw_changes(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     names = list(dict.fromkeys(table["classifier"]))
     columns = min(len(names), 2 if len(names) <= 8 else 4)
     rows = math.ceil(len(names) / columns)
-    limit = 100 * table["change"].abs().max() * 1.3
+    limit = 100 * table["change"].abs().max() * 1.4
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(0.4 + 3.1 * columns, 0.5 + 1.35 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
         for ax, name in zip(axes.flat, names, strict=False):
             found = table[table["classifier"] == name]
             change = 100 * found["change"].to_numpy()
-            places = np.arange(len(found))[::-1]
+            places = -np.arange(len(found))
             ax.barh(places, change, color=[ACCENT if value > 0 else LOSS for value in change], height=0.7)
             for place, value in zip(places, change, strict=True):
                 side = "left" if value > 0 else "right"
@@ -71,7 +76,7 @@ def draw_changes(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
             ax.axvline(0, color=INK, linewidth=0.6)
             ax.set_title(classifier_name(name, labels), fontsize=8, color=INK)
             ax.set_xlim(-limit, limit)
-            ax.set_ylim(-0.7, 2 * SHOWN_CHANGES - 0.3 if len(found) > SHOWN_CHANGES else SHOWN_CHANGES - 0.3)
+            ax.set_ylim(-2 * SHOWN_CHANGES + 0.4, 0.6)
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
         for ax in axes.flat[len(names) :]:
@@ -176,11 +181,10 @@ def named_pairs(pairs: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
 
 def agreement_text(pairs: pd.DataFrame) -> str:
     """What the measures are, and how far they go together."""
+    meanings = " ".join(MEANINGS[key] for key in pairs.columns)
     text = (
-        "Three answers to how alike two classifiers are. κ: how often they give the same answer on the originals, "
-        "beyond chance. CKA (linear, debiased): how alike the test images lie in their last features. RRC, mean of "
-        "both directions: how well each reads the images made for the other. Two good classifiers have a high κ "
-        "because both are right. Each map has its own colour scale. "
+        f"Answers to how alike two classifiers are. {meanings} Two good classifiers have a high κ because both are "
+        "right. Each map has its own colour scale. "
     )
     if len(pairs) < 3 or len(pairs.columns) < 2:
         return text + "There are too few pairs of classifiers to correlate the measures."

@@ -12,17 +12,19 @@ from matplotlib.figure import Figure
 
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
 from analysis.figures import INK, STYLE, typeset
-from analysis.page import Part, Section
+from analysis.page import Part, Section, typeset_html
 from analysis.source_lines import add_legend, classifier_name, line_styles, source_name
 
 FILES = ("lab_histograms.csv", "lab_distances.csv", "spectra.csv", "checkerboard.csv")
 CHANNELS = {"L": "lightness L", "a": "a: green – red", "b": "b: blue – yellow"}
+RAREST = 0.01  # % of pixels per unit: colours below are not shown
 MERGED = {"L": 8, "a": 2, "b": 2}  # bins drawn as one: pixels of 8 bits leave gaps between finer ones
 COLOUR_TEXT = (
-    "Top: how the pixels of all test images are spread over lightness and the two colour axes of CIE LAB. Bottom: each "
-    "autoencoder’s histogram minus that of the originals; colours above 0 became more common. The table has the mean "
-    "shift of a pixel, in LAB units, that turns one histogram into the other (1-Wasserstein distance); about 2 is just "
-    "visible side by side. The histograms ignore where a pixel lies: images can differ although their histograms agree."
+    "How the pixels of all test images are spread over the lightness and the two colour axes of CIE LAB, on a "
+    "logarithmic scale, so that rare colours show. Where an autoencoder’s line ends before that of the originals, it "
+    "has given up the strongest colours. The table has the mean shift of a pixel, in LAB units, that turns one "
+    "histogram into the other (1-Wasserstein distance); about 2 is just visible side by side. The histograms ignore "
+    "where a pixel lies: images can differ although their histograms agree."
 )
 SPECTRUM_TEXT = (
     "Left: mean power of the images at each spatial frequency, from slow changes to the finest grid of pixels (1/2). "
@@ -58,7 +60,7 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
 
 
 def draw_histograms(table: pd.DataFrame, ranking: pd.Series, labels: Mapping[str, str]) -> Figure:
-    """LAB histograms, and their differences to the originals'.
+    """LAB histograms of every source of images.
 
     Args:
         table: As ``lab_histograms.csv``.
@@ -68,22 +70,18 @@ def draw_histograms(table: pd.DataFrame, ranking: pd.Series, labels: Mapping[str
     sources = list(dict.fromkeys(table["source"]))
     styles = line_styles(sources, ranking, labels)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 3.9), layout="constrained")
-        axes = figure.subplots(2, 3, sharex="col")
-        for column, (channel, name) in enumerate(CHANNELS.items()):
+        figure = Figure(figsize=(7.2, 2.6), layout="constrained")
+        axes = figure.subplots(1, 3)
+        for ax, (channel, name) in zip(axes, CHANNELS.items(), strict=True):
             density = densities(table[table["channel"] == channel], MERGED[channel])
-            for source in [name for name in sources if name != ORIGINAL]:
-                axes[0, column].plot(density.index, density[source], **styles[source])
-                axes[1, column].plot(density.index, density[source] - density[ORIGINAL], **styles[source])
-            axes[0, column].plot(density.index, density[ORIGINAL], **styles[ORIGINAL])
-            axes[1, column].axhline(0, color=INK, linewidth=0.8)
-            common = density.index[(density > 0.002 * density.max()).any(axis=1)]
-            axes[1, column].set_xlim(common.min(), common.max())
-            axes[1, column].set_xlabel(name)
-            axes[0, column].set_ylim(0, None)
-        axes[0, 0].set_ylabel("% of pixels per unit")
-        axes[1, 0].set_ylabel("minus originals")
-        add_legend(figure, list(axes.flat))
+            for source in sources:
+                ax.semilogy(density.index, density[source].where(density[source] > 0), **styles[source])
+            common = density.index[(density > RAREST).any(axis=1)]
+            ax.set_xlim(common.min(), common.max())
+            ax.set_ylim(RAREST, None)
+            ax.set_xlabel(name)
+        axes[0].set_ylabel("% of pixels per LAB unit")
+        add_legend(figure, list(axes))
     return figure
 
 
@@ -136,14 +134,15 @@ def draw_checkerboards(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure
     scores = table.drop_duplicates(["source", "period"]).pivot_table("score", "source", "period", sort=False)
     scores = scores[sorted(scores.columns)]
     values = scores.to_numpy()
-    limit = max(6.0, float(np.abs(values).max()))
+    limit = max(6.0, float(np.nanmax(np.abs(values))))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.2 + 0.75 * len(scores.columns), 0.9 + 0.26 * len(scores)), layout="constrained")
         ax = figure.subplots()
         image = ax.imshow(values, cmap="BrBG", vmin=-limit, vmax=limit, aspect="auto")
         for (row, column), value in np.ndenumerate(values):
-            colour = "white" if abs(value) > 0.6 * limit else INK
-            ax.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=8, color=colour)
+            colour = "white" if abs(value) > 0.55 * limit else INK
+            text = "–" if np.isnan(value) else f"{value:.1f}".replace("-", "−")
+            ax.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
         ax.set_xticks(range(len(scores.columns)), [f"{period:.4g}" for period in scores.columns])
         ax.set_yticks(range(len(scores)), [typeset(source_name(str(name), labels)) for name in scores.index])
         ax.set_xlabel("period, pixels")
@@ -172,13 +171,12 @@ def checkerboard_text(table: pd.DataFrame, labels: Mapping[str, str]) -> str:
     """How to read the scores, and the highest one."""
     best = table.sort_values("score").to_dict("records")[-1]
     originals = table[table["source"] == ORIGINAL]["score"]
-    source = source_name(str(best["source"]), labels)
-    html = f"A<sub>{source.removeprefix('A_')}</sub>" if source.startswith("A_") else source
+    source = typeset_html(source_name(str(best["source"]), labels))
     return (
         "A layer of stride p treats every p-th pixel alike, and so can leave a pattern that repeats every p pixels. "
         "The score says how far the power at exactly that period stands out from that at neighbouring frequencies "
         "(mean of the horizontal, vertical and diagonal one, in decibel: 10 dB is ten times the power). Where nothing "
         f"stands out it is 0; the originals have {originals.min():.1f} to {originals.max():.1f} dB. Highest is "
-        f"{best['score']:.1f} dB, for {html} at a period of {best['period']:.4g} pixels. Patterns whose sign follows "
+        f"{best['score']:.1f} dB, for {source} at a period of {best['period']:.4g} pixels. Patterns whose sign follows "
         "the image are smeared over other frequencies and escape the score."
     )

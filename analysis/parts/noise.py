@@ -64,6 +64,8 @@ def draw_curves(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
             ax.set_visible(False)
         axes[0, 0].set_ylim(0, 1.02)
         axes[0, 0].set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+        strongest = table["epsilon"].max()
+        axes[0, 0].set_xticks([0, strongest / 2, strongest], ["0", f"{strongest / 2:g}", f"{strongest:g}"])
         figure.supxlabel("strength of the noise ε", fontsize=9)
         figure.supylabel("accuracy", fontsize=9)
         add_legend(figure, [axes[0, 0]])
