@@ -126,7 +126,10 @@ def distance_table(result: SignalStatisticsResult, sources: list[str]) -> pd.Dat
 
 
 def cka_table(result: SignalStatisticsResult, found: StudyNetworks) -> pd.DataFrame:
-    """CKA between classifiers on the same images, and within each between originals and reconstructions."""
+    """CKA between classifiers on the same images, and within each between originals and reconstructions.
+
+    Of several seeds of A_i the first is used.
+    """
     names = list(found.configs)
     fed = {
         kind: [result.features[name, found.own[name][0] if kind == OWN else kind] for name in names]
