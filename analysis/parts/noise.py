@@ -92,6 +92,7 @@ def noise_text(table: pd.DataFrame, labels: Mapping[str, str]) -> str:
         "Every pixel of an image in [0, 1] got noise, uniform between −ε and ε, before anything looked at it. Each "
         "panel is one classifier: fed by the noisy image itself, by A<sub>S</sub>’s reconstruction of it, and by that "
         f"of its own A<sub>i</sub>. Bands are 95 % intervals (Wilson) over {int(table['images'].iloc[0])} images. On "
-        f"average over all ε &gt; 0, the own autoencoder helps {whom}. Nothing was trained against this noise: the "
-        "curves say what the autoencoders happen to remove, not what could be removed."
+        f"average over all ε &gt; 0, the own autoencoder helps {whom}. Unless training images were augmented with "
+        "noise, nothing was trained against it, and the curves say what the autoencoders happen to remove, not what "
+        "could be removed."
     )
