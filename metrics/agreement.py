@@ -1,0 +1,143 @@
+"""How alike classifiers are: Cohen's kappa of what they say, linear CKA of what they compute."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def cohen_kappa(predicted: Tensor) -> Tensor:
+    """Agreement of each pair of classifiers beyond what their frequencies of answers give by chance.
+
+    ``(observed - chance) / (1 - chance)``: 1 for equal answers, 0 for independent ones. Two classifiers that always
+    give the same one answer agree fully: 1 by convention, though the ratio is 0 / 0.
+
+    Args:
+        predicted: Class of each image by each classifier, integers, shape ``(N, C)``; all answer the same question.
+
+    Returns:
+        Float64, shape ``(C, C)``, symmetric, 1 on the diagonal.
+
+    Raises:
+        ValueError: If there is no image, or the shape or type is another.
+
+    Source: Cohen 1960, "A coefficient of agreement for nominal scales".
+    """
+    observed = observed_agreement(predicted)
+    classes, numbers = predicted.unique(return_inverse=True)
+    images, classifiers = predicted.shape
+    counts = torch.zeros(classifiers, len(classes), dtype=torch.float64, device=predicted.device)
+    counts.scatter_add_(1, numbers.T, torch.ones(classifiers, images, dtype=torch.float64, device=predicted.device))
+    chance = (counts @ counts.T) / images**2
+    constant = chance == 1
+    ratio = (observed - chance) / torch.where(constant, 1, 1 - chance)
+    return torch.where(constant, 1.0, ratio)
+
+
+def observed_agreement(predicted: Tensor) -> Tensor:
+    """Share of images on which each pair of classifiers gives the same answer.
+
+    Args:
+        predicted: As for :func:`cohen_kappa`.
+
+    Returns:
+        Float64 in ``[0, 1]``, shape ``(C, C)``.
+    """
+    if predicted.ndim != 2 or predicted.is_floating_point() or not predicted.shape[0]:
+        raise ValueError(
+            f"predicted is {tuple(predicted.shape)}, {predicted.dtype}; expected integers of shape (images, "
+            "classifiers), with at least one image"
+        )
+    return torch.stack([(predicted == one[:, None]).double().mean(dim=0) for one in predicted.T])
+
+
+def hsic(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
+    """Hilbert-Schmidt independence criterion with linear kernels, up to a factor that depends on N only.
+
+    Memory is bounded by the smaller of two ways to the same number: through the features' products, ``(d1, d2)``, or
+    through the images' products, ``(N, N)``.
+
+    Args:
+        x: Features of N images, shape ``(N, d1)``.
+        y: Features of the same images, shape ``(N, d2)``.
+        debiased: The unbiased estimate, which is 0 on average for independent features and can be negative; needs 4
+            images. The biased one is at least 0 and grows with d / N.
+
+    Returns:
+        Float64 scalar.
+
+    Raises:
+        ValueError: If the numbers of images differ, are too few, or a value is not finite.
+
+    Source: Gretton et al. 2005 (biased); Song et al. 2012, equation 5 (unbiased).
+    """
+    x, y = _centred(x, y, debiased)
+    through_images = x.shape[1] * y.shape[1] > len(x) ** 2
+    product = ((x @ x.T) * (y @ y.T)).sum() if through_images else (x.T @ y).square().sum()
+    if not debiased:
+        return product
+    # as Song et al., with diagonals of 0: K̃ = K - diag(k); features are centred, so the rows of K add up to 0
+    images = len(x)
+    k, m = x.square().sum(dim=1), y.square().sum(dim=1)
+    trace = product - (k * m).sum()
+    sums = k.sum() * m.sum() / ((images - 1) * (images - 2))
+    rows = (k * m).sum() * 2 / (images - 2)
+    return trace + sums - rows
+
+
+def linear_cka(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
+    """Centred kernel alignment of two sets of features: how alike the images lie in both.
+
+    1 for features that differ by a rotation, a scale and a shift. The biased value of independent features is far
+    from 0 when they are many and images few; the debiased one is about 0.
+
+    Args:
+        x: Features of N images, shape ``(N, d1)``.
+        y: Features of the same images, shape ``(N, d2)``.
+        debiased: As for :func:`hsic`.
+
+    Returns:
+        Float64 scalar; NaN where features are the same for all images, or too noisy to have a positive self-similarity.
+
+    Raises:
+        ValueError: As for :func:`hsic`.
+
+    Source: Kornblith et al. 2019, "Similarity of neural network representations revisited".
+    """
+    own = hsic(x, x, debiased), hsic(y, y, debiased)
+    return _normalised(hsic(x, y, debiased), *own)
+
+
+def cka_matrix(features: Sequence[Tensor], debiased: bool = True) -> Tensor:
+    """:func:`linear_cka` of every pair, float64, shape ``(C, C)``, for C sets of features of the same images."""
+    count = len(features)
+    values = torch.zeros(count, count, dtype=torch.float64)
+    for i in range(count):
+        for j in range(i + 1):
+            values[i, j] = values[j, i] = hsic(features[i], features[j], debiased)
+    own = values.diagonal()
+    return _normalised(values, own[:, None], own)
+
+
+def _normalised(product: Tensor, own: Tensor, other: Tensor) -> Tensor:
+    """Alignment from similarities; NaN where one has no positive similarity with itself."""
+    usable = (own > 0) & (other > 0)
+    return torch.where(usable, product / (own.clamp(min=0) * other.clamp(min=0)).sqrt(), torch.nan)
+
+
+def _centred(x: Tensor, y: Tensor, debiased: bool) -> tuple[Tensor, Tensor]:
+    """Checked features, float64, without their means."""
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+        raise ValueError(f"features have shapes {tuple(x.shape)} and {tuple(y.shape)}; expected (N, d1) and (N, d2)")
+    needed = 4 if debiased else 2
+    if len(x) < needed:
+        raise ValueError(f"CKA of {len(x)} images; it needs {needed} or more: raise feature_images")
+    if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+        raise ValueError("features have values that are not finite: their network is broken")
+    return _without_mean(x.double()), _without_mean(y.double())
+
+
+def _without_mean(features: Tensor) -> Tensor:
+    """Features minus their means; exactly 0 where only rounding is left of them."""
+    centred = features - features.mean(dim=0)
+    return centred * (centred.norm() > 1e-12 * features.norm())

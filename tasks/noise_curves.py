@@ -1,0 +1,86 @@
+"""``task=noise_curves``: accuracy under additive noise, alone, behind A_S and behind each classifier's own A_i."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from analysis.noise import accuracy_under_noise
+from lightning_modules.noise_curves import NoiseCurves, NoiseCurvesResult, check_epsilons
+from tasks import build
+from tasks.results import write_results
+from tasks.study_folder import Artifact
+from tasks.study_networks import StudyNetworks, labels_by_classifier, study_networks
+from tasks.terminal import say_made, say_skipped, say_skipped_images, show_table
+
+NAMES = {"original": "alone", "pretrained": "behind A_S"}
+
+
+def run(cfg: DictConfig) -> float:
+    """Write the accuracy of every classifier under noise, and return the mean behind the own A_i over all noise."""
+    options = cfg.noise_curves
+    epsilons = [float(epsilon) for epsilon in options.epsilons]
+    check_epsilons(epsilons)
+    folder, data = build.study_folder(cfg), build.make_data(cfg, options.batch_size)
+    found = study_networks(cfg)
+    root = folder.root / "noise"
+    files = [root / "accuracy.csv", root / "verdicts.npz"]
+    inputs = {"images": data.fingerprint()} | found.inputs(cfg)
+    settings = build.settings_of(cfg, "noise_curves")
+    artifact = Artifact(files, root / "noise.json", settings, inputs, precious=False)
+    if artifact.exists():
+        return say_skipped(files[0], artifact.objective())
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    autoencoders, networks = found.load_autoencoders(cfg), found.load_classifiers(cfg, data)
+    build.accelerate(cfg, *autoencoders.values(), *networks.values())
+    module = NoiseCurves(
+        autoencoders, networks, found.own, len(data.split("test")), epsilons, cfg.seed, options.clamp,
+        complete=data.on_error != "skip",
+    )  # fmt: skip
+    trainer = build.make_trainer(cfg)
+    trainer.test(module, datamodule=data, verbose=False)
+    table, arrays = results(module.result, found)
+    own = table["source"] == table["classifier"]
+    mean = float(table.loc[own, "accuracy"].mean())
+    if trainer.is_global_zero:
+        with artifact.making(mean) as temporary:
+            table.to_csv(temporary[files[0]], index=False)
+            np.savez_compressed(temporary[files[1]], **arrays)  # type: ignore[arg-type]
+        write_results(folder.job("noise_curves"), {"mean accuracy": mean})
+        show(table, files[0])
+    trainer.strategy.barrier()
+    say_skipped_images(data.unreadable(), folder.job("noise_curves"))
+    return mean
+
+
+def results(result: NoiseCurvesResult, found: StudyNetworks) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """The table of accuracies, and the verdicts behind it."""
+    names = list(found.configs)
+    rows, classifiers = (list(part) for part in zip(*result.curves, strict=True))
+    sources = [found.sources[row] for row in rows]
+    labels = labels_by_classifier(result.labels, names)
+    right = result.predicted == labels[:, None, [names.index(name) for name in classifiers]]
+    arrays = {
+        "rows": np.array(rows),
+        "sources": np.array(sources),
+        "classifiers": np.array(classifiers),
+        "columns": np.array(names),
+        "epsilons": np.array(result.epsilons),
+        "index": result.index,
+        "labels": labels,
+        "predicted": result.predicted,
+        "top1": right,
+    }
+    return accuracy_under_noise(right, sources, classifiers, result.epsilons), arrays
+
+
+def show(table: pd.DataFrame, path: Path) -> None:
+    """Print accuracies at every strength of noise."""
+    keys = table["source"].map(NAMES).fillna("behind its own A_i")
+    wide = table.assign(source=keys).pivot_table("accuracy", ["classifier", "source"], "epsilon", sort=False)
+    names = [", ".join(map(str, pair)) for pair in wide.index]
+    cells = [[name, *(f"{value:.1%}" for value in row)] for name, row in zip(names, wide.to_numpy(), strict=True)]
+    show_table("accuracy under noise of strength", ["", *(f"{epsilon:g}" for epsilon in wide.columns)], cells)
+    say_made(path)
