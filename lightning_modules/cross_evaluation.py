@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from analysis.accuracy_csv import ORIGINAL
 from lightning_modules.finiteness import check_finite
+from lightning_modules.reconstruction import reconstructions
 from metrics import PerImage, normalized_mutual_information
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
@@ -97,14 +98,7 @@ class CrossEvaluation(pl.LightningModule):
 
     def reconstruct(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the images themselves, then each autoencoder's reconstruction of them, in the order of the rows."""
-        yield images
-        encoded: dict[int, tuple] = {}
-        for position, autoencoder in enumerate(self.autoencoders):
-            assert isinstance(autoencoder, SegNet)
-            source = self.encoder_of[position]
-            if source == position:
-                encoded[source] = autoencoder.encode(images)
-            yield autoencoder.decode(*encoded[source])
+        return reconstructions(self.autoencoders, self.encoder_of, images)
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Reconstruct, classify and compare one batch; neighbours in it are the pairs of the inter nMI."""
@@ -114,15 +108,15 @@ class CrossEvaluation(pl.LightningModule):
         right = labels[:, None].expand(-1, len(self.columns)) if self.answers is None else self.answers[index]
         pairs = torch.nonzero((index[:-1] % 2 == 0) & (index[1:] == index[:-1] + 1)).flatten()
         predicted, top5, intra, inter = [], [], [], []
-        for row, reconstructions in zip(self.rows, self.reconstruct(images), strict=True):
-            check_finite(reconstructions, index, f"the reconstruction of {row!r}")
-            logits = torch.stack([classifier(reconstructions) for classifier in self.classifiers], dim=1)
+        for row, seen in zip(self.rows, self.reconstruct(images), strict=True):
+            check_finite(seen, index, f"the reconstruction of {row!r}")
+            logits = torch.stack([classifier(seen) for classifier in self.classifiers], dim=1)
             for column, name in enumerate(self.columns):
                 check_finite(logits[:, column], index, f"the output of classifier {name!r}, fed by {row!r},")
             best = logits.topk(min(5, logits.shape[-1])).indices
             predicted.append(best[..., 0])
             top5.append((best == right[..., None]).any(dim=-1).int())
-            visible = reconstructions.float().clamp(0, 1)
+            visible = seen.float().clamp(0, 1)
             intra.append(normalized_mutual_information(images.float(), visible, bins=self.nmi_bins))
             inter.append(normalized_mutual_information(visible[pairs], visible[pairs + 1], bins=self.nmi_bins))
         self.seen.update(torch.ones_like(index, dtype=torch.int32), index)

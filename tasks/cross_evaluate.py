@@ -1,6 +1,5 @@
 """``task=cross_evaluate``: every autoencoder's reconstructions, seen by every classifier."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from analysis.accuracy_csv import ORIGINAL, PRETRAINED
 from analysis.tables import accuracy_table, mean_over_seeds, nmi_table
 from callbacks.loggers import Board
 from callbacks.monitoring import picture_rows
@@ -17,7 +15,8 @@ from datamodules.base import ImageDataModule
 from lightning_modules import CrossEvaluation, CrossEvaluationResult
 from tasks import boards, build, classifiers
 from tasks.results import write_results
-from tasks.study_folder import Artifact, StudyFolder, differences, seeded, sha256
+from tasks.study_folder import Artifact, StudyFolder
+from tasks.study_networks import study_networks
 from tasks.terminal import say, say_made, say_skipped, say_skipped_images, show_table
 
 
@@ -25,24 +24,12 @@ def run(cfg: DictConfig) -> float:
     """Write the study's accuracy matrix, per-image verdicts and nMI, and return the mean accuracy of the matrix."""
     folder, options = build.study_folder(cfg), cfg.cross_evaluate
     data = build.make_data(cfg, options.batch_size)
-    configs = classifiers.every_classifier(cfg)
-    steps = [name for name in classifiers.CONTROL_STEPS if name in cfg.controls]
-    paths = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")}
-    paths |= {name: build.require(folder.control(name), cfg, name) for name in steps}
-    sources = [ORIGINAL, *paths]
-    studied = classifiers.study_classifiers(cfg)
-    for name in sorted(configs, key=lambda name: name in studied):  # controls come first
-        found = study_autoencoders(cfg, name)
-        paths |= {seeded(name, seed): path for seed, path in found.items()}
-        sources += [name] * len(found)
-    weights = {name: classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()}
-    artifact = evaluation_artifact(cfg, folder, paths, weights, data.fingerprint())
-    artifact.inputs |= {f"question to {name}": str(asked) for name, asked in classifiers.questions(configs).items()}
+    found = study_networks(cfg)
+    artifact = evaluation_artifact(cfg, folder, {"images": data.fingerprint()} | found.inputs(cfg))
     if artifact.exists():
         return say_skipped(folder.accuracy, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    autoencoders = {name: build.make_autoencoder(cfg, path) for name, path in paths.items()}
-    networks = {name: classifiers.load_classifier(cfg, config, data) for name, config in configs.items()}
+    autoencoders, networks = found.load_autoencoders(cfg), found.load_classifiers(cfg, data)
     build.accelerate(cfg, *autoencoders.values(), *networks.values())
     module = CrossEvaluation(
         autoencoders,
@@ -50,17 +37,17 @@ def run(cfg: DictConfig) -> float:
         len(data.split("test")),
         options.nmi_bins,
         complete=data.on_error != "skip",
-        answers=classifiers.right_answers(cfg, configs, data),
+        answers=classifiers.right_answers(cfg, found.configs, data),
     )
-    controls = [name for name in (*steps, *configs) if name not in studied]
+    sources = [found.sources[row] for row in module.rows]
     with boards.opened(cfg, folder.job("cross_evaluate"), artifact.identity) as loggers:
         trainer = build.make_trainer(cfg, loggers=loggers)
         trainer.test(module, datamodule=data, verbose=False)
-        mean = mean_of_studied(module.result, sources, list(studied))
+        mean = mean_of_studied(module.result, sources, found.studied)
         if trainer.is_global_zero:
             with artifact.making(mean) as temporary:
                 files = {path.name: partial for path, partial in temporary.items()}
-                write_tables(module.result, sources, controls, files)
+                write_tables(module.result, sources, found.controls, files)
             write_results(folder.job("cross_evaluate"), {"mean accuracy": mean})
             show(module.result, sources)
             publish(module, data, loggers, mean)
@@ -70,13 +57,8 @@ def run(cfg: DictConfig) -> float:
     return mean
 
 
-def evaluation_artifact(
-    cfg: DictConfig, folder: StudyFolder, autoencoders: dict[str, Path], weights: dict[str, str], images: str
-) -> Artifact:
+def evaluation_artifact(cfg: DictConfig, folder: StudyFolder, inputs: dict[str, str]) -> Artifact:
     """The cross evaluation's files, made from these images and weights."""
-    inputs = {"images": images}
-    inputs |= {f"autoencoder {name}": sha256(path) for name, path in autoencoders.items()}
-    inputs |= {f"classifier {name}": fingerprint for name, fingerprint in weights.items()}
     names = ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "accuracy_by_seed.csv", "correct.npz")
     return Artifact(
         [folder.cross_evaluation / name for name in names],
@@ -85,26 +67,6 @@ def evaluation_artifact(
         inputs,
         precious=False,
     )
-
-
-def study_autoencoders(cfg: DictConfig, name: str) -> dict[int, Path]:
-    """Every autoencoder fine-tuned through a classifier, by its seed; at least one, and all with the same settings."""
-    folder = build.study_folder(cfg)
-    found = folder.autoencoders(name)
-    if not found:
-        build.require(folder.autoencoder(name), cfg, f"finetune classifier={name}")
-    records = {path: json.loads(path.with_suffix(".json").read_text()) for path in found.values()}
-    first = next(iter(records))
-    for path, record in records.items():
-        changed = differences(
-            *({**entry["settings"], "seed": 0} | entry["inputs"] for entry in (records[first], record))
-        )
-        if changed:
-            raise ValueError(
-                f"{path} and {first} were not made alike: {'; '.join(changed)}. Seeds of one study differ in nothing "
-                "else: remove one of them, or move it to another study"
-            )
-    return found
 
 
 def mean_of_studied(result: CrossEvaluationResult, sources: list[str], studied: list[str]) -> float:

@@ -12,7 +12,7 @@ from lightning_modules.noise_curves import NoiseCurves, NoiseCurvesResult, check
 from tasks import build
 from tasks.results import write_results
 from tasks.study_folder import Artifact
-from tasks.study_networks import StudyNetworks, labels_by_classifier, study_networks
+from tasks.study_networks import StudyNetworks, right_answers, study_networks
 from tasks.terminal import say_made, say_skipped, say_skipped_images, show_table
 
 NAMES = {"original": "alone", "pretrained": "behind A_S"}
@@ -24,7 +24,7 @@ def run(cfg: DictConfig) -> float:
     epsilons = [float(epsilon) for epsilon in options.epsilons]
     check_epsilons(epsilons)
     folder, data = build.study_folder(cfg), build.make_data(cfg, options.batch_size)
-    found = study_networks(cfg)
+    found = study_networks(cfg).without_controls()
     root = folder.root / "noise"
     files = [root / "accuracy.csv", root / "verdicts.npz"]
     inputs = {"images": data.fingerprint()} | found.inputs(cfg)
@@ -41,7 +41,8 @@ def run(cfg: DictConfig) -> float:
     )  # fmt: skip
     trainer = build.make_trainer(cfg)
     trainer.test(module, datamodule=data, verbose=False)
-    table, arrays = results(module.result, found)
+    labels = right_answers(cfg, found, data, module.result.labels, module.result.index)
+    table, arrays = results(module.result, found, labels)
     own = table["source"] == table["classifier"]
     mean = float(table.loc[own, "accuracy"].mean())
     if trainer.is_global_zero:
@@ -55,12 +56,13 @@ def run(cfg: DictConfig) -> float:
     return mean
 
 
-def results(result: NoiseCurvesResult, found: StudyNetworks) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+def results(
+    result: NoiseCurvesResult, found: StudyNetworks, labels: np.ndarray
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """The table of accuracies, and the verdicts behind it."""
     names = list(found.configs)
     rows, classifiers = (list(part) for part in zip(*result.curves, strict=True))
     sources = [found.sources[row] for row in rows]
-    labels = labels_by_classifier(result.labels, names)
     right = result.predicted == labels[:, None, [names.index(name) for name in classifiers]]
     arrays = {
         "rows": np.array(rows),

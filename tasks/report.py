@@ -17,8 +17,8 @@ from datamodules.base import ImageDataModule
 from networks.classifier import Preprocessing, freeze
 from networks.segnet import SegNet
 from tasks import boards, build, classifiers
-from tasks.cross_evaluate import study_autoencoders
 from tasks.study_folder import Artifact, StudyFolder, sha256, whole_file
+from tasks.study_networks import study_autoencoders
 from tasks.terminal import say_made, say_skipped
 
 

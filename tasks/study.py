@@ -1,5 +1,6 @@
 """``task=study``: every step that is missing, in order."""
 
+import difflib
 from itertools import product
 from typing import Any
 
@@ -9,6 +10,8 @@ from tasks import build, classifiers
 from tasks.jobs import run_task
 from tasks.terminal import is_first_rank, say
 
+MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "disagreement", "probe")
+
 
 def run(cfg: DictConfig) -> float:
     """Run all steps; each skips what is there already."""
@@ -17,6 +20,7 @@ def run(cfg: DictConfig) -> float:
     for config in configs.values():
         classifiers.check(cfg, config)
         classifiers.asked(cfg, config)
+    check_measurements(cfg)
     build.make_data(cfg)  # errors are found before any step runs
     if "pretrain_data" in cfg:
         build.make_data(cfg, node="pretrain_data")
@@ -35,15 +39,25 @@ def run(cfg: DictConfig) -> float:
         which = f"through {step.classifier.name}" + (f", seed {seed}" if len(seeds) > 1 else "")
         say(f"[bold]finetune[/bold] {which} ({number} of {len(steps) * len(seeds)})")
         run_task(with_changes(step, seed=seed), "finetune")
-    say("[bold]cross_evaluate[/bold]")
-    run_task(cfg, "cross_evaluate")
+    for task in ("cross_evaluate", *cfg.measurements):
+        say(f"[bold]{task}[/bold]")
+        run_task(cfg, task)
     if not is_first_rank():
         return 0.0  # the rest needs no ranks
     say("[bold]order[/bold]")
     width = run_task(cfg, "order")
-    say("[bold]report[/bold]")
-    run_task(cfg, "report")
+    for task in ("intervals", "report"):
+        say(f"[bold]{task}[/bold]")
+        run_task(cfg, task)
     return width
+
+
+def check_measurements(cfg: DictConfig) -> None:
+    """Find mistyped measurements before any work is done."""
+    unknown = [task for task in cfg.measurements if task not in MEASUREMENTS]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], MEASUREMENTS) or MEASUREMENTS
+        raise ValueError(f"measurements: there is no {unknown[0]}; did you mean {' or '.join(near)}?")
 
 
 def with_changes(cfg: DictConfig, **changes: Any) -> DictConfig:
