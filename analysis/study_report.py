@@ -12,7 +12,8 @@ from torch import Tensor
 
 from analysis import figures
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.order import ThresholdInterval, threshold_intervals, widest_chain
+from analysis.lattice_figure import lattice
+from analysis.order import ThresholdInterval, shown_intervals, threshold_intervals, widest_chain
 from analysis.page import Section
 
 IMAGES = "originals"
@@ -118,7 +119,7 @@ def draw_figures(
         "nmi": figures.nmi_bars(autoencoders, study.nmi["inter_mean"].to_dict()[IMAGES]),
     }
     if study.chain is not None:
-        drawn["lattice"] = figures.lattice((study.rrc >= (study.chain.lower + study.chain.upper) / 2).T)
+        drawn["lattice"] = lattice((study.rrc >= (study.chain.lower + study.chain.upper) / 2).T)
     return drawn
 
 
@@ -155,10 +156,15 @@ def facts(study: StudyTables) -> list[tuple[str, str]]:
 
 def sections(study: StudyTables) -> list[Section]:
     """The parts of the report, in order."""
+    all_of_them = study.intervals
+    shown = [all_of_them[place] for place in shown_intervals(all_of_them)]
     intervals = pd.DataFrame(
-        [(f"({i.lower:.3f}, {i.upper:.3f}]", i.concepts, "yes" if i.chain else "no") for i in study.intervals],
+        [(f"({i.lower:.3f}, {i.upper:.3f}]", i.concepts, "yes" if i.chain else "no") for i in shown],
         columns=["threshold", "concepts", "chain"],
     ).set_index("threshold")
+    thresholds = "Every threshold"
+    if len(shown) < len(all_of_them):
+        thresholds = f"The {len(shown)} widest of {len(all_of_them)} ranges of thresholds (all are in order.json)"
     views = {"Field of view": study.views}
     if study.native is not None:
         caption = "Accuracy on the originals in the native view (resized from the file at once), and published"
@@ -198,7 +204,7 @@ def sections(study: StudyTables) -> list[Section]:
             "threshold t, j is <em>served</em> by A<sub>i</sub> where RRC ≥ t. Shaded are the thresholds at which the "
             "classifiers are totally ordered (the concept lattice is a chain), darkest the widest range of them.",
             "rrc",
-            {"Relative rates of change": study.rrc, "Every threshold": intervals},
+            {"Relative rates of change": study.rrc, thresholds: intervals},
         ),
     ]
     if study.chain is not None:
