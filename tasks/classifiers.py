@@ -1,6 +1,7 @@
 """The classifiers of a study: which they are, and where their weights come from."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 
 import hydra
@@ -10,12 +11,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from datamodules.base import ImageDataModule
 from networks.classifier import Classifier, Preprocessing, freeze
+from networks.compression import quantize_int8
 from networks.weights import load_weights
 from tasks.build import CONF, require, study_folder
 from tasks.instantiation import instantiate
 from tasks.study_folder import sha256
 
 RANDOM = "random"
+COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and what each is told
 LIBRARIES = ("torchvision", "timm")
 
 
@@ -35,7 +38,58 @@ def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
     unknown = settings.keys() - configs.keys() - {chosen}
     if unknown:
         raise ValueError(f"classifier_settings: {', '.join(sorted(unknown))} is not one of classifiers={list(configs)}")
+    for config in configs.values():
+        if compression(config) is not None:
+            parent_of(config, configs)
     return configs
+
+
+def compression(config: DictConfig) -> DictConfig | None:
+    """How a classifier is made from its parent, if it is."""
+    found: DictConfig | None = config.get("compressed")
+    return found
+
+
+def maker(config: DictConfig) -> str:
+    """The task that makes a classifier's weights, where it has none of its own."""
+    return "train_classifier" if compression(config) is None else "compress"
+
+
+def parent_of(config: DictConfig, configs: Mapping[str, DictConfig]) -> DictConfig:
+    """The config of the classifier that another is compressed from.
+
+    Args:
+        config: The compressed one, its ``compressed`` block as it should be.
+        configs: The study's classifiers.
+
+    Raises:
+        ValueError: If the block is not right or the parent is not one of the study's; says what to change.
+    """
+    block = compression(config)
+    if block is None:
+        raise ValueError(f"classifier {config.name} has no compressed block: choose one that has, as vgg_pruned")
+    if block.get("how") not in COMPRESSIONS:
+        raise ValueError(f"classifier {config.name}: compressed.how={block.get('how')}; use {', '.join(COMPRESSIONS)}")
+    wanted = {"parent", "how"} | COMPRESSIONS[block.how]
+    if block.keys() != wanted:
+        raise ValueError(
+            f"classifier {config.name}: compressed has {', '.join(sorted(map(str, block)))}; "
+            f"a {block.how} one takes {', '.join(sorted(wanted))}"
+        )
+    if block.parent not in configs:
+        raise ValueError(
+            f"classifier {config.name} is compressed from {block.parent}, which is not one of "
+            f"classifiers={list(configs)}: add it there"
+        )
+    parent = configs[block.parent]
+    if compression(parent) is not None:
+        raise ValueError(f"classifier {config.name} is compressed from {parent.name}, which is compressed itself")
+    if parent.classes != config.classes:
+        raise ValueError(
+            f"classifier {config.name} has classes={config.classes}, its parent {parent.name} {parent.classes}: "
+            "give both the same"
+        )
+    return parent
 
 
 def settle(config: DictConfig, settings: DictConfig | None) -> None:
@@ -109,6 +163,9 @@ def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) 
     path = classifier_weights(cfg, config)
     if path is not None:
         load_weights(classifier, path)
+    block = compression(config)
+    if block is not None and block.how == "int8":
+        quantize_int8(classifier)  # its file holds the parent's weights
     freeze(classifier)
     return classifier
 
@@ -118,7 +175,7 @@ def classifier_weights(cfg: DictConfig, config: DictConfig) -> Path | None:
     if config.weights == RANDOM:
         return None
     if not config.weights:
-        return require(study_folder(cfg).classifier(config.name), cfg, f"train_classifier classifier={config.name}")
+        return require(study_folder(cfg).classifier(config.name), cfg, f"{maker(config)} classifier={config.name}")
     path = Path(config.weights)
     if path.exists() or config.published is None or path.suffix or len(path.parts) > 1:
         return path

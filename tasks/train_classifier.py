@@ -17,6 +17,8 @@ def run(cfg: DictConfig) -> float:
         raise ValueError(
             f"classifier {config.name} has weights of its own ({config.weights}): there is nothing to train"
         )
+    if classifiers.compression(config) is not None:
+        raise ValueError(f"classifier {config.name} is made from another: use task=compress")
     folder = build.study_folder(cfg)
     data = build.make_data(cfg, options.batch_size, options.augmentation)
     path = folder.classifier(config.name)
