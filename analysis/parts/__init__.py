@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.page import Part
+from analysis.parts import disagreement
 
 Read = Callable[[Path, Mapping[str, str]], Part | None]
-PARTS: tuple[Read, ...] = ()
+PARTS: tuple[Read, ...] = (disagreement.read,)
 
 
 def read_parts(root: Path, labels: Mapping[str, str]) -> list[Part]:
