@@ -175,13 +175,14 @@ def disagreement_figure(table: pd.DataFrame, labels: Mapping[str, str]) -> Figur
             y = np.array([children.index(child) for child in part["child"]]) + offset
             spread = [part["share"] - part["low"], part["high"] - part["share"]]
             ax.errorbar(
-                part["share"], y, xerr=spread, fmt=marker, color=colour, markersize=4.5, elinewidth=0.8, label=text
-            )
+                part["share"], y, xerr=spread, fmt=marker, color=colour, markersize=4.5, elinewidth=0.8, label=text,
+                clip_on=False,
+            )  # fmt: skip
         names = [f"{labels[child]}  (of {labels[parent_of(table, child)]})" for child in children]
         ax.set_yticks(range(len(children)), names)
         ax.set_ylim(len(children) - 0.5, -0.5)
         ax.set_xlim(0, None)
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.set_xlabel("images on which child and parent see different classes")
         ax.tick_params(axis="y", length=0)
         ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
@@ -225,15 +226,14 @@ def exemplars_figure(pictures: Mapping[str, Any], labels: Mapping[str, str]) -> 
             ax.axis("off")
         for place, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
             ax.imshow(image.transpose(1, 2, 0), interpolation="nearest")
-            label, theirs, ours = (
-                shortened(str(pictures[key][place])) for key in ("label", "parent_sees", "children_see")
-            )
+            label, theirs, ours = (str(pictures[key][place]) for key in ("label", "parent_sees", "children_see"))
             parent = labels[str(pictures["of"][place])]
-            ax.set_title(f"{label}\n{parent}: {theirs}\ncompressed: {ours}", fontsize=7, color=INK, pad=3)
+            lines = [shortened(line) for line in (label, f"{parent}: {theirs}", f"compressed: {ours}")]
+            ax.set_title("\n".join(lines), fontsize=7, color=INK, pad=3)
     return figure
 
 
-def shortened(name: str, letters: int = 20) -> str:
-    """A class's name, short enough for its picture."""
+def shortened(name: str, letters: int = 29) -> str:
+    """A line about a picture that is no wider than it."""
     name = name.replace("_", " ")
     return name if len(name) <= letters else name[: letters - 1] + "…"

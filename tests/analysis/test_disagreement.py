@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from analysis.disagreement import (
     OWN,
@@ -88,8 +88,9 @@ def test_modal_class_by_counting() -> None:
 
 
 def test_table_by_counting(verdicts: Verdicts) -> None:
-    table = disagreements(verdicts, PARENTS).set_index(["child", "source"])
-    assert len(table) == 9
+    records = disagreements(verdicts, PARENTS).to_dict("records")
+    table = {(record["child"], record["source"]): record for record in records}
+    assert len(table) == len(records) == 9
     for child, parent in PARENTS.items():
         c, p = COLUMNS.index(child), COLUMNS.index(parent)
         for source, child_row, parent_row in (
@@ -97,15 +98,15 @@ def test_table_by_counting(verdicts: Verdicts) -> None:
             ("pretrained", 1, 1),
             (OWN, 2 + c, 2 + p),  # of two seeds that differ, the first has its way
         ):
-            row, counts = table.loc[(child, source)], [0, 0, 0]
+            row, counts = table[child, source], [0, 0, 0]
             for image, label in enumerate(verdicts.labels[:, 0]):
                 ours, theirs = verdicts.predicted[image, child_row, c], verdicts.predicted[image, parent_row, p]
                 counts[0] += ours != theirs
                 counts[1] += theirs == label != ours
                 counts[2] += ours == label != theirs
-            assert [row.disagree, row.parent_only, row.child_only] == counts
-            assert row.share == counts[0] / 60
-            assert row.low < row.share < row.high
+            assert [row["disagree"], row["parent_only"], row["child_only"]] == counts
+            assert row["share"] == counts[0] / 60
+            assert row["low"] < row["share"] < row["high"]
 
 
 def test_the_same_network_never_disagrees(verdicts: Verdicts) -> None:

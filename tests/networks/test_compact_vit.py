@@ -37,7 +37,7 @@ def test_codes_of_places_as_in_the_paper() -> None:
 def literal_logits(vit: CompactViT, x: Tensor) -> Tensor:
     """The network with attention written out, one head at a time."""
     tokens = vit.stem(x)
-    tokens = tokens.flatten(2).transpose(1, 2) + sines_and_cosines(*tokens.shape[2:], tokens.shape[1])
+    tokens = tokens.flatten(2).transpose(1, 2) + sines_and_cosines(tokens.shape[2], tokens.shape[3], tokens.shape[1])
     for block in vit.encoder.layers:
         assert isinstance(block, nn.TransformerEncoderLayer)
         attention = block.self_attn
