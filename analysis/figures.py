@@ -199,7 +199,7 @@ def nmi_bars(rows: pd.DataFrame, floor: float) -> Figure:
     places = np.arange(len(rows))
     room = min(0.9, max(0.3, PAGE / len(rows)))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.6 + room * len(rows), 3))
+        figure = Figure(figsize=(max(6.1, 1.6 + room * len(rows)), 3))  # at least as wide as its legend
         ax = figure.subplots()
         bars = (
             ("intra", "image and its reconstruction", ACCENT, -0.19),

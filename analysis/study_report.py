@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ class StudyTables:
     views: pd.DataFrame
     native: pd.DataFrame | None
 
-    @property
+    @cached_property
     def intervals(self) -> list[ThresholdInterval]:
         """The lattice at every threshold."""
         return threshold_intervals(self.rrc.to_numpy(dtype=float))
