@@ -174,7 +174,7 @@ def sections(study: StudyTables) -> list[Section]:
         Section(
             "Whole photographs, as each network likes to see them",
             "The autoencoders are fully convolutional, so they redraw photographs of any size. A<sub>S</sub> learned "
-            "to copy; every other column was then pulled by one classifier, and shows what that classifier’s loss "
+            "to copy; every other one was then pulled by one classifier, and shows what that classifier’s loss "
             "kept, dropped or exaggerated. Some of these pixels may have been trained on: the figure illustrates, it "
             "measures nothing.",
             "photographs",

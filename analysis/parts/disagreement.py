@@ -233,7 +233,7 @@ def exemplars_figure(pictures: Mapping[str, Any], labels: Mapping[str, str]) -> 
     return figure
 
 
-def shortened(name: str, letters: int = 29) -> str:
+def shortened(name: str, letters: int = 26) -> str:
     """A line about a picture that is no wider than it."""
     name = name.replace("_", " ")
     return name if len(name) <= letters else name[: letters - 1] + "…"
