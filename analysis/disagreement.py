@@ -52,7 +52,8 @@ def wilson(count: int, images: int) -> tuple[float, float]:
         return 0.0, 1.0
     share, z2 = count / images, NORMAL_975**2 / images
     centre, spread = share + z2 / 2, NORMAL_975 * sqrt(share * (1 - share) / images + z2 / images / 4)
-    return max(0.0, (centre - spread) / (1 + z2)), min(1.0, (centre + spread) / (1 + z2))
+    low, high = (centre - spread) / (1 + z2), (centre + spread) / (1 + z2)
+    return min(max(0.0, low), share), max(min(1.0, high), share)  # rounding must not put the share outside
 
 
 def modal(predicted: Ints) -> Ints:

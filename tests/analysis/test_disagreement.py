@@ -77,6 +77,13 @@ def test_wilson_is_scipys(count: int, images: int) -> None:
     assert wilson(count, images) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
+def test_intervals_hold_their_share() -> None:
+    for images in range(1, 60):
+        for count in range(images + 1):
+            low, high = wilson(count, images)
+            assert 0 <= low <= count / images <= high <= 1
+
+
 def test_no_images_tell_nothing() -> None:
     assert wilson(0, 0) == (0, 1)
 
