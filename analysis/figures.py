@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from analysis.concept_lattice import Concept, cover_relation, formal_concepts
 from analysis.order import ThresholdInterval
 
 STYLE: Any = {
@@ -26,6 +25,9 @@ STYLE: Any = {
 }
 INK, ACCENT, PALE, GREY = "#1f2933", "#0b6e69", "#e3f1ef", "#9fb3c8"
 DEEP, FAINT = "#b5dcd6", "#f5f7f8"
+PAGE = 8.6  # inches that the columns of a wide figure share, so that its text is readable on a page
+MANY = 10  # sources of images, beyond which each has a row instead of a column
+LETTER = 0.075  # inches, about, at the font size of the style
 
 
 def save_figure(figure: Figure, png: Path, pdf: Path) -> None:
@@ -42,8 +44,11 @@ def image_grid(images: Mapping[str, Sequence[Tensor]], row_names: Sequence[str] 
     Args:
         images: For each column, its images ``(3, H, W)``, clamped to [0, 1] here; the same shapes in every column.
         row_names: Name of each row, if they shall have one.
-        width: Width of a column, in inches; each row is as high as its images are at that width.
+        width: Width of a column, in inches; each row is as high as its images are at that width. More than ten
+            sources have a row each instead, in two blocks side by side.
     """
+    if len(images) > MANY:
+        return image_rows(images, row_names, height=0.35 * width + 0.4)
     ratios = [image.shape[-2] / image.shape[-1] for image in next(iter(images.values()))]
     title = 0.25
     with mpl.rc_context(STYLE):
@@ -59,12 +64,55 @@ def image_grid(images: Mapping[str, Sequence[Tensor]], row_names: Sequence[str] 
             axes[0, column].set_title(typeset(name), color=INK, pad=4)
             for row, image in enumerate(sources):
                 ax = axes[row, column]
-                ax.imshow(image.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest", aspect="auto")
-                ax.set(xticks=[], yticks=[])
-                ax.spines[:].set_visible(False)
+                draw_image(ax, image)
                 if column == 0 and row_names:
                     ax.set_ylabel(row_names[row], fontsize=8, color=INK)
     return figure
+
+
+def image_rows(images: Mapping[str, Sequence[Tensor]], names: Sequence[str], height: float) -> Figure:
+    """The same images under many sources: one row each, the first half of the sources left of the second.
+
+    Args:
+        images: As for :func:`image_grid`.
+        names: What each image shows, or nothing.
+        height: Height of a row, in inches.
+    """
+    widths = [height * image.shape[-1] / image.shape[-2] for image in next(iter(images.values()))]
+    rows, gap, title = -(-len(images) // 2), 0.03, 0.5 if names else 0.0
+    label = 0.2 + 0.75 * LETTER * max(map(len, images))
+    block = label + sum(widths) + gap * len(widths)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2 * block, rows * height + title))
+        wide, tall = figure.get_size_inches()
+        for place, (name, sources) in enumerate(images.items()):
+            side, row = divmod(place, rows)
+            left, bottom = side * block + label, tall - title - (row + 1) * height
+            middle = (bottom + height / 2) / tall
+            figure.text((left - 0.08) / wide, middle, typeset(name), ha="right", va="center", color=INK)
+            for position, image in enumerate(sources):
+                ax = figure.add_axes((left / wide, bottom / tall, widths[position] / wide, (height - gap) / tall))
+                draw_image(ax, image)
+                if row == 0 and names:
+                    ax.set_title(names[position], fontsize=7, color=INK, pad=3)
+                left += widths[position] + gap
+    return figure
+
+
+def draw_image(ax: Axes, image: Tensor) -> None:
+    """An image ``(3, H, W)``, clamped to [0, 1], over the whole of some axes."""
+    ax.imshow(image.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest", aspect="auto")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+def name_columns(ax: Axes, names: Sequence[str], room: float) -> None:
+    """Names under columns: level where each fits into its column's ``room``, in inches, else slanted."""
+    texts = [typeset(name) for name in names]
+    if max(map(len, names), default=0) * LETTER <= room:
+        ax.set_xticks(range(len(texts)), texts)
+    else:
+        ax.set_xticks(range(len(texts)), texts, rotation=50, ha="right", rotation_mode="anchor")
 
 
 def typeset(name: str) -> str:
@@ -83,13 +131,17 @@ def accuracy_matrix(table: pd.DataFrame, baselines: int) -> Figure:
         baselines: How many rows at the top are no fine-tuned autoencoders; a line parts them from the others.
     """
     values = table.to_numpy(dtype=float)
+    cell = min(0.95, max(0.36, PAGE / len(table.columns)))
+    row = min(0.42, max(0.26, PAGE / len(table.index)))
+    digits, size = (1, 9) if cell > 0.5 else (0, 8)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.5 + 0.95 * len(table.columns), 0.9 + 0.42 * len(table.index)))
+        figure = Figure(figsize=(1.5 + cell * len(table.columns), 0.9 + row * len(table.index)))
         ax = figure.subplots()
         image = ax.imshow(values, cmap="GnBu", vmin=0, vmax=1, aspect="auto")
-        for (row, column), value in np.ndenumerate(values):
-            ax.text(column, row, f"{100 * value:.1f}", ha="center", va="center", color="white" if value > 0.6 else INK)
-        ax.set_xticks(range(len(table.columns)), list(table.columns))
+        for (y, x), value in np.ndenumerate(values):
+            colour = "white" if value > 0.6 else INK
+            ax.text(x, y, f"{100 * value:.{digits}f}", ha="center", va="center", color=colour, fontsize=size)
+        name_columns(ax, list(table.columns), cell)
         ax.set_yticks(range(len(table.index)), [typeset(name) for name in table.index])
         ax.tick_params(length=0)
         ax.set_xlabel("classifier")
@@ -121,7 +173,8 @@ def rrc_curve(intervals: Sequence[ThresholdInterval], rrc: pd.DataFrame, chain: 
             if interval.order is not None:
                 colour = DEEP if interval == chain else PALE if len(interval.order) > 1 else FAINT
                 ax.axhspan(interval.lower, interval.upper, color=colour, linewidth=0)
-        ax.plot([value for value, _ in pairs], "o-", color=ACCENT, markersize=3.5, linewidth=1)
+        marker = 3.5 if len(pairs) <= 100 else 1.5
+        ax.plot([value for value, _ in pairs], "o-", color=ACCENT, markersize=marker, linewidth=1)
         if len(pairs) <= 30:
             ax.set_xticks(range(len(pairs)), [name for _, name in pairs], rotation=60, ha="right", fontsize=7)
         else:
@@ -136,70 +189,6 @@ def rrc_curve(intervals: Sequence[ThresholdInterval], rrc: pd.DataFrame, chain: 
     return figure
 
 
-def lattice(served: pd.DataFrame) -> Figure:
-    """Hasse diagram of a concept lattice, with reduced labels.
-
-    A classifier, named at the left of its node, is served by the autoencoders named at the right of that node and of
-    every node above it. In a chain, the classifier that the fewest autoencoders serve is at the top.
-
-    Args:
-        served: Booleans: whether a classifier (row) is served by an autoencoder (column).
-    """
-    concepts = formal_concepts(served.to_numpy(dtype=bool))
-    places = lattice_places(concepts)
-    with mpl.rc_context(STYLE):
-        wide = max(abs(x) for x, _ in places) * 2 + 1
-        tall = max(y for _, y in places) + 1
-        figure = Figure(figsize=(max(4.6, 1.9 * wide), 0.5 + 0.75 * tall))
-        ax = figure.subplots()
-        for upper, lower in cover_relation(concepts):
-            ax.plot(*zip(places[upper], places[lower], strict=True), color=INK, linewidth=1, zorder=1)
-        for concept, (x, y) in zip(concepts, places, strict=True):
-            draw_concept(ax, concept, concepts, served, x, y)
-        ax.set_xlim(-wide / 2 - 0.6, wide / 2 + 0.6)
-        ax.set_ylim(-0.5, tall - 0.5)
-        ax.axis("off")
-    return figure
-
-
-def draw_concept(
-    ax: Axes, concept: Concept, concepts: Sequence[Concept], served: pd.DataFrame, x: float, y: float
-) -> None:
-    """A node with reduced labels: classifiers for which it is the lowest, autoencoders for which it is the highest."""
-    own_objects = set(concept.extent)
-    own_attributes = set(concept.intent)
-    for other in concepts:
-        if set(other.extent) < set(concept.extent):
-            own_objects -= set(other.extent)
-        if set(other.intent) < set(concept.intent):
-            own_attributes -= set(other.intent)
-    ax.plot(x, y, "o", color=ACCENT if own_objects else "white", markeredgecolor=ACCENT, markersize=9, zorder=2)
-    if own_objects:
-        ax.text(x - 0.14, y, ", ".join(served.index[sorted(own_objects)]), ha="right", va="center", color=INK)
-    if own_attributes:
-        ax.text(
-            x + 0.14,
-            y,
-            ", ".join(typeset(name) for name in served.columns[sorted(own_attributes)]),
-            ha="left",
-            va="center",
-            color=ACCENT,
-        )
-
-
-def lattice_places(concepts: Sequence[Concept]) -> list[tuple[float, float]]:
-    """A place for each node: as high as its longest way down, and spread evenly among those of equal height."""
-    covers = cover_relation(concepts)
-    heights = [0] * len(concepts)
-    for position in reversed(range(len(concepts))):
-        heights[position] = max((heights[lower] + 1 for upper, lower in covers if upper == position), default=0)
-    places: list[tuple[float, float]] = []
-    for position, height in enumerate(heights):
-        level = [other for other, value in enumerate(heights) if value == height]
-        places.append((level.index(position) - (len(level) - 1) / 2, float(height)))
-    return places
-
-
 def nmi_bars(rows: pd.DataFrame, floor: float) -> Figure:
     """NMI of images and their reconstructions, and between different images' reconstructions.
 
@@ -208,8 +197,9 @@ def nmi_bars(rows: pd.DataFrame, floor: float) -> Figure:
         floor: nMI between different original images.
     """
     places = np.arange(len(rows))
+    room = min(0.9, max(0.3, PAGE / len(rows)))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.6 + 0.9 * len(rows), 3))
+        figure = Figure(figsize=(max(6.1, 1.6 + room * len(rows)), 3))  # at least as wide as its legend
         ax = figure.subplots()
         bars = (
             ("intra", "image and its reconstruction", ACCENT, -0.19),
@@ -221,7 +211,7 @@ def nmi_bars(rows: pd.DataFrame, floor: float) -> Figure:
                 error_kw={"elinewidth": 0.8, "ecolor": INK, "capsize": 2},
             )  # fmt: skip
         ax.axhline(floor, color=INK, linewidth=0.8, linestyle="--", label="floor: two different originals")
-        ax.set_xticks(places, [typeset(name) for name in rows.index])
+        name_columns(ax, list(rows.index), room)
         ax.set_ylabel("normalised mutual information")
         ax.set_ylim(0, None)
         ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, columnspacing=1)

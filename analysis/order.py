@@ -124,6 +124,21 @@ def widest_chain(intervals: Sequence[ThresholdInterval]) -> ThresholdInterval | 
     return min(tied, key=lambda interval: interval.lower)
 
 
+def shown_intervals(intervals: Sequence[ThresholdInterval], count: int = 20) -> list[int]:
+    """Choose the intervals that a short table shows.
+
+    Args:
+        intervals: Result of ``threshold_intervals``.
+        count: How many, at most.
+
+    Returns:
+        Ascending positions of the widest intervals; the widest chain is always among them.
+    """
+    chain = widest_chain(intervals)
+    widths = [math.inf if interval is chain else interval.upper - interval.lower for interval in intervals]
+    return sorted(sorted(range(len(intervals)), key=lambda place: -widths[place])[:count])
+
+
 def order_document(accuracy: pd.DataFrame) -> dict[str, Any]:
     """Write the whole order analysis of a table as one JSON-ready document.
 

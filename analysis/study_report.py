@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from analysis import figures
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.order import ThresholdInterval, threshold_intervals, widest_chain
+from analysis.lattice_figure import lattice
+from analysis.order import ThresholdInterval, shown_intervals, threshold_intervals, widest_chain
 from analysis.page import Section
 
 IMAGES = "originals"
@@ -42,7 +44,7 @@ class StudyTables:
     views: pd.DataFrame
     native: pd.DataFrame | None
 
-    @property
+    @cached_property
     def intervals(self) -> list[ThresholdInterval]:
         """The lattice at every threshold."""
         return threshold_intervals(self.rrc.to_numpy(dtype=float))
@@ -119,7 +121,7 @@ def draw_figures(
         "nmi": figures.nmi_bars(autoencoders, study.nmi["inter_mean"].to_dict()[IMAGES]),
     }
     if study.chain is not None:
-        drawn["lattice"] = figures.lattice((study.rrc >= (study.chain.lower + study.chain.upper) / 2).T)
+        drawn["lattice"] = lattice((study.rrc >= (study.chain.lower + study.chain.upper) / 2).T)
     return drawn
 
 
@@ -156,10 +158,15 @@ def facts(study: StudyTables) -> list[tuple[str, str]]:
 
 def sections(study: StudyTables) -> list[Section]:
     """The parts of the report, in order."""
+    all_of_them = study.intervals
+    shown = [all_of_them[place] for place in shown_intervals(all_of_them)]
     intervals = pd.DataFrame(
-        [(f"({i.lower:.3f}, {i.upper:.3f}]", i.concepts, "yes" if i.chain else "no") for i in study.intervals],
+        [(f"({i.lower:.3f}, {i.upper:.3f}]", i.concepts, "yes" if i.chain else "no") for i in shown],
         columns=["threshold", "concepts", "chain"],
     ).set_index("threshold")
+    thresholds = "Every threshold"
+    if len(shown) < len(all_of_them):
+        thresholds = f"The {len(shown)} widest of {len(all_of_them)} ranges of thresholds (all are in order.json)"
     views = {"Field of view": study.views}
     if study.native is not None:
         caption = "Accuracy on the originals in the native view (resized from the file at once), and published"
@@ -168,7 +175,7 @@ def sections(study: StudyTables) -> list[Section]:
         Section(
             "Whole photographs, as each network likes to see them",
             "The autoencoders are fully convolutional, so they redraw photographs of any size. A<sub>S</sub> learned "
-            "to copy; every other column was then pulled by one classifier, and shows what that classifier’s loss "
+            "to copy; every other one was then pulled by one classifier, and shows what that classifier’s loss "
             "kept, dropped or exaggerated. Some of these pixels may have been trained on: the figure illustrates, it "
             "measures nothing.",
             "photographs",
@@ -199,7 +206,7 @@ def sections(study: StudyTables) -> list[Section]:
             "threshold t, j is <em>served</em> by A<sub>i</sub> where RRC ≥ t. Shaded are the thresholds at which the "
             "classifiers are totally ordered (the concept lattice is a chain), darkest the widest range of them.",
             "rrc",
-            {"Relative rates of change": study.rrc, "Every threshold": intervals},
+            {"Relative rates of change": study.rrc, thresholds: intervals},
         ),
     ]
     if study.chain is not None:

@@ -3,6 +3,8 @@
 Each keeps what sets its family apart, at a size that a laptop trains in seconds.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -55,18 +57,22 @@ class CompactVGG(nn.Module):
     Args:
         classes: Number of logits.
         dropout: Share of the head's inputs dropped in training.
+        widths: Channels of each stack of convolutions.
+        hidden: Width of the dense head.
     """
 
-    def __init__(self, classes: int, dropout: float = 0.3) -> None:
+    def __init__(
+        self, classes: int, dropout: float = 0.3, widths: Sequence[int] = (12, 24, 64), hidden: int = 128
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
-        for width in (12, 24, 64):
+        for width in widths:
             layers += [convolution(channels, width), convolution(width, width), nn.MaxPool2d(2)]
             channels = width
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten())
         self.head = nn.Sequential(
-            nn.Linear(64 * 16, 128), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(128, classes)
+            nn.Linear(channels * 16, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden, classes)
         )
 
     def forward(self, x: Tensor) -> Tensor:

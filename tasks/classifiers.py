@@ -3,24 +3,26 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import hydra
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
-from torch import Tensor
 
 from datamodules.base import ImageDataModule
 from networks.classifier import Classifier, Preprocessing, calibrate, freeze
+from networks.compression import quantize_int8
 from networks.weights import load_weights
-from tasks.build import CONF, make_data, require, study_folder
+from tasks.build import CONF, require, study_folder
 from tasks.instantiation import instantiate
 from tasks.study_folder import sha256
 
 RANDOM = "random"
 CONTROL_STEPS = ("second_start", "extra_training")  # controls that are tasks; others are classifiers
 CALIBRATION_IMAGES = 64
+
+
+COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and what each is told
 LIBRARIES = ("torchvision", "timm")
 
 
@@ -40,6 +42,9 @@ def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
     unknown = settings.keys() - configs.keys() - {chosen}
     if unknown:
         raise ValueError(f"classifier_settings: {', '.join(sorted(unknown))} is not one of classifiers={list(configs)}")
+    for config in configs.values():
+        if compression(config) is not None:
+            parent_of(config, configs)
     return configs
 
 
@@ -59,45 +64,52 @@ def control_classifiers(cfg: DictConfig) -> list[str]:
     return [entry for entry in cfg.controls if entry not in CONTROL_STEPS]
 
 
-def asked(cfg: DictConfig, config: DictConfig) -> DictConfig:
-    """The configuration with the labels that a classifier is asked for: its ``question`` changes the data's options."""
-    question = config.get("question")
-    if question is None:
-        return cfg
-    unknown = question.keys() - cfg.data.keys()
-    if unknown:
-        raise ValueError(
-            f"classifier {config.name} asks for data.{', data.'.join(sorted(unknown))}, which these images do not "
-            "have: use data=cues, or another classifier"
-        )
-    changed: DictConfig = OmegaConf.merge(cfg, {"data": question})  # type: ignore[assignment]
-    return changed
+def compression(config: DictConfig) -> DictConfig | None:
+    """How a classifier is made from its parent, if it is."""
+    found: DictConfig | None = config.get("compressed")
+    return found
 
 
-def questions(configs: Mapping[str, DictConfig]) -> dict[str, Any]:
-    """What classifiers are asked that are asked something else than the study's labels."""
-    return {name: config.question for name, config in configs.items() if config.get("question") is not None}
+def maker(config: DictConfig) -> str:
+    """The task that makes a classifier's weights, where it has none of its own."""
+    return "train_classifier" if compression(config) is None else "compress"
 
 
-def right_answers(cfg: DictConfig, configs: Mapping[str, DictConfig], data: ImageDataModule) -> Tensor | None:
-    """The right class of each test image for each classifier, ``(images, classifiers)``; ``None``: the images' labels.
+def parent_of(config: DictConfig, configs: Mapping[str, DictConfig]) -> DictConfig:
+    """The config of the classifier that another is compressed from.
+
+    Args:
+        config: The compressed one, its ``compressed`` block as it should be.
+        configs: The study's classifiers.
 
     Raises:
-        ValueError: If a classifier is asked about other images than the study's.
+        ValueError: If the block is not right or the parent is not one of the study's; says what to change.
     """
-    if not questions(configs):
-        return None
-    own = data.split("test")
-    columns = []
-    for name, config in configs.items():
-        split = own if config.get("question") is None else make_data(asked(cfg, config)).split("test")
-        if len(split) != len(own) or not torch.equal(split[0][0], own[0][0]):
-            raise ValueError(
-                f"classifier {name} is asked about other images than the study's: its question may change the labels "
-                "only"
-            )
-        columns.append([split.label(index) for index in range(len(own))])
-    return torch.tensor(columns).T
+    block = compression(config)
+    if block is None:
+        raise ValueError(f"classifier {config.name} has no compressed block: choose one that has, as vgg_pruned")
+    if block.get("how") not in COMPRESSIONS:
+        raise ValueError(f"classifier {config.name}: compressed.how={block.get('how')}; use {', '.join(COMPRESSIONS)}")
+    wanted = {"parent", "how"} | COMPRESSIONS[block.how]
+    if block.keys() != wanted:
+        raise ValueError(
+            f"classifier {config.name}: compressed has {', '.join(sorted(map(str, block)))}; "
+            f"a {block.how} one takes {', '.join(sorted(wanted))}"
+        )
+    if block.parent not in configs:
+        raise ValueError(
+            f"classifier {config.name} is compressed from {block.parent}, which is not one of "
+            f"classifiers={list(configs)}: add it there"
+        )
+    parent = configs[block.parent]
+    if compression(parent) is not None:
+        raise ValueError(f"classifier {config.name} is compressed from {parent.name}, which is compressed itself")
+    if parent.classes != config.classes:
+        raise ValueError(
+            f"classifier {config.name} has classes={config.classes}, its parent {parent.name} {parent.classes}: "
+            "give both the same"
+        )
+    return parent
 
 
 def settle(config: DictConfig, settings: DictConfig | None) -> None:
@@ -175,6 +187,10 @@ def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) 
         split = data.split("val")
         count = min(CALIBRATION_IMAGES, len(split))
         calibrate(classifier, torch.stack([split[index][0] for index in range(count)]).float() / 255)
+
+    block = compression(config)
+    if block is not None and block.how == "int8":
+        quantize_int8(classifier)  # its file holds the parent's weights
     freeze(classifier)
     return classifier
 
@@ -184,7 +200,7 @@ def classifier_weights(cfg: DictConfig, config: DictConfig) -> Path | None:
     if config.weights == RANDOM:
         return None
     if not config.weights:
-        return require(study_folder(cfg).classifier(config.name), cfg, f"train_classifier classifier={config.name}")
+        return require(study_folder(cfg).classifier(config.name), cfg, f"{maker(config)} classifier={config.name}")
     path = Path(config.weights)
     if path.exists() or config.published is None or path.suffix or len(path.parts) > 1:
         return path

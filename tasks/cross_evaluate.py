@@ -13,7 +13,7 @@ from callbacks.loggers import Board
 from callbacks.monitoring import picture_rows
 from datamodules.base import ImageDataModule
 from lightning_modules import CrossEvaluation, CrossEvaluationResult
-from tasks import boards, build, classifiers
+from tasks import boards, build, questions
 from tasks.results import write_results
 from tasks.study_folder import Artifact, StudyFolder
 from tasks.study_networks import study_networks
@@ -37,7 +37,7 @@ def run(cfg: DictConfig) -> float:
         len(data.split("test")),
         options.nmi_bins,
         complete=data.on_error != "skip",
-        answers=classifiers.right_answers(cfg, found.configs, data),
+        answers=questions.right_answers(cfg, found.configs, data),
     )
     sources = [found.sources[row] for row in module.rows]
     with boards.opened(cfg, folder.job("cross_evaluate"), artifact.identity) as loggers:

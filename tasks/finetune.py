@@ -4,7 +4,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightning_modules import SignalAutoencoder
-from tasks import build, classifiers
+from tasks import build, classifiers, questions
 from tasks.instantiation import instantiate
 from tasks.study_folder import sha256
 from tasks.terminal import say_skipped
@@ -16,7 +16,7 @@ SIGNAL_OPTIONS = ("anchor", "noise", "shift")  # of conf/signal; the published m
 def run(cfg: DictConfig) -> float:
     """Fine-tune A_S through ``cfg.classifier`` and return that classifier's validation accuracy on A_i."""
     config, options, folder = cfg.classifier, cfg.finetune, build.study_folder(cfg)
-    cfg = classifiers.asked(cfg, config)
+    cfg = questions.asked(cfg, config)
     data = build.make_data(cfg, options.batch_size, options.augmentation)
     inputs = {
         "pretrained autoencoder": sha256(build.require(folder.pretrained, cfg, "pretrain")),

@@ -18,7 +18,7 @@ from tasks.build import study_folder
 from tasks.study_folder import seeded, write_text
 from tasks.terminal import is_first_rank, rank, say
 
-STEPS_PER_CLASSIFIER = ("train_classifier", "finetune")
+STEPS_PER_CLASSIFIER = ("train_classifier", "compress", "finetune")
 STEPS_PER_SEED = ("finetune",)
 STOPPED = 75  # exit status of a job that was asked to stop and can go on (EX_TEMPFAIL)
 
@@ -139,6 +139,7 @@ def made_by(cfg: DictConfig) -> Path | None:
     folder, name = study_folder(cfg), str(cfg.classifier.get("name"))
     paths = {
         "train_classifier": folder.classifier(name),
+        "compress": folder.classifier(name),
         "pretrain": folder.pretrained,
         "second_start": folder.control("second_start"),
         "extra_training": folder.control("extra_training"),

@@ -12,6 +12,7 @@ from analysis.order import (
     ThresholdInterval,
     order_document,
     relative_rate_of_change,
+    shown_intervals,
     threshold_intervals,
     widest_chain,
 )
@@ -35,7 +36,8 @@ def run(cfg: DictConfig) -> float:
         {"accuracy": sha256(path)},
         precious=False,
     )
-    chain = widest_chain(threshold_intervals(relative_rate_of_change(table.to_numpy())))
+    intervals = threshold_intervals(relative_rate_of_change(table.to_numpy()))
+    chain = widest_chain(intervals)
     width = chain.upper - chain.lower if chain else 0.0
     if not artifact.exists():
         with artifact.making(width) as temporary:
@@ -46,18 +48,21 @@ def run(cfg: DictConfig) -> float:
             for board in loggers:
                 board.log_table("rrc", pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder"))
                 board.log_metrics({"order/width_of_widest_chain": width}, 0)
-    show(document, chain)
+    show(document, chain, shown_intervals(intervals))
     say_made(folder.order / "order.json")
     return width
 
 
-def show(document: dict[str, Any], chain: ThresholdInterval | None) -> None:
-    """Print the intervals and the order read at the widest chain."""
+def show(document: dict[str, Any], chain: ThresholdInterval | None, shown: list[int]) -> None:
+    """Print the intervals at some places and the order read at the widest chain."""
     orders = {entry["from"]: describe(entry["order"]) for entry in document["intervals"]}
     rows = [
         [f"({entry['from']:.3f}, {entry['to']:.3f}]", str(entry["concepts"]), orders[entry["from"]]]
-        for entry in document["intervals"]
+        for entry in (document["intervals"][place] for place in shown)
     ]
+    left_out = len(document["intervals"]) - len(shown)
+    if left_out:
+        rows.append([f"… and {left_out} narrower ones: see order.json", "", ""])
     show_table("order of the classifiers at every threshold", ["threshold", "concepts", "order"], rows)
     if chain is not None:
         say(f"widest chain: ({chain.lower:.3f}, {chain.upper:.3f}]  {orders[chain.lower]}")

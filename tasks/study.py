@@ -6,11 +6,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tasks import build, classifiers
+from tasks import build, classifiers, questions
 from tasks.jobs import run_task
 from tasks.terminal import is_first_rank, say
 
-MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "disagreement", "probe")
+MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "probe")
 
 
 def run(cfg: DictConfig) -> float:
@@ -19,15 +19,17 @@ def run(cfg: DictConfig) -> float:
     steps = [with_changes(cfg, classifier=config) for config in configs.values()]
     for config in configs.values():
         classifiers.check(cfg, config)
-        classifiers.asked(cfg, config)
+        questions.asked(cfg, config)
     check_measurements(cfg)
     build.make_data(cfg)  # errors are found before any step runs
     if "pretrain_data" in cfg:
         build.make_data(cfg, node="pretrain_data")
-    for number, step in enumerate(steps, start=1):
+    parents_first = sorted(steps, key=lambda step: classifiers.maker(step.classifier) == "compress")
+    for number, step in enumerate(parents_first, start=1):
         if not step.classifier.weights:
-            say(f"[bold]train_classifier[/bold] {step.classifier.name} ({number} of {len(steps)})")
-            run_task(step, "train_classifier")
+            task = classifiers.maker(step.classifier)
+            say(f"[bold]{task}[/bold] {step.classifier.name} ({number} of {len(steps)})")
+            run_task(step, task)
     say("[bold]pretrain[/bold]")
     run_task(cfg, "pretrain")
     for control in classifiers.CONTROL_STEPS:
@@ -46,7 +48,8 @@ def run(cfg: DictConfig) -> float:
         return 0.0  # the rest needs no ranks
     say("[bold]order[/bold]")
     width = run_task(cfg, "order")
-    for task in ("intervals", "report"):
+    compressed = any(classifiers.compression(config) is not None for config in configs.values())
+    for task in (*(["disagreement"] if compressed else []), "intervals", "report"):
         say(f"[bold]{task}[/bold]")
         run_task(cfg, task)
     return width

@@ -12,7 +12,7 @@ from analysis.accuracy_csv import ORIGINAL, PRETRAINED
 from datamodules.base import ImageDataModule
 from networks.classifier import Classifier
 from networks.segnet import SegNet
-from tasks import build, classifiers
+from tasks import build, classifiers, questions
 from tasks.study_folder import differences, seeded, sha256
 
 
@@ -62,7 +62,7 @@ class StudyNetworks:
             f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in self.configs.items()
         }
         return found | {
-            f"question to {name}": str(question) for name, question in classifiers.questions(self.configs).items()
+            f"question to {name}": str(question) for name, question in questions.questions(self.configs).items()
         }
 
     def load_autoencoders(self, cfg: DictConfig) -> dict[str, SegNet]:
@@ -125,5 +125,5 @@ def right_answers(
         labels: The images' labels, ``(N,)``.
         index: Their positions in the test split, ``(N,)``.
     """
-    answers = classifiers.right_answers(cfg, found.configs, data)
+    answers = questions.right_answers(cfg, found.configs, data)
     return np.repeat(labels[:, None], len(found.configs), axis=1) if answers is None else answers.numpy()[index]

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 WIDTH_OF_A_FILE = 140
+COLUMNS = 10  # of numbers, side by side; further ones follow below
 
 
 def is_first_rank() -> bool:
@@ -65,13 +66,17 @@ def say_skipped_images(paths: Sequence[Path], job: Path) -> None:
 
 @rank_zero_only
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a small table: the first column names the rows."""
-    table = Table(title=title, title_justify="left")
-    for position, name in enumerate(header):
-        table.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console().print(table)
+    """Print a table: the first column names the rows; more columns than fit are printed below, in equal parts."""
+    parts = max(1, -(-(len(header) - 1) // COLUMNS))
+    size = -(-(len(header) - 1) // parts)
+    for part in range(parts):
+        shown = [0, *range(1 + part * size, min(1 + (part + 1) * size, len(header)))]
+        table = Table(title=title if part == 0 else None, title_justify="left")
+        for position in shown:
+            table.add_column(header[position], justify="left" if position == 0 else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(row[position]) for position in shown))
+        console().print(table)
 
 
 def console() -> Console:

@@ -4,7 +4,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightning_modules import ClassifierTraining
-from tasks import build, classifiers
+from tasks import build, classifiers, questions
 from tasks.instantiation import instantiate
 from tasks.terminal import say_skipped
 from tasks.training import train
@@ -15,11 +15,13 @@ WEIGHTS_SEED_STEP = 1_000_000  # no study has as many seeds
 def run(cfg: DictConfig) -> float:
     """Train ``cfg.classifier``, keep its weights in the study folder, and return its validation accuracy."""
     config, options = cfg.classifier, cfg.train_classifier
-    cfg = classifiers.asked(cfg, config)
+    cfg = questions.asked(cfg, config)
     if config.weights:
         raise ValueError(
             f"classifier {config.name} has weights of its own ({config.weights}): there is nothing to train"
         )
+    if classifiers.compression(config) is not None:
+        raise ValueError(f"classifier {config.name} is made from another: use task=compress")
     folder = build.study_folder(cfg)
     data = build.make_data(cfg, options.batch_size, options.augmentation)
     path = folder.classifier(config.name)

@@ -16,7 +16,10 @@ from tests.tasks.conftest import Compose, Program, compose
     [
         ("finetune.epoch=3", r"no key or group 'finetune.epoch' .* Did you mean finetune.epochs"),
         ("clasifier=vgg_compact", r"no key or group 'clasifier' .* Did you mean classifier"),
-        ("classifier=vgg_compat", r"no conf/classifier/vgg_compat.yaml. Did you mean classifier=vgg_compact\?"),
+        (
+            "classifier=vgg_compat",
+            r"no conf/classifier/vgg_compat.yaml. Did you mean classifier=vgg_compact or vit_compact\?",
+        ),
         ("task=fine_tune", r"no conf/task/fine_tune.yaml. Did you mean task=finetune\?"),
         ("data=photo", r"no conf/data/photo.yaml. Did you mean data=photographs\?"),
         ("qqq=3", r"no key or group 'qqq' .* python run.py --help"),
@@ -31,7 +34,7 @@ def test_mistyped_names_are_answered_with_the_nearest(composed: Compose, overrid
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["classifiers=[vgg_compat]"], r"no conf/classifier/vgg_compat.yaml; did you mean vgg_compact\?"),
+        (["classifiers=[vgg_compat]"], r"no conf/classifier/vgg_compat.yaml; did you mean vgg_compact, vit_compact\?"),
         (["classifiers=[]"], r"classifiers is empty"),
         (["classifier_settings={vgg:{weights:random}}"], r"classifier_settings: vgg is not one of classifiers="),
         (["classifier_settings={vgg_compact:{wights:random}}"], r"classifier_settings.vgg_compact has no key wights"),

@@ -124,7 +124,7 @@ def test_a_mistyped_value_ends_a_sweep_before_any_job(tmp_path: Path, program: P
         "classifier=vgg_compact,vgg_compat",
         check=False,
     )
-    assert "Did you mean classifier=vgg_compact?" in done.stderr
+    assert "Did you mean classifier=vgg_compact or vit_compact?" in done.stderr
     assert not list(tmp_path.rglob("job.json"))
 
 

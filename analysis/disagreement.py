@@ -1,0 +1,157 @@
+"""Where a compressed classifier and its parent disagree: how often, on which classes, on which images."""
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.accuracy_csv import ORIGINAL, PRETRAINED
+from analysis.verdicts import Verdicts
+
+OWN = "own A_i"
+NORMAL_975 = 1.959963984540054  # quantile of the normal distribution, for 95 % intervals
+Ints = npt.NDArray[np.int64]
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided p-value of McNemar's test: are two classifiers equally often right on the same images?
+
+    Args:
+        only_first: Images that only the first has right.
+        only_second: Images that only the second has right.
+
+    Returns:
+        Probability, in (0, 1], of a split at least as uneven if either were as likely; 1 where there are no such
+        images.
+
+    Source: Q. McNemar, Psychometrika 12 (1947); in its exact, binomial form.
+    """
+    images, fewer = only_first + only_second, min(only_first, only_second)
+    ways = total = 1
+    for chosen in range(fewer):
+        ways = ways * (images - chosen) // (chosen + 1)
+        total += ways
+    return min(1.0, 2 * total / 2**images)
+
+
+def wilson(count: int, images: int) -> tuple[float, float]:
+    """95 % interval of a share, which stays sensible at 0, at 1 and for few images.
+
+    Args:
+        count: Images with the property.
+        images: All images.
+
+    Returns:
+        Lower and upper end, in [0, 1]; (0, 1) for no images.
+
+    Source: E. B. Wilson, JASA 22 (1927).
+    """
+    if not images:
+        return 0.0, 1.0
+    share, z2 = count / images, NORMAL_975**2 / images
+    centre, spread = share + z2 / 2, NORMAL_975 * sqrt(share * (1 - share) / images + z2 / images / 4)
+    low, high = (centre - spread) / (1 + z2), (centre + spread) / (1 + z2)
+    return min(max(0.0, low), share), max(min(1.0, high), share)  # rounding must not put the share outside
+
+
+def modal(predicted: Ints) -> Ints:
+    """The class that most voters see in each image; of equally frequent ones, that of the earliest voter.
+
+    Args:
+        predicted: Classes, shape ``(N, voters)``.
+
+    Returns:
+        Classes, shape ``(N,)``.
+    """
+    votes = (predicted[:, :, None] == predicted[:, None, :]).sum(axis=2)
+    return np.take_along_axis(predicted, votes.argmax(axis=1)[:, None], axis=1)[:, 0]
+
+
+def answers(verdicts: Verdicts, name: str, source: str) -> Ints:
+    """The class that a classifier sees in each image of a source, ``(N,)``.
+
+    Args:
+        verdicts: The per-image results.
+        name: The classifier.
+        source: A source of images, or ``own A_i`` for the classifier's own autoencoder; over seeds, the modal class.
+    """
+    rows = verdicts.rows_of(name if source == OWN else source)
+    return modal(verdicts.predicted[:, rows, verdicts.columns.index(name)])
+
+
+def disagreements(verdicts: Verdicts, parents: Mapping[str, str]) -> pd.DataFrame:
+    """How often each child sees another class than its parent.
+
+    Args:
+        verdicts: The per-image results.
+        parents: Each child's parent; both are among the classifiers.
+
+    Returns:
+        A row for each child and each of ``original``, ``pretrained`` and ``own A_i`` (both through their own
+        autoencoders) as far as they were evaluated. Columns: ``child``, ``parent``, ``source``, ``images``,
+        ``disagree`` (images), ``share``, ``low`` and ``high`` (its 95 % interval), ``parent_only`` and ``child_only``
+        (images that only one has right), ``p`` (McNemar's test, not adjusted for the number of rows).
+    """
+    rows = []
+    for child, parent in parents.items():
+        for source in (ORIGINAL, PRETRAINED, OWN):
+            names = (child, parent) if source == OWN else (source, source)
+            if not all(verdicts.rows_of(name) for name in names):
+                continue
+            ours, theirs = answers(verdicts, child, source), answers(verdicts, parent, source)
+            right = [
+                seen == verdicts.labels[:, verdicts.columns.index(name)]
+                for seen, name in ((ours, child), (theirs, parent))
+            ]
+            count, images = int((ours != theirs).sum()), len(ours)
+            child_only, parent_only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+            share = count / images if images else float("nan")
+            rows.append(
+                (child, parent, source, images, count, share, *wilson(count, images), parent_only, child_only,
+                 mcnemar(parent_only, child_only))
+            )  # fmt: skip
+    columns = ["child", "parent", "source", "images", "disagree", "share", "low", "high", "parent_only", "child_only"]
+    return pd.DataFrame(rows, columns=[*columns, "p"])
+
+
+def disagreements_by_class(verdicts: Verdicts, child: str, parent: str, source: str = ORIGINAL) -> pd.DataFrame:
+    """How often a child sees another class than its parent, for each right class that has images.
+
+    Returns:
+        Index: the classes, ascending; columns ``images``, ``disagree``, ``share``, ``low``, ``high``.
+    """
+    different = answers(verdicts, child, source) != answers(verdicts, parent, source)
+    labels = verdicts.labels[:, verdicts.columns.index(parent)]
+    rows = {}
+    for label in np.unique(labels).tolist():
+        of_class = different[labels == label]
+        count = int(of_class.sum())
+        rows[label] = (len(of_class), count, count / len(of_class), *wilson(count, len(of_class)))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["images", "disagree", "share", "low", "high"])
+
+
+def exemplars(verdicts: Verdicts, children: Sequence[str], parent: str) -> Ints:
+    """The original images in which most of a parent's compressed children see another class than the parent does.
+
+    Args:
+        verdicts: The per-image results.
+        children: One or more compressed classifiers.
+        parent: What they were compressed from.
+
+    Returns:
+        Ascending positions among the N images of ``verdicts``.
+
+    Source: S. Hooker et al., arXiv 1911.05248, "pruning identified exemplars"; there over many runs.
+    """
+    voters = np.stack([answers(verdicts, child, ORIGINAL) for child in children], axis=1)
+    return np.flatnonzero(modal(voters) != answers(verdicts, parent, ORIGINAL))
+
+
+def children_of(parents: Mapping[str, str]) -> dict[str, list[str]]:
+    """The children of each parent, in order."""
+    return {
+        parent: [child for child, other in parents.items() if other == parent]
+        for parent in dict.fromkeys(parents.values())
+    }

@@ -1,0 +1,117 @@
+"""Smaller versions of a trained network: weights pruned away, or numbers rounded to eight bits."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune as pruning
+
+LEVELS = 127  # of 7 bits: PyTorch's x86 kernels leave the eighth free, so that their sums cannot overflow
+
+
+def prune(network: nn.Module, amount: float = 0.8) -> float:
+    """Set the smallest weights of all convolutions and linear layers to 0, in place, over all layers together.
+
+    Biases, batch-norms and the joint input projection of an attention layer are left alone.
+
+    Args:
+        network: The network.
+        amount: Share of those weights to remove, in [0, 1).
+
+    Returns:
+        The share that is 0 now; differs from ``amount`` by rounding to whole weights.
+
+    Raises:
+        ValueError: If ``amount`` is out of range.
+
+    Source: global magnitude pruning as in S. Han et al., arXiv 1506.02626, by ``torch.nn.utils.prune``.
+    """
+    if not 0 <= amount < 1:
+        raise ValueError(f"amount={amount} is not in [0, 1): name the share of weights to remove, as 0.8")
+    places = [(module, "weight") for module in prunable(network).values()]
+    if amount and places:
+        pruning.global_unstructured(places, pruning_method=pruning.L1Unstructured, amount=amount)
+        for module, name in places:
+            pruning.remove(module, name)
+    return sparsity(network)
+
+
+def prunable(network: nn.Module) -> dict[str, nn.Module]:
+    """The convolutions and linear layers of a network, by name."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+
+
+def masks(network: nn.Module) -> dict[str, Tensor]:
+    """Where each weight that :func:`prune` looks at is not 0, by the weight's name."""
+    return {f"{name}.weight": module.get_parameter("weight") != 0 for name, module in prunable(network).items()}
+
+
+def sparsity(network: nn.Module) -> float:
+    """The share of the weights of convolutions and linear layers that is 0; 0 where there are none."""
+    kept = masks(network).values()
+    weights = sum(mask.numel() for mask in kept)
+    return 1 - sum(int(mask.sum()) for mask in kept) / weights if weights else 0.0
+
+
+def quantize_int8(network: nn.Module) -> nn.Module:
+    """Make a network compute with int8 numbers, in place, so that gradients still reach its input.
+
+    Linear layers: weights in int8 with one scale, and every input rounded with a scale and a zero of its own, as
+    PyTorch's dynamic quantisation does on x86 (an image's numbers here never depend on its neighbours in the batch,
+    as they do there). Convolutions: weights in int8 with a scale per output channel, inputs as they are. Rounding is
+    simulated in floats; its gradient is taken to be 1 (straight-through, arXiv 1308.3432), where int8 kernels have
+    none. As in PyTorch, the projections inside an attention layer stay floats.
+
+    Args:
+        network: The network, with its weights; quantise it once.
+
+    Returns:
+        The network.
+    """
+    for module in network.modules():
+        if type(module) is nn.Linear:
+            replace(module.weight, round_weights(module.weight))
+            module.register_forward_pre_hook(round_input)
+        elif isinstance(module, nn.Conv2d):
+            replace(module.weight, round_weights(module.weight, per_channel=True))
+    return network
+
+
+@torch.no_grad()
+def replace(weight: Tensor, values: Tensor) -> None:
+    """Overwrite a weight."""
+    weight.copy_(values)
+
+
+def round_weights(weight: Tensor, per_channel: bool = False) -> Tensor:
+    """The int8 numbers nearest to a weight, times their scale: symmetric, from -128 to 127 steps.
+
+    Args:
+        weight: Any shape, outputs first.
+        per_channel: One scale for each output instead of one for all.
+    """
+    values = weight.detach()
+    largest = values.flatten(1).abs().amax(1) if per_channel else values.abs().amax()[None]
+    scale = (largest / 127.5).clamp(min=torch.finfo(torch.float32).eps).view(-1, *[1] * (values.dim() - 1))
+    return (values / scale).round().clamp(-128, 127) * scale
+
+
+def round_activations(x: Tensor) -> Tensor:
+    """Each image's activations on 128 equal steps between their extremes, 0 among them; the gradient passes through.
+
+    Args:
+        x: Activations ``(N, ...)``; each of the N has a scale of its own.
+    """
+    values = x.detach().float()
+    flat = values.flatten(1)
+    low, high = flat.amin(1).clamp(max=0), flat.amax(1).clamp(min=0)
+    scale = torch.where(high > low, (high - low) / LEVELS, 1)
+    shape = (-1, *[1] * (x.dim() - 1))
+    scale, zero = scale.view(shape), (-low / scale).round().view(shape)
+    rounded = ((values / scale + zero).round().clamp(0, LEVELS) - zero) * scale
+    return x + (rounded.to(x.dtype) - x).detach()
+
+
+def round_input(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A forward hook: what a layer gets, rounded."""
+    return (round_activations(inputs[0]), *inputs[1:])

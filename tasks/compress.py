@@ -1,0 +1,89 @@
+"""``task=compress``: a smaller classifier, made from one of the study."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from datamodules.base import ImageDataModule
+from lightning_modules import ClassifierTraining
+from lightning_modules.distillation import Distillation
+from lightning_modules.pruning import PrunedTraining
+from networks.classifier import Classifier
+from networks.compression import prune, quantize_int8, sparsity
+from tasks import build, classifiers
+from tasks.instantiation import instantiate
+from tasks.terminal import say, say_skipped
+from tasks.training import train
+
+
+def run(cfg: DictConfig) -> float:
+    """Make ``cfg.classifier`` from its parent, keep its weights in the study folder; return its validation accuracy."""
+    config, options = cfg.classifier, cfg.compress
+    if config.weights:
+        raise ValueError(f"classifier {config.name} has weights of its own ({config.weights}): nothing is to be made")
+    parent = classifiers.parent_of(config, classifiers.study_classifiers(cfg))
+    how = config.compressed.how
+    folder, data = build.study_folder(cfg), build.make_data(cfg, options.batch_size, options.augmentation)
+    path = folder.classifier(config.name)
+    inputs = {f"classifier {parent.name}": classifiers.weights_fingerprint(cfg, parent)}
+    artifact = build.weights_artifact(path, compression_settings(cfg, how), data, inputs)
+    if artifact.exists():
+        return say_skipped(path, artifact.objective())
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    teacher = classifiers.load_classifier(cfg, parent, data)
+    child = classifiers.make_classifier(config, data)
+    module = make_module(cfg, child, teacher, data)
+    build.accelerate(cfg, child, teacher)
+    accuracy = train(
+        cfg,
+        module,
+        data,
+        length=build.Length(options[how].epochs if how in options else 0),
+        job=folder.job("compress", config.name),
+        network=teacher if how == "int8" else child,  # rounding is done when the weights are loaded
+        artifact=artifact,
+        objective="val/accuracy",
+    )
+    if how == "pruned":
+        say(f"{sparsity(child):.2%} of the weights of convolutions and linear layers are 0")
+    return accuracy
+
+
+def compression_settings(cfg: DictConfig, how: str) -> dict[str, Any]:
+    """What decides the weights: of the task's settings only those of this way of compressing."""
+    plain: Any = OmegaConf.to_container(cfg.compress, resolve=True)
+    settings = build.settings_of(cfg, "classifier")
+    if how not in plain:
+        return settings  # nothing is trained
+    return settings | {"compress": {key: plain[key] for key in ("augmentation", "batch_size")} | plain[how]}
+
+
+def make_module(cfg: DictConfig, child: Classifier, parent: Classifier, data: ImageDataModule) -> ClassifierTraining:
+    """What trains the child, or only measures it, with the weights that it starts from."""
+    block, classes = cfg.classifier.compressed, len(data.classes)
+    if block.how != "distilled":
+        copy_weights(child, parent, cfg.classifier)
+    if block.how == "int8":
+        quantize_int8(child)
+        return ClassifierTraining(child, classes, torch.optim.SGD)  # only measured
+    recipe = cfg.compress[block.how]
+    optimizer = instantiate(recipe.optimizer, f"compress.{block.how}.optimizer")
+    if block.how == "pruned":
+        prune(child, block.amount)
+        return PrunedTraining(child, classes, optimizer, recipe.schedule)
+    return Distillation(
+        parent, child, classes, optimizer, recipe.schedule, temperature=block.temperature, alpha=block.alpha
+    )
+
+
+def copy_weights(child: Classifier, parent: Classifier, config: DictConfig) -> None:
+    """Give a child its parent's weights."""
+    try:
+        child.load_state_dict(parent.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            f"classifier {config.name} is another network than {config.compressed.parent}: give it the same "
+            "network settings, or use compressed.how=distilled"
+        ) from error
