@@ -332,7 +332,7 @@ def test_a_gradient_that_is_no_number_is_an_error_that_names_the_image(
     index = torch.arange(100, 107)
     rooted = nn.Sequential(Root(), model)
     options: dict[str, Any] = {"norm": "l2", "step": 0.1, "steps": 2, "random_start": False, "keep": "first"}
-    attacked = functools.partial(pgd, **options) if attack == "pgd" else fgsm
+    attacked: Callable[..., Tensor] = functools.partial(pgd, **options) if attack == "pgd" else fgsm
     with pytest.raises(ValueError, match="not finite for image 104"):
         attacked(rooted, images, labels, epsilon=0.1, index=index)
 
