@@ -102,11 +102,11 @@ def write_tables(result: RobustnessResult, paths: dict[str, Path]) -> pd.DataFra
 
 def show(table: pd.DataFrame) -> None:
     """Print the means over classifiers: a row for each defence and attack, a column for each threat."""
-    means = table.groupby(["defence", "attack", "norm", "epsilon"], sort=False)["accuracy"].mean()
-    wide = means.unstack(["norm", "epsilon"])
-    header = ["", *(f"{norm} {epsilon:.3g}" for norm, epsilon in wide.columns.to_list())]
-    rows = [
-        [f"{defence}, {attack}", *(f"{value:.1%}" for value in row)]
-        for (defence, attack), row in zip(wide.index.to_list(), wide.to_numpy(), strict=True)
-    ]
-    show_table(f"accuracy under attack, mean over classifiers, {table['images'].iloc[0]} images", header, rows)
+    means = table.groupby(["defence", "attack", "norm", "epsilon"], sort=False)["accuracy"].mean().reset_index()
+    means["row"] = means["defence"] + ", " + means["attack"]
+    means["column"] = means["norm"] + " " + means["epsilon"].map("{:.3g}".format)
+    wide = means.pivot(index="row", columns="column", values="accuracy")
+    wide = wide.loc[means["row"].unique(), means["column"].unique()]
+    rows = [[str(name), *(f"{value:.1%}" for value in wide.loc[name])] for name in wide.index]
+    images = int(table["images"].iloc[0])
+    show_table(f"accuracy under attack, mean over classifiers, {images} images", ["", *wide.columns], rows)

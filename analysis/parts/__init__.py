@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.page import Part
+from analysis.parts import robustness
 
 Read = Callable[[Path, Mapping[str, str]], Part | None]
-PARTS: tuple[Read, ...] = ()
+PARTS: tuple[Read, ...] = (robustness.read,)
 
 
 def read_parts(root: Path, labels: Mapping[str, str]) -> list[Part]:
