@@ -25,7 +25,7 @@ def wilson_interval(right: Array, images: int, z: float = 1.96) -> tuple[npt.NDA
     share = np.asarray(right, dtype=np.float64) / images
     centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
     half = z / (1 + z**2 / images) * np.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+    return np.clip(centre - half, 0, share), np.clip(centre + half, share, 1)  # rounding must not cross the share
 
 
 def with_intervals(rows: Sequence[tuple[object, ...]], columns: Sequence[str], images: int) -> pd.DataFrame:

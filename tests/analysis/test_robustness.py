@@ -43,7 +43,8 @@ def test_the_report_says_what_the_verdicts_say(known: float, words: str) -> None
     shape = (200, 2, 1, 3)
     worst = random.random(shape) < np.array([0.5, 0.5, known])
     verdicts = {
-        "norms": np.array(["linf"]), "epsilons": np.array([4 / 255]), "defences": np.array(["plain", "pretrained", "own"]),
+        "norms": np.array(["linf"]), "epsilons": np.array([4 / 255]),
+        "defences": np.array(["plain", "pretrained", "own"]),
         "attacks": np.array(["fgsm", "pgd", "transfer", "bpda"]), "clean": np.ones((200, 2, 3), bool), "worst": worst,
         "right": np.repeat(worst[..., None], 4, axis=-1),
     }  # fmt: skip
