@@ -1,7 +1,7 @@
 """Attacks against one image at a time, against closed forms, and against what they must leave alone."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,15 @@ from networks.attacks import (
 
 EPSILONS = {"linf": 0.03, "l2": 0.4}
 NORMS: tuple[Norm, ...] = ("linf", "l2")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Thousands of tiny passes: threads would wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
