@@ -19,7 +19,7 @@ from analysis.page import Section
 
 IMAGES = "originals"
 START = "A_S"
-CONTROLS = {"second_start": "A_S, another seed", "extra_training": "A_S, trained on"}
+CONTROLS = {"second_start": "second start", "extra_training": "extra training"}
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,15 @@ class StudyNetworks:
             controls=[],
         )
 
+    def with_first_seeds(self) -> "StudyNetworks":
+        """Of each classifier's autoencoders only the one with the lowest seed."""
+        left_out = {row for rows in self.own.values() for row in rows[1:]}
+        return replace(
+            self,
+            paths={name: path for name, path in self.paths.items() if name not in left_out},
+            own={name: rows[:1] for name, rows in self.own.items()},
+        )
+
     def inputs(self, cfg: DictConfig) -> dict[str, str]:
         """Fingerprints of all weights, and what classifiers are asked that is not the study's label."""
         found = {f"autoencoder {name}": sha256(path) for name, path in self.paths.items()}

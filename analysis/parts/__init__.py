@@ -4,10 +4,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.page import Part
-from analysis.parts import agreement, colour_and_frequency, disagreement, intervals, noise
+from analysis.parts import agreement, colour_and_frequency, disagreement, intervals, noise, robustness
 
 Read = Callable[[Path, Mapping[str, str]], Part | None]
-PARTS: tuple[Read, ...] = (intervals.read, colour_and_frequency.read, noise.read, agreement.read, disagreement.read)
+PARTS: tuple[Read, ...] = (
+    intervals.read,
+    colour_and_frequency.read,
+    noise.read,
+    robustness.read,
+    agreement.read,
+    disagreement.read,
+)
 
 
 def read_parts(root: Path, labels: Mapping[str, str]) -> list[Part]:

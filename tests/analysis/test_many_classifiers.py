@@ -34,10 +34,10 @@ def synthetic(names: list[str]) -> StudyTables:
     quality, needs = np.sort(random.uniform(0.5, 0.9, n)), random.uniform(0, 1, n)
     own = quality * (1 - 0.6 * (needs[None] - needs[:, None]).clip(0)) + random.normal(0, 0.01, (n, n))
     rows = [*row_names(dict(zip(names, names, strict=True))).values()]
-    accuracy = pd.DataFrame(np.vstack([quality + 0.05, quality - 0.1, own]).clip(0.01, 0.99), rows, names)
-    spread = random.uniform(0.02, 0.5, (n + 2, 4))
+    accuracy = pd.DataFrame(np.vstack([quality + 0.05, *[quality - 0.1] * 3, own]).clip(0.01, 0.99), rows, names)
+    spread = random.uniform(0.02, 0.5, (n + 4, 4))
     nmi = pd.DataFrame(spread, rows, ["intra_mean", "intra_std", "inter_mean", "inter_std"])
-    rrc = pd.DataFrame(relative_rate_of_change(accuracy.iloc[2:].to_numpy()), rows[2:], names)
+    rrc = pd.DataFrame(relative_rate_of_change(accuracy.iloc[4:].to_numpy()), rows[4:], names)
     views = pd.DataFrame({"sees": "224 × 224 pixels"}, index=names)
     return StudyTables(accuracy, accuracy, nmi, rrc, 100, views, None)
 
