@@ -1,17 +1,16 @@
 """Where a compressed classifier and its parent disagree: how often, on which classes, on which images."""
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
+from analysis.proportion import wilson_interval
 from analysis.verdicts import Verdicts
 
 OWN = "own A_i"
-NORMAL_975 = 1.959963984540054  # quantile of the normal distribution, for 95 % intervals
 Ints = npt.NDArray[np.int64]
 
 
@@ -34,26 +33,6 @@ def mcnemar(only_first: int, only_second: int) -> float:
         ways = ways * (images - chosen) // (chosen + 1)
         total += ways
     return min(1.0, 2 * total / 2**images)
-
-
-def wilson(count: int, images: int) -> tuple[float, float]:
-    """95 % interval of a share, which stays sensible at 0, at 1 and for few images.
-
-    Args:
-        count: Images with the property.
-        images: All images.
-
-    Returns:
-        Lower and upper end, in [0, 1]; (0, 1) for no images.
-
-    Source: E. B. Wilson, JASA 22 (1927).
-    """
-    if not images:
-        return 0.0, 1.0
-    share, z2 = count / images, NORMAL_975**2 / images
-    centre, spread = share + z2 / 2, NORMAL_975 * sqrt(share * (1 - share) / images + z2 / images / 4)
-    low, high = (centre - spread) / (1 + z2), (centre + spread) / (1 + z2)
-    return min(max(0.0, low), share), max(min(1.0, high), share)  # rounding must not put the share outside
 
 
 def modal(predicted: Ints) -> Ints:
@@ -108,8 +87,9 @@ def disagreements(verdicts: Verdicts, parents: Mapping[str, str]) -> pd.DataFram
             count, images = int((ours != theirs).sum()), len(ours)
             child_only, parent_only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
             share = count / images if images else float("nan")
+            low, high = map(float, wilson_interval(share, images))
             rows.append(
-                (child, parent, source, images, count, share, *wilson(count, images), parent_only, child_only,
+                (child, parent, source, images, count, share, low, high, parent_only, child_only,
                  mcnemar(parent_only, child_only))
             )  # fmt: skip
     columns = ["child", "parent", "source", "images", "disagree", "share", "low", "high", "parent_only", "child_only"]
@@ -127,8 +107,9 @@ def disagreements_by_class(verdicts: Verdicts, child: str, parent: str, source: 
     rows = {}
     for label in np.unique(labels).tolist():
         of_class = different[labels == label]
-        count = int(of_class.sum())
-        rows[label] = (len(of_class), count, count / len(of_class), *wilson(count, len(of_class)))
+        share = float(of_class.mean())
+        low, high = map(float, wilson_interval(share, len(of_class)))
+        rows[label] = (len(of_class), int(of_class.sum()), share, low, high)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["images", "disagree", "share", "low", "high"])
 
 

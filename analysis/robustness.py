@@ -7,32 +7,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.proportion import wilson_interval
+
 WORST = "worst"
 BEHIND_ONLY = ("transfer", "bpda")  # which differ from PGD only behind a defence
 Array = npt.NDArray[np.integer]
-
-
-def wilson_interval(right: Array, images: int, z: float = 1.96) -> tuple[npt.NDArray[np.float64], ...]:
-    """Bounds of a share, of which ``right`` of ``images`` is the estimate: 95 % of such intervals hold the true one.
-
-    Args:
-        right: Counts, any shape.
-        images: Of how many.
-        z: Standard deviations on each side.
-
-    Source: E. B. Wilson, 1927; unlike the normal interval it is no point where all or none are right.
-    """
-    share = np.asarray(right, dtype=np.float64) / images
-    centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
-    half = z / (1 + z**2 / images) * np.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
-    return np.clip(centre - half, 0, share), np.clip(centre + half, share, 1)  # rounding must not cross the share
 
 
 def with_intervals(rows: Sequence[tuple[object, ...]], columns: Sequence[str], images: int) -> pd.DataFrame:
     """A table whose last column is a count of right images, as accuracy, its 95 % interval and the number of images."""
     table = pd.DataFrame(list(rows), columns=[*columns, "right"])
     right = table.pop("right").to_numpy(dtype=np.int64)
-    lower, upper = wilson_interval(right, images)
+    lower, upper = wilson_interval(right / images, images)
     return table.assign(accuracy=right / images, lower=lower, upper=upper, images=images)
 
 

@@ -17,6 +17,7 @@ class Verdicts:
         sources: For each row its name without the seed: the classifier that an A_i was fine-tuned through.
         columns: The classifiers.
         controls: Rows and columns that are controls: they have no part in the order.
+        questions: What each classifier was asked; ``label`` is the images' own.
         index: Position of each image in its split, ``(N,)``.
         labels: The right class of each image for each classifier, ``(N, C)``.
         predicted: The class seen, ``(N, R, C)``.
@@ -30,6 +31,7 @@ class Verdicts:
     sources: list[str]
     columns: list[str]
     controls: list[str]
+    questions: list[str]
     index: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     predicted: npt.NDArray[np.int64]
@@ -66,6 +68,7 @@ def read_verdicts(path: Path) -> Verdicts:
         sources=found["sources"].tolist() if "sources" in found else rows,
         columns=columns,
         controls=found["controls"].tolist() if "controls" in found else [],
+        questions=found["questions"].tolist() if "questions" in found else ["label"] * len(columns),
         index=found["index"],
         labels=labels if labels.ndim == 2 else np.repeat(labels[:, None], len(columns), axis=1),
         predicted=found["predicted"],

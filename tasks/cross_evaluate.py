@@ -16,7 +16,7 @@ from lightning_modules import CrossEvaluation, CrossEvaluationResult
 from tasks import boards, build, questions
 from tasks.results import write_results
 from tasks.study_folder import Artifact, StudyFolder
-from tasks.study_networks import study_networks
+from tasks.study_networks import StudyNetworks, study_networks
 from tasks.terminal import say, say_made, say_skipped, say_skipped_images, show_table
 
 
@@ -47,7 +47,7 @@ def run(cfg: DictConfig) -> float:
         if trainer.is_global_zero:
             with artifact.making(mean) as temporary:
                 files = {path.name: partial for path, partial in temporary.items()}
-                write_tables(module.result, sources, found.controls, files)
+                write_tables(module.result, sources, found, files)
             write_results(folder.job("cross_evaluate"), {"mean accuracy": mean})
             show(module.result, sources)
             publish(module, data, loggers, mean)
@@ -77,7 +77,7 @@ def mean_of_studied(result: CrossEvaluationResult, sources: list[str], studied: 
 
 
 def write_tables(
-    result: CrossEvaluationResult, sources: list[str], controls: list[str], paths: dict[str, Path]
+    result: CrossEvaluationResult, sources: list[str], found: StudyNetworks, paths: dict[str, Path]
 ) -> None:
     """Write the matrices, the nMI table and the per-image verdicts.
 
@@ -85,7 +85,7 @@ def write_tables(
         result: The results, a row for each seed of each autoencoder.
         sources: For each row the classifier that its autoencoder was fine-tuned through; the tables hold the means
             over its seeds.
-        controls: Rows and columns that are controls.
+        found: The study's networks.
         paths: The path to write each file to, by its name.
     """
     rows, columns = result.rows, result.columns
@@ -99,7 +99,8 @@ def write_tables(
         rows=np.array(rows),
         sources=np.array(sources),
         columns=np.array(columns),
-        controls=np.array(controls, dtype=str),
+        controls=np.array(found.controls, dtype=str),
+        questions=np.array([questions.name_of(config) for config in found.configs.values()]),
         index=result.index,
         labels=result.labels,
         predicted=result.predicted,

@@ -7,7 +7,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from datamodules.base import ImageDataModule
+from datamodules.base import ImageDataModule, Split
+from datamodules.sampling import Draw
 from tasks.build import make_data
 
 
@@ -37,16 +38,42 @@ def right_answers(cfg: DictConfig, configs: Mapping[str, DictConfig], data: Imag
     Raises:
         ValueError: If a classifier is asked about other images than the study's.
     """
-    if not questions(configs):
-        return None
-    own = data.split("test")
+    return answers_to(cfg, configs, data, "test") if questions(configs) else None
+
+
+def name_of(config: DictConfig) -> str:
+    """What a classifier's question is called; ``label`` is the study's own."""
+    return "label" if config.get("question") is None else str(config.get("asked") or config.question)
+
+
+def by_name(configs: Mapping[str, DictConfig]) -> dict[str, DictConfig]:
+    """Every question that is asked, by what it is called, with the first classifier that is asked it."""
+    found: dict[str, DictConfig] = {}
+    for config in configs.values():
+        found.setdefault(name_of(config), config)
+    return found
+
+
+def answers_to(cfg: DictConfig, asked_of: Mapping[str, DictConfig], data: ImageDataModule, name: Split) -> Tensor:
+    """The right classes of a split's images, ``(images, questions)``.
+
+    Args:
+        cfg: The configuration.
+        asked_of: The questions, each with a classifier that is asked it.
+        data: The images.
+        name: The split.
+
+    Raises:
+        ValueError: If a classifier is asked about other images than the study's.
+    """
+    own, key = data.split(name), Draw(0, 0) if name == "train" else 0
     columns = []
-    for name, config in configs.items():
-        split = own if config.get("question") is None else make_data(asked(cfg, config)).split("test")
-        if len(split) != len(own) or not torch.equal(split[0][0], own[0][0]):
+    for config in asked_of.values():
+        split = own if config.get("question") is None else make_data(asked(cfg, config)).split(name)
+        if len(split) != len(own) or not torch.equal(split[key][0], own[key][0]):
             raise ValueError(
-                f"classifier {name} is asked about other images than the study's: its question may change the labels "
-                "only"
+                f"classifier {config.name} is asked about other images than the study's: its question may change the "
+                "labels only"
             )
         columns.append([split.label(index) for index in range(len(own))])
     return torch.tensor(columns).T

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.page import Part
-from analysis.parts import agreement, colour_and_frequency, disagreement, intervals, noise, robustness
+from analysis.parts import agreement, colour_and_frequency, cues, disagreement, intervals, noise, robustness
 
 Read = Callable[[Path, Mapping[str, str]], Part | None]
 PARTS: tuple[Read, ...] = (
     intervals.read,
+    cues.read,
     colour_and_frequency.read,
     noise.read,
     robustness.read,

@@ -28,6 +28,7 @@ def drawn_verdicts(
         sources=sources,
         columns=columns,
         controls=list(controls),
+        questions=["label"] * len(columns),
         index=np.arange(images),
         labels=np.zeros((images, len(columns)), dtype=np.int64),
         predicted=np.zeros((images, *chance.shape), dtype=np.int64),

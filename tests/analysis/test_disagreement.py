@@ -16,7 +16,6 @@ from analysis.disagreement import (
     exemplars,
     mcnemar,
     modal,
-    wilson,
 )
 from analysis.figures import save_figure
 from analysis.page import render_page
@@ -69,23 +68,6 @@ def test_mcnemar_of_all_imagenet_images_is_not_lost_in_rounding() -> None:
     assert mcnemar(25_000, 25_000) == 1
     assert 0 < mcnemar(24_000, 26_000) < 1e-15
     assert mcnemar(0, 50_000) == 0  # below the smallest float
-
-
-@pytest.mark.parametrize(("count", "images"), [(0, 10), (1, 3), (50, 100), (10, 10)])
-def test_wilson_is_scipys(count: int, images: int) -> None:
-    expected = binomtest(count, images).proportion_ci(method="wilson")
-    assert wilson(count, images) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-def test_intervals_hold_their_share() -> None:
-    for images in range(1, 60):
-        for count in range(images + 1):
-            low, high = wilson(count, images)
-            assert 0 <= low <= count / images <= high <= 1
-
-
-def test_no_images_tell_nothing() -> None:
-    assert wilson(0, 0) == (0, 1)
 
 
 def test_modal_class_by_counting() -> None:

@@ -114,7 +114,7 @@ def test_shown_intervals_are_the_widest_and_hold_the_chain() -> None:
 
 def test_the_task_prints_few_of_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = synthetic(NAMES)
-    table = study.accuracy.iloc[2:].set_axis(NAMES).rename_axis("autoencoder")
+    table = study.accuracy.iloc[4:].set_axis(NAMES).rename_axis("autoencoder")
     table.to_csv(tmp_path / "mine.csv")
     order(compose(tmp_path, "task=order", f"accuracy={tmp_path / 'mine.csv'}"))
     printed = capsys.readouterr().out

@@ -1,21 +1,12 @@
 """Tables of accuracies under attack, and what the report says of them, on made-up verdicts."""
 
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import pytest
 
 from analysis.parts.robustness import finding, read
-from analysis.robustness import accuracy_rows, masking_rows, wilson_interval
-
-
-def test_interval_ends_where_the_score_test_rejects() -> None:
-    """Wilson's bounds p solve |share - p| = z sqrt(p (1 - p) / n)."""
-    for right in (0, 1, 7, 20):
-        for bound in wilson_interval(np.array([right]), 20):
-            share, z = right / 20, NormalDist().inv_cdf(0.975)
-            assert abs(share - bound[0]) == pytest.approx(z * np.sqrt(bound[0] * (1 - bound[0]) / 20), abs=1e-4)
+from analysis.robustness import accuracy_rows, masking_rows
 
 
 def test_rows_hold_the_clean_accuracy_at_no_budget() -> None:

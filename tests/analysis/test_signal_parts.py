@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest, spearmanr  # type: ignore[import-untyped]
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from analysis.class_changes import class_accuracies, largest_changes
-from analysis.noise import accuracy_under_noise, wilson_interval
+from analysis.noise import accuracy_under_noise
 from analysis.parts import agreement, colour_and_frequency, noise
 from analysis.signal_tables import checkerboard_table, lab_table, pair_table, spectrum_table
 from analysis.verdicts import Verdicts
@@ -24,6 +24,7 @@ def drawn_verdicts() -> Verdicts:
         sources=["original", "pretrained", "a", "a", "b"],
         columns=["a", "b"],
         controls=[],
+        questions=["label", "label"],
         index=np.arange(60),
         labels=labels,
         predicted=predicted,
@@ -55,13 +56,6 @@ def test_largest_changes_leave_out_what_does_not_change() -> None:
     assert largest_changes(table, 2)["class"].tolist() == [3, 5, 4, 1]
     assert largest_changes(table[:1], 2)["class"].tolist() == [0]
     assert not len(largest_changes(table.assign(change=0.0), 2))
-
-
-def test_wilson_interval_equals_that_of_scipy() -> None:
-    for right, images in ((0, 9), (3, 9), (588, 588), (400, 588)):
-        low, high = wilson_interval(np.array(right / images), images)
-        expected = binomtest(right, images).proportion_ci(0.95, method="wilson")
-        assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_noise_tables_average_over_seeds() -> None:
