@@ -18,7 +18,8 @@ from analysis.intervals import (
 )
 from analysis.order_certainty import order_certainty
 from analysis.verdicts import Verdicts, read_verdicts
-from tasks import build
+from networks.cost import flop_count, parameter_count
+from tasks import build, classifiers
 from tasks.results import write_results
 from tasks.study_folder import Artifact, sha256
 from tasks.terminal import say, say_made, say_skipped, show_table
@@ -31,9 +32,9 @@ def run(cfg: DictConfig) -> float:
     folder, options = build.study_folder(cfg), cfg.intervals
     verdicts = build.require(folder.cross_evaluation / "correct.npz", cfg, "cross_evaluate")
     inputs = {"verdicts": sha256(verdicts)}
-    covariates = None
+    given = []
     if options.covariates is not None:
-        covariates = read_covariates(Path(options.covariates))
+        given = [read_covariates(Path(options.covariates))]
         inputs["covariates"] = sha256(Path(options.covariates))
     place = folder.root / "intervals"
     files = [*(place / f"{name}.csv" for name in TABLES), place / "order.json"]
@@ -42,7 +43,9 @@ def run(cfg: DictConfig) -> float:
     artifact = Artifact(files, place / "provenance.json", settings, inputs, precious=False)
     if artifact.exists():
         return say_skipped(place, artifact.objective())
-    tables, order = compute(read_verdicts(verdicts), how, covariates)
+    read = read_verdicts(verdicts)
+    covariates = pd.concat([costs(cfg, read.classifiers), *given], axis=1)
+    tables, order = compute(read, how, covariates)
     share = order["widest"]["chain_share"] if order["widest"] else 0.0
     with artifact.making(share) as temporary:
         for name, table in tables.items():
@@ -52,6 +55,23 @@ def run(cfg: DictConfig) -> float:
     show(tables, order, how.level)
     say_made(place)
     return float(share)
+
+
+def costs(cfg: DictConfig, names: list[str]) -> pd.DataFrame:
+    """Parameters and floating-point operations of each classifier on one of the study's images.
+
+    Without columns if the verdicts are of other classifiers than the configuration's.
+    """
+    configs = classifiers.study_classifiers(cfg)
+    if not set(names) <= configs.keys():
+        return pd.DataFrame(index=pd.Index(names))
+    data = build.make_data(cfg)
+    image = data.split("test")[0][0][None].float() / 255
+    rows = {}
+    for name in names:
+        network = classifiers.make_classifier(configs[name], data).eval()
+        rows[name] = (parameter_count(network), flop_count(network, image))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["parameters", "FLOPs"])
 
 
 def compute(

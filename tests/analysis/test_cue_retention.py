@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,10 +44,10 @@ def test_numbers_equal_a_loop_over_pairs() -> None:
         for source in ("original", *NAMES)
         for name in NAMES
     }
-    rates: dict[str, list[float]] = {"same": [], "other": [], "floor": []}
+    rates: dict[str, list[Any]] = {"same": [], "other": [], "floor": []}
     for i, one in enumerate(NAMES):
         for j, other in enumerate(NAMES):
-            own = min(accuracy[one, one], accuracy[other, other])
+            own = float(min(accuracy[one, one], accuracy[other, other]))
             if i != j and QUESTIONS[i] == QUESTIONS[j]:
                 rates["same"].append(accuracy[one, other] / own)
             elif not set(QUESTIONS[i].split(" × ")) & set(QUESTIONS[j].split(" × ")):

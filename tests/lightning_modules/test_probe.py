@@ -66,7 +66,7 @@ def test_predictions_equal_single_images_with_their_own_noise(autoencoder: SegNe
     for index in (0, 7, 63):
         image = data.split("test")[index][0][None].float() / 255
         noise = fixed_noise(torch.tensor([index]), image.shape[1:], 2)
-        logits = module.reader(autoencoder(image) + 0.3 * noise)
+        logits = module.eval().reader(autoencoder(image) + 0.3 * noise)
         assert logits.reshape(2, 4).argmax(dim=1).tolist() == seen[0][index].tolist()
 
 
