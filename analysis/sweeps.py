@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import ACCENT, GREY, INK, STYLE
+from analysis.figures.study import ACCENT, GREY, INK, STYLE
 
 FIXED = ("study", "job", "task", "classifier", "seed", "status")
 COLOURS = (ACCENT, "#c2571a", "#5b4fa0", "#7a8b1f", "#b02a5b", GREY)

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED  # noqa: E402
-from analysis.intervals import (  # noqa: E402
+from analysis.intervals.study import (  # noqa: E402
     Resampling,
     Sample,
     accuracy_intervals,
@@ -24,7 +24,7 @@ from analysis.intervals import (  # noqa: E402
     paired_differences,
     rrc_intervals,
 )
-from analysis.order_certainty import order_certainty  # noqa: E402
+from analysis.order.certainty import order_certainty  # noqa: E402
 from analysis.verdicts import Verdicts  # noqa: E402
 
 IMAGES = 50_000
@@ -44,6 +44,7 @@ def drawn_verdicts(classifiers: int, baselines: list[str]) -> Verdicts:
         sources=rows,
         columns=names,
         controls=[],
+        questions=["label"] * len(names),
         index=np.arange(IMAGES),
         labels=np.zeros((IMAGES, classifiers), dtype=np.int64),
         predicted=np.zeros((1, 1, 1), dtype=np.int64),

@@ -8,7 +8,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from analysis.accuracy_csv import ORIGINAL
-from analysis.disagreement import answers, children_of, disagreements, exemplars, modal
+from analysis.measurements.disagreement import answers, children_of, disagreements, exemplars, modal
 from analysis.verdicts import Verdicts, read_verdicts
 from datamodules.base import ImageDataModule
 from tasks import build, classifiers

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from analysis.intervals import (
+from analysis.intervals.study import (
     Resampling,
     Sample,
     accuracy_intervals,
@@ -16,7 +16,7 @@ from analysis.intervals import (
     paired_differences,
     rrc_intervals,
 )
-from analysis.order_certainty import order_certainty
+from analysis.order.certainty import order_certainty
 from analysis.verdicts import Verdicts, read_verdicts
 from networks.cost import flop_count, parameter_count
 from tasks import build, classifiers

@@ -7,7 +7,7 @@ import pandas as pd
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from analysis.noise import accuracy_under_noise
+from analysis.measurements.noise import accuracy_under_noise
 from lightning_modules.noise_curves import NoiseCurves, NoiseCurvesResult, check_epsilons
 from tasks import build
 from tasks.results import write_results

@@ -8,7 +8,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from analysis.accuracy_csv import read_accuracy_table
-from analysis.order import (
+from analysis.order.relation import (
     ThresholdInterval,
     order_document,
     relative_rate_of_change,

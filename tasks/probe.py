@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from analysis.accuracy_csv import ORIGINAL
-from analysis.proportion import wilson_interval
+from analysis.intervals.proportion import wilson_interval
 from callbacks import SeededBatches
 from datamodules.base import ImageDataModule, Split
 from lightning_modules.probe import Probe

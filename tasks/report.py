@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from torch import Tensor
 
-from analysis import figures, study_report
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.page import render_page
-from analysis.parts import read_parts
+from analysis.figures.study import save_figure as save_png_and_pdf
+from analysis.report import study as study_report
+from analysis.report.page import render_page
+from analysis.report.parts import read_parts
 from datamodules.base import ImageDataModule
 from networks.classifier import Preprocessing, freeze
 from networks.segnet import SegNet
@@ -129,4 +130,4 @@ def save_figure(figure: Figure, folder: StudyFolder, name: str) -> None:
     """Write a figure's PNG and PDF, each whole or not at all."""
     png, pdf = (folder.report / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
     with whole_file(png) as temporary_png, whole_file(pdf) as temporary_pdf:
-        figures.save_figure(figure, temporary_png, temporary_pdf)
+        save_png_and_pdf(figure, temporary_png, temporary_pdf)

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from analysis.accuracy_csv import PRETRAINED
-from analysis.robustness import WORST, accuracy_rows, masking_rows, transfer_rows
+from analysis.measurements.robustness import WORST, accuracy_rows, masking_rows, transfer_rows
 from datamodules.chosen import ChosenImages, evenly_spread
 from lightning_modules.robustness import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, Search
 from tasks import build

@@ -9,8 +9,8 @@ import torch
 from omegaconf import DictConfig
 
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.class_changes import class_accuracies
-from analysis.signal_tables import CHANNELS, checkerboard_table, lab_table, pair_table, spectrum_table
+from analysis.measurements.class_changes import class_accuracies
+from analysis.measurements.signal_tables import CHANNELS, checkerboard_table, lab_table, pair_table, spectrum_table
 from analysis.verdicts import Verdicts, read_verdicts
 from datamodules.base import ImageDataModule
 from lightning_modules.signal_statistics import SignalStatistics, SignalStatisticsResult

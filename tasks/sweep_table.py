@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from analysis.figures import save_figure
+from analysis.figures.study import save_figure
 from analysis.sweeps import means, sweep_figure, sweep_table
 from tasks import boards, build
 from tasks.jobs import failures_of_ranks, read_record

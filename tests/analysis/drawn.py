@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from analysis.intervals import Resampling
+from analysis.intervals.study import Resampling
 from analysis.verdicts import Verdicts
 
 NAMES = ["a", "b", "c"]

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from analysis.concept_lattice import BoolArray, Concept, count_concepts, cover_relation, formal_concepts, is_chain
+from analysis.order.concept_lattice import BoolArray, Concept, count_concepts, cover_relation, formal_concepts, is_chain
 
 
 def random_context(seed: int) -> BoolArray:

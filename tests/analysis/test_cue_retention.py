@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.cue_retention import pairs_of_questions, separation
-from analysis.intervals import Resampling, Sample
-from analysis.parts import cues
+from analysis.intervals.study import Resampling, Sample
+from analysis.measurements.cue_retention import pairs_of_questions, separation
+from analysis.report.parts import cues
 from analysis.verdicts import Verdicts
 from tests.analysis.drawn import drawn_verdicts
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
-from analysis.disagreement import (
+from analysis.figures.study import save_figure
+from analysis.measurements.disagreement import (
     OWN,
     children_of,
     disagreements,
@@ -17,9 +18,8 @@ from analysis.disagreement import (
     mcnemar,
     modal,
 )
-from analysis.figures import save_figure
-from analysis.page import render_page
-from analysis.parts import disagreement as part
+from analysis.report.page import render_page
+from analysis.report.parts import disagreement as part
 from analysis.verdicts import Verdicts, read_verdicts
 
 PARENTS = {"vgg_pruned": "vgg", "vgg_int8": "vgg", "resnet_pruned": "resnet"}

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from analysis import bootstrap
-from analysis.bootstrap import (
+from analysis.intervals import bootstrap
+from analysis.intervals.bootstrap import (
     acceleration,
     bca_interval,
     means_of_all,
@@ -18,7 +18,7 @@ from analysis.bootstrap import (
     resampled_means,
     weighted_means,
 )
-from analysis.intervals import (
+from analysis.intervals.study import (
     Resampling,
     Sample,
     accuracy_intervals,
@@ -28,9 +28,9 @@ from analysis.intervals import (
     rrc_intervals,
     usable_rates,
 )
-from analysis.order import relative_rate_of_change
-from analysis.order_certainty import order_certainty
-from analysis.order_stability import (
+from analysis.order.certainty import order_certainty
+from analysis.order.relation import relative_rate_of_change
+from analysis.order.stability import (
     relative_rates,
 )
 from analysis.tables import accuracy_table, mean_over_seeds, nmi_table

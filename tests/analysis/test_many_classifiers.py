@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis.accuracy_csv import ORIGINAL
-from analysis.figures import image_grid
-from analysis.lattice_figure import lattice
-from analysis.order import relative_rate_of_change, shown_intervals, threshold_intervals, widest_chain
-from analysis.page import render_page
-from analysis.study_report import StudyTables, draw_figures, lead, row_names, sections
+from analysis.figures.lattice import lattice
+from analysis.figures.study import image_grid
+from analysis.order.relation import relative_rate_of_change, shown_intervals, threshold_intervals, widest_chain
+from analysis.report.page import render_page
+from analysis.report.study import StudyTables, draw_figures, lead, row_names, sections
 from tasks.order import run as order
 from tasks.terminal import show_table
 from tests.tasks.conftest import compose

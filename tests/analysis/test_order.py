@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.order import (
+from analysis.order.relation import (
     FloatArray,
     ThresholdInterval,
     order_document,

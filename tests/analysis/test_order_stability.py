@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from analysis.concept_lattice import is_chain
-from analysis.intervals import (
+from analysis.intervals.study import (
     Sample,
     rates_of,
     usable_rates,
 )
-from analysis.order import threshold_intervals, widest_chain
-from analysis.order_certainty import order_certainty
-from analysis.order_correlations import order_correlations, population_interval, spearman
-from analysis.order_stability import (
+from analysis.order.certainty import order_certainty
+from analysis.order.concept_lattice import is_chain
+from analysis.order.correlations import order_correlations, population_interval, spearman
+from analysis.order.relation import threshold_intervals, widest_chain
+from analysis.order.stability import (
     are_chains,
     average_ranks,
     chain_shares,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
-from analysis.proportion import wilson_interval
+from analysis.intervals.proportion import wilson_interval
 
 
 @pytest.mark.parametrize(("count", "images"), [(0, 9), (1, 3), (50, 100), (10, 10), (400, 588)])

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.parts.robustness import finding, read
-from analysis.robustness import accuracy_rows, masking_rows
+from analysis.measurements.robustness import accuracy_rows, masking_rows
+from analysis.report.parts.robustness import finding, read
 
 
 def test_rows_hold_the_clean_accuracy_at_no_budget() -> None:

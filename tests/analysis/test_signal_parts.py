@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
-from analysis.class_changes import class_accuracies, largest_changes
-from analysis.noise import accuracy_under_noise
-from analysis.parts import agreement, colour_and_frequency, noise
-from analysis.signal_tables import checkerboard_table, lab_table, pair_table, spectrum_table
+from analysis.measurements.class_changes import class_accuracies, largest_changes
+from analysis.measurements.noise import accuracy_under_noise
+from analysis.measurements.signal_tables import checkerboard_table, lab_table, pair_table, spectrum_table
+from analysis.report.parts import agreement, colour_and_frequency, noise
 from analysis.verdicts import Verdicts
 
 

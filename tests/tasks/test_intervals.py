@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import run
-from analysis.figures import save_figure
-from analysis.page import Part
-from analysis.parts.intervals import read
+from analysis.figures.study import save_figure
+from analysis.report.page import Part
+from analysis.report.parts.intervals import read
 from tests.tasks.conftest import compose_any
 
 LABELS = {"vgg": "VGG", "resnet": "ResNet <50>", "alexnet": "AlexNet", "lenet": "LeNet"}

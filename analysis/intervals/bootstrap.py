@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from analysis.accuracy_csv import FloatArray
-from analysis.order import SAME_VALUE
+from analysis.order.relation import SAME_VALUE
 
 Values = npt.NDArray[Any]
 Statistic = Callable[[FloatArray], FloatArray]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.proportion import wilson_interval
+from analysis.intervals.proportion import wilson_interval
 
 WORST = "worst"
 BEHIND_ONLY = ("transfer", "bpda")  # which differ from PGD only behind a defence

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from analysis.order import ThresholdInterval
+from analysis.order.relation import ThresholdInterval
 
 STYLE: Any = {
     "font.family": "sans-serif",

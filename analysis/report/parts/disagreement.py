@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.disagreement import OWN, children_of, disagreements, disagreements_by_class, exemplars
-from analysis.figures import ACCENT, GREY, INK, PAGE, STYLE, name_columns
-from analysis.page import Part, Section
-from analysis.study_report import row_names
+from analysis.figures.study import ACCENT, GREY, INK, PAGE, STYLE, name_columns
+from analysis.measurements.disagreement import OWN, children_of, disagreements, disagreements_by_class, exemplars
+from analysis.report.page import Part, Section
+from analysis.report.study import row_names
 from analysis.verdicts import Verdicts, read_verdicts
 
 CLASSES = 20  # columns of the figure of classes, at most

@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.accuracy_csv import ORIGINAL
-from analysis.class_changes import largest_changes
-from analysis.figures import ACCENT, INK, STYLE
-from analysis.page import Part, Section
-from analysis.source_lines import classifier_name
+from analysis.figures.source_lines import classifier_name
+from analysis.figures.study import ACCENT, INK, STYLE
+from analysis.measurements.class_changes import largest_changes
+from analysis.report.page import Part, Section
 
 SHOWN_CHANGES = 3  # gains, and as many losses, of each classifier
 LOSS = "#c8553d"

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.figures import INK, STYLE, typeset
-from analysis.page import Part, Section, typeset_html
-from analysis.source_lines import add_legend, classifier_name, line_styles, source_name
+from analysis.figures.source_lines import add_legend, classifier_name, line_styles, source_name
+from analysis.figures.study import INK, STYLE, typeset
+from analysis.report.page import Part, Section, typeset_html
 
 FILES = ("lab_histograms.csv", "lab_distances.csv", "spectra.csv", "checkerboard.csv")
 CHANNELS = {"L": "lightness L", "a": "a: green – red", "b": "b: blue – yellow"}

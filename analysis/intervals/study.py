@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.accuracy_csv import FloatArray, check_accuracies
-from analysis.bootstrap import (
+from analysis.intervals.bootstrap import (
     Interval,
     Statistic,
     Values,
@@ -21,7 +21,7 @@ from analysis.bootstrap import (
     means_of_all,
     resampled_means,
 )
-from analysis.order_stability import relative_rates, usable
+from analysis.order.stability import relative_rates, usable
 from analysis.verdicts import Verdicts
 
 

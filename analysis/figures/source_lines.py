@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.figures import GREY, INK, typeset
-from analysis.study_report import row_names
+from analysis.figures.study import GREY, INK, typeset
+from analysis.report.study import row_names
 
 COLOURS = ("#0b6e69", "#c8553d", "#d99a2b", "#5b6fb5", "#8a5a9e", "#6fae4e", "#d67fa5", "#6d4c33")
 START_COLOUR = "#7b8794"

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.accuracy_csv import FloatArray
-from analysis.bootstrap import normal_quantile, percentile_interval
-from analysis.order_stability import average_ranks, serving
+from analysis.intervals.bootstrap import normal_quantile, percentile_interval
+from analysis.order.stability import average_ranks, serving
 
 NORMAL_POINTS = 200
 

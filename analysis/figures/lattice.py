@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.concept_lattice import Concept, cover_relation, formal_concepts
-from analysis.figures import ACCENT, INK, STYLE, typeset
+from analysis.figures.study import ACCENT, INK, STYLE, typeset
+from analysis.order.concept_lattice import Concept, cover_relation, formal_concepts
 
 LINE = 0.17  # inches between lines of names
 LETTERS = 46  # in a line of names

@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.accuracy_csv import FloatArray
-from analysis.order import ThresholdInterval
+from analysis.order.relation import ThresholdInterval
 
 CountArray = npt.NDArray[np.int64]
 
 
 def relative_rates(accuracy: FloatArray) -> FloatArray:
-    """``analysis.order.relative_rate_of_change`` of many tables at once, NaN where a denominator is 0.
+    """``analysis.order.relation.relative_rate_of_change`` of many tables at once, NaN where a denominator is 0.
 
     Args:
         accuracy: Accuracies, ``(..., n, n)``, rows autoencoders, columns classifiers.
@@ -36,7 +36,7 @@ def serving(rrc: FloatArray, threshold: float) -> CountArray:
 
 
 def are_chains(served: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """``analysis.concept_lattice.is_chain`` of many contexts at once.
+    """``analysis.order.concept_lattice.is_chain`` of many contexts at once.
 
     Sorted by how many autoencoders serve them, the classifiers' sets of autoencoders are nested in a chain, so in each
     row of the sorted table all that is false comes before all that is true.

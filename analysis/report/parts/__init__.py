@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from analysis.page import Part
-from analysis.parts import agreement, colour_and_frequency, cues, disagreement, intervals, noise, robustness
+from analysis.report.page import Part
+from analysis.report.parts import agreement, colour_and_frequency, cues, disagreement, intervals, noise, robustness
 
 Read = Callable[[Path, Mapping[str, str]], Part | None]
 PARTS: tuple[Read, ...] = (

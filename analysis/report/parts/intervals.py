@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import interval_figures
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.page import Part, Section
-from analysis.study_report import row_names
+from analysis.figures import intervals as interval_figures
+from analysis.report.page import Part, Section
+from analysis.report.study import row_names
 
 TABLES = ("accuracy", "accuracy_top5", "differences", "rrc", "nmi")
 WIDEST_MATRIX = 8

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.accuracy_csv import FloatArray, check_accuracies, check_same_names
-from analysis.concept_lattice import count_concepts, is_chain
+from analysis.order.concept_lattice import count_concepts, is_chain
 
 SAME_VALUE = 1e-12
 """Relative difference up to which two ratios count as one value: 0.1/0.2 and 0.3/0.6 may differ in the last bits."""

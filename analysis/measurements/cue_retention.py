@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from analysis.bootstrap import FloatArray
-from analysis.intervals import Sample, rates_of
+from analysis.intervals.bootstrap import FloatArray
+from analysis.intervals.study import Sample, rates_of
 from analysis.verdicts import Verdicts
 
 TOGETHER = " × "  # between the cues of a question that needs several

@@ -11,11 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis import figures
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.lattice_figure import lattice
-from analysis.order import ThresholdInterval, shown_intervals, threshold_intervals, widest_chain
-from analysis.page import Section
+from analysis.figures import study as figures
+from analysis.figures.lattice import lattice
+from analysis.order.relation import ThresholdInterval, shown_intervals, threshold_intervals, widest_chain
+from analysis.report.page import Section
 
 IMAGES = "originals"
 START = "A_S"

@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import ACCENT, GREY, INK, PALE, STYLE
-from analysis.page import Part, Section
+from analysis.figures.study import ACCENT, GREY, INK, PALE, STYLE
+from analysis.report.page import Part, Section
 
 FOLDER = "robustness"
 FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "verdicts.npz")

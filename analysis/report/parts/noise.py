@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.figures import ACCENT, INK, STYLE
-from analysis.page import Part, Section
-from analysis.source_lines import START_COLOUR, add_legend, classifier_name
+from analysis.figures.source_lines import START_COLOUR, add_legend, classifier_name
+from analysis.figures.study import ACCENT, INK, STYLE
+from analysis.report.page import Part, Section
 
 OWN = "own"
 CURVES = {

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.proportion import wilson_interval
+from analysis.intervals.proportion import wilson_interval
 from analysis.verdicts import Verdicts
 
 OWN = "own A_i"

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.proportion import wilson_interval
+from analysis.intervals.proportion import wilson_interval
 
 
 def accuracy_under_noise(

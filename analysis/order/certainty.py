@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.accuracy_csv import ORIGINAL, FloatArray
-from analysis.intervals import Sample, rates_of, rrc_by_seed, usable_rates
-from analysis.order import ThresholdInterval, threshold_intervals, widest_chain
-from analysis.order_correlations import order_correlations
-from analysis.order_stability import (
+from analysis.intervals.study import Sample, rates_of, rrc_by_seed, usable_rates
+from analysis.order.correlations import order_correlations
+from analysis.order.relation import ThresholdInterval, threshold_intervals, widest_chain
+from analysis.order.stability import (
     Consensus,
     chain_shares,
     consensus_order,

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures import ACCENT, DEEP, FAINT, GREY, INK, PALE, STYLE, typeset
+from analysis.figures.study import ACCENT, DEEP, FAINT, GREY, INK, PALE, STYLE, typeset
 
 CONTROL_COLOURS = ("#b7791f", "#8a5a83", "#c05640", "#5b7fa3")
 MARKERS = ("o", "s", "D", "v", "^", "P", "X")

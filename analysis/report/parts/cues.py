@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.cue_retention import pairs_of_questions, separation
-from analysis.figures import ACCENT, GREY, INK, STYLE, accuracy_matrix, typeset
-from analysis.intervals import Resampling, Sample, rates_of
-from analysis.page import Part, Section
-from analysis.study_report import row_names
+from analysis.figures.study import ACCENT, GREY, INK, STYLE, accuracy_matrix, typeset
+from analysis.intervals.study import Resampling, Sample, rates_of
+from analysis.measurements.cue_retention import pairs_of_questions, separation
+from analysis.report.page import Part, Section
+from analysis.report.study import row_names
 from analysis.verdicts import read_verdicts
 
 

@@ -1,0 +1,1 @@
+"""Tables and images in, matplotlib figures out."""

@@ -1,0 +1,1 @@
+"""What further measurements of a study say: per-image results in, tables out."""

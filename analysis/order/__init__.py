@@ -1,0 +1,1 @@
+"""Who is served by whose signal: relative rates of change, lattices, orders, and how sure they are."""
