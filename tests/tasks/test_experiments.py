@@ -9,8 +9,9 @@ from tasks.classifiers import read_config
 from tests.tasks.conftest import compose_any
 
 EXPERIMENTS = sorted(path.stem for path in (run.CONF / "experiment").glob("*.yaml"))
+FAKE = ("data=fake", "data.class_count=1000", "data.size=64", "data.images=4")
 SHRUNK = (
-    "data=fake", "data.class_count=1000", "data.size=64", "data.images=4", "trainer=cpu",
+    "trainer=cpu",
     "train_classifier.epochs=1", "train_classifier.batch_size=2",
     "pretrain.images=4", "pretrain.check_every=2", "pretrain.batch_size=2",
     "finetune.epochs=1", "finetune.batch_size=2", "cross_evaluate.batch_size=4", "report.test_images=1",
@@ -22,10 +23,13 @@ SHRUNK = (
 @pytest.mark.usefixtures("_class_0_favoured")
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiment_runs(experiment: str, tmp_path: Path) -> None:
-    cfg = compose_any(tmp_path, f"experiment={experiment}", *SHRUNK)
+    drawn = "data: cues" in (run.CONF / "experiment" / f"{experiment}.yaml").read_text()
+    small = ("data.size=16", "data.images=8", "data.held_out=16", "probe.batch_size=2") if drawn else FAKE
+    shrunk = (f"experiment={experiment}", *small, *SHRUNK)
+    cfg = compose_any(tmp_path, *shrunk)
     published = [name for name in cfg.classifiers if read_config(name).weights]
     settings = ",".join(f"{name}:{{weights:random}}" for name in published)
-    cfg = compose_any(tmp_path, f"experiment={experiment}", *SHRUNK, f"classifier_settings={{{settings}}}")
+    cfg = compose_any(tmp_path, *shrunk, f"classifier_settings={{{settings}}}")
     run.run(cfg)
     assert (tmp_path / cfg.study / "report" / "index.html").exists()
     assert (tmp_path / cfg.study / "autoencoders" / f"{cfg.classifiers[-1]}.safetensors").exists()
