@@ -1,5 +1,7 @@
 """Where it is known what each classifier uses: does its autoencoder keep that, and only that?"""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -7,6 +9,8 @@ from analysis.intervals.bootstrap import FloatArray
 from analysis.intervals.study import Sample, rates_of
 from analysis.verdicts import Verdicts
 
+ENDS = ("estimate", "lower", "upper")
+ROWS = ("same cue", "other cue", "guessing", "separation")
 TOGETHER = " × "  # between the cues of a question that needs several
 
 
@@ -54,17 +58,37 @@ def separation(verdicts: Verdicts, sample: Sample) -> pd.DataFrame:
     rates, rows = rates_of(verdicts, sample), sample.places(names)
     [original] = sample.places(["original"])
 
-    def statistic(accuracy: FloatArray) -> FloatArray:
+    def served(accuracy: FloatArray) -> FloatArray:
         rrc, own = rates(accuracy), accuracy[..., rows, columns]
-        floor = chance / np.minimum(own[..., :, None], own[..., None, :])
-        served, others, guessed = (
-            (values * mask).sum(axis=(-2, -1)) / mask.sum()
+        floor = divided(chance, np.minimum(own[..., :, None], own[..., None, :]))
+        alike, others, guessed = (
+            np.where(mask > 0, values, 0).sum(axis=(-2, -1)) / mask.sum()
             for values, mask in ((rrc, same), (rrc, apart), (floor, apart))
         )
-        kept = own / accuracy[..., original, columns]
-        return np.concatenate([np.stack([served, others, guessed, served - others], axis=-1), kept], axis=-1)
+        return np.stack([alike, others, guessed, alike - others], axis=-1)
 
-    found = sample.interval(statistic)
-    index = ["same cue", "other cue", "guessing", "separation", *(f"own kept, {name}" for name in names)]
-    numbers = {"estimate": found.estimate, "lower": found.lower, "upper": found.upper}
-    return pd.DataFrame(numbers, index=pd.Index(index, name="number"))
+    pairs = sample.interval(served)
+    numbers = {name: [getattr(pairs, end)[place] for end in ENDS] for place, name in enumerate(ROWS)}
+    for name, row, column in zip(names, rows, columns, strict=True):
+        if sample.means[original, column] > 0:  # else there is nothing to keep
+            ratio = Ratio((row, column), (original, column))
+            numbers[f"own kept, {name}"] = [getattr(sample.interval(ratio), end)[0] for end in ENDS]
+    return pd.DataFrame.from_dict(numbers, orient="index", columns=list(ENDS)).rename_axis("number")
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The statistic that divides one accuracy by another; each is a row and a column."""
+
+    of: tuple[int, int]
+    to: tuple[int, int]
+
+    def __call__(self, accuracy: FloatArray) -> FloatArray:
+        """From accuracies ``(..., S, C)`` to ratios ``(..., 1)``; infinite where the second is 0."""
+        return divided(accuracy[(..., *self.of)], accuracy[(..., *self.to)])[..., None]
+
+
+def divided(one: FloatArray, other: FloatArray) -> FloatArray:
+    """A quotient, infinite or no number where the divisor is 0: such resamples are left out."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(one / other)
