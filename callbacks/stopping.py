@@ -30,6 +30,11 @@ class StopRequests:
         for number in STOP_SIGNALS:
             signal.signal(number, self.ask)
 
+    def leave(self) -> None:
+        """Leave the signals to what they usually do: in a sweep, its jobs answer them."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
     def ask(self, number: int, frame: FrameType | None) -> None:
         """Note a signal, and raise it unless it is held back."""
         at_once = not self.held_back or number == self.asked == signal.SIGINT

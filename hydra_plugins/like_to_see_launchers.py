@@ -125,7 +125,10 @@ class SweepLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs, show what became of them, and return their results; ends the program if not all finished."""
+        from callbacks import STOP_REQUESTS
+
         setup_globals()
+        STOP_REQUESTS.leave()  # run.py listens, unless -m says that this is a sweep
         jobs = [self.compose(list(overrides), initial_job_idx + n) for n, overrides in enumerate(job_overrides)]
         refuse_shared_folders(jobs)
         self.run(jobs)

@@ -51,6 +51,11 @@ def study_folder(cfg: DictConfig) -> StudyFolder:
     return StudyFolder(Path(cfg.studies) / str(cfg.study))
 
 
+def classifier_file(cfg: DictConfig, name: str) -> Path:
+    """Where the weights of a classifier that is trained here are kept: in this study, or in one that shares them."""
+    return StudyFolder(Path(cfg.studies) / str(cfg.classifiers_from)).classifier(name)
+
+
 def make_data(
     cfg: DictConfig, batch_size: int = 2, augmentation: Augmentation = "crop_flip", node: str = "data"
 ) -> ImageDataModule:

@@ -13,7 +13,7 @@ from datamodules.base import ImageDataModule
 from networks.classifier import Classifier, Preprocessing, calibrate, freeze
 from networks.compression import quantize_int8
 from networks.weights import load_weights
-from tasks.build import CONF, require, study_folder
+from tasks.build import CONF, classifier_file, require
 from tasks.instantiation import instantiate
 from tasks.study_folder import sha256
 
@@ -200,7 +200,7 @@ def classifier_weights(cfg: DictConfig, config: DictConfig) -> Path | None:
     if config.weights == RANDOM:
         return None
     if not config.weights:
-        return require(study_folder(cfg).classifier(config.name), cfg, f"{maker(config)} classifier={config.name}")
+        return require(classifier_file(cfg, config.name), cfg, f"{maker(config)} classifier={config.name}")
     path = Path(config.weights)
     if path.exists() or config.published is None or path.suffix or len(path.parts) > 1:
         return path

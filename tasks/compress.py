@@ -26,7 +26,7 @@ def run(cfg: DictConfig) -> float:
     parent = classifiers.parent_of(config, classifiers.study_classifiers(cfg))
     how = config.compressed.how
     folder, data = build.study_folder(cfg), build.make_data(cfg, options.batch_size, options.augmentation)
-    path = folder.classifier(config.name)
+    path = build.classifier_file(cfg, config.name)
     inputs = {f"classifier {parent.name}": classifiers.weights_fingerprint(cfg, parent)}
     artifact = build.weights_artifact(path, compression_settings(cfg, how), data, inputs)
     if artifact.exists():

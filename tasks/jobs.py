@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from callbacks import Stopped
-from tasks.build import study_folder
+from tasks.build import classifier_file, study_folder
 from tasks.study_folder import seeded, write_text
 from tasks.terminal import is_first_rank, rank, say
 
@@ -138,8 +138,8 @@ def made_by(cfg: DictConfig) -> Path | None:
     """The weights that a job of a configuration makes, if it makes some."""
     folder, name = study_folder(cfg), str(cfg.classifier.get("name"))
     paths = {
-        "train_classifier": folder.classifier(name),
-        "compress": folder.classifier(name),
+        "train_classifier": classifier_file(cfg, name),
+        "compress": classifier_file(cfg, name),
         "pretrain": folder.pretrained,
         "second_start": folder.control("second_start"),
         "extra_training": folder.control("extra_training"),

@@ -24,7 +24,7 @@ def run(cfg: DictConfig) -> float:
         raise ValueError(f"classifier {config.name} is made from another: use task=compress")
     folder = build.study_folder(cfg)
     data = build.make_data(cfg, options.batch_size, options.augmentation)
-    path = folder.classifier(config.name)
+    path = build.classifier_file(cfg, config.name)
     artifact = build.weights_artifact(path, build.settings_of(cfg, "classifier", "train_classifier"), data)
     if artifact.exists():
         return say_skipped(path, artifact.objective())

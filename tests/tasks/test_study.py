@@ -176,6 +176,29 @@ def test_the_page_holds_together(finished: Path) -> None:
         assert figure.with_suffix(".pdf").stat().st_size > 2_000
 
 
+def test_studies_can_share_their_classifiers(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    shared = ("task=train_classifier", "classifier=vgg_compact", "classifiers_from=smoke")
+    run.run(compose(tmp_path, "study=other", *shared))
+    assert "there already" in capsys.readouterr().out
+    assert not (tmp_path / "other" / "classifiers").exists()
+    with pytest.raises(FileNotFoundError, match=r"pretrained.safetensors does not exist.*task=pretrain study=other"):
+        run.run(compose(tmp_path, "study=other", *shared, "task=finetune"))
+
+
+def test_planted_cues_are_a_study_for_each_signal_with_the_same_classifiers(tmp_path: Path) -> None:
+    names = sorted(path.stem for path in run.CONF.glob("signal/*.yaml"))
+    studies = [compose(tmp_path, "experiment=planted_cues", f"signal={name}") for name in names]
+    assert [cfg.study for cfg in studies] == [f"planted_cues_{name}" for name in names]
+    assert {cfg.classifiers_from for cfg in studies} == {"planted_cues"}
+    assert [cfg.signal for cfg in studies] == names
+    published = studies[names.index("published")]
+    assert "switches" not in published.autoencoder.network  # the published method is the default, with nothing added
+    assert not {"anchor", "noise", "shift"} & set(published.finetune)
+
+
 def test_order_of_a_table_somebody_has(composed: Compose, tmp_path: Path) -> None:
     table = tmp_path / "mine.csv"
     table.write_text(",a,b,c\na,0.9,0.9,0.9\nb,0.45,0.9,0.9\nc,0.09,0.45,0.9\n")

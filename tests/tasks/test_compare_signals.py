@@ -1,0 +1,33 @@
+"""Signals side by side: each study's cue retention in one table."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import run
+from analysis.intervals.study import Resampling, Sample
+from analysis.measurements.cue_retention import separation
+from tests.analysis.test_cue_retention import asked
+from tests.tasks.conftest import compose_any
+
+
+def test_studies_are_rows_and_the_numbers_are_theirs(tmp_path: Path) -> None:
+    verdicts = asked()
+    for name in ("planted_cues_a", "planted_cues_b"):
+        path = tmp_path / name / "cross_evaluation" / "correct.npz"
+        path.parent.mkdir(parents=True)
+        np.savez(path, **vars(verdicts))
+    (tmp_path / "planted_cues").mkdir()  # of the classifiers, without verdicts
+    best = run.run(compose_any(tmp_path, "task=compare_signals", "study=signals"))
+    table = pd.read_csv(tmp_path / "signals" / "signals" / "separation.csv", index_col=0)
+    assert list(table.index) == ["planted_cues_a", "planted_cues_b"]
+    expected = separation(verdicts, Sample(verdicts.top1, verdicts.sources, Resampling()))
+    assert best == table.loc["planted_cues_b", "separation"] == pytest.approx(expected["estimate"]["separation"])
+    assert table.loc["planted_cues_a", "same cue lower"] == pytest.approx(expected["lower"]["same cue"])
+
+
+def test_no_study_by_these_names_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"compare_signals.studies=\['planted_cues_\*'\]: no study"):
+        run.run(compose_any(tmp_path, "task=compare_signals"))
