@@ -97,6 +97,9 @@ def test_part_shows_what_was_measured(seeds: int, tmp_path: Path) -> None:
     accuracy = tables["Accuracy, with 95 % intervals"]
     assert list(accuracy.columns) == ["originals", "A_S", "own A_i", "extra training"]
     written: Any = pd.read_csv(root / "intervals" / "accuracy.csv").set_index(["autoencoder", "classifier"])
+    found = pd.read_csv(root / "intervals" / "differences.csv").groupby("minus")["estimate"].mean()
+    text = f"the other {100 * float(found['extra_training']):.1f} come from the classifiers’ own signal"
+    assert text in part.sections[0].text
     row = written.loc[("vgg", "vgg")]
     assert accuracy.loc["VGG", "own A_i"] == f"{row['estimate']:.3f} [{row['lower']:.3f}, {row['upper']:.3f}]"
     assert all("<50>" not in section.text for section in part.sections)  # names are not HTML

@@ -109,6 +109,19 @@ def matrix(table: pd.DataFrame, rows: str, columns: str) -> pd.DataFrame:
     return wide.loc[list(dict.fromkeys(table[rows])), names].fillna("").rename_axis(columns=None)
 
 
+def training_or_signal(differences: pd.DataFrame) -> str:
+    """How much of what A_i gains over A_S more training gives as well, where the control was made."""
+    gained = differences.groupby("minus")["estimate"].mean()
+    if not {PRETRAINED, "extra_training"} <= set(gained.index):
+        return ""
+    total, signal = 100 * float(gained[PRETRAINED]), 100 * float(gained["extra_training"])
+    return (
+        f"On their own autoencoders’ images the classifiers are {total:.1f} points better than on A<sub>S</sub>’s, on "
+        f"average. Training A<sub>S</sub> on for as long without a classifier gives {total - signal:.1f} of them; the "
+        f"other {signal:.1f} come from the classifiers’ own signal."
+    )
+
+
 def numbers_section(
     tables: Mapping[str, pd.DataFrame],
     order: Mapping[str, Any],
@@ -146,7 +159,7 @@ def numbers_section(
         "All networks saw the same images, so whether one dot lies above another is told by the table of differences, "
         f"not by overlapping lines: {clear} of its {len(differences)} intervals leave out 0. The intervals cannot show "
         "what another training would change, and where all images were right they have no width although the truth may "
-        f"be off by {3 / order['images']:.2g}."
+        f"be off by {3 / order['images']:.2g}. {training_or_signal(tables['differences'])}"
     )
     return Section("How sure are these numbers?", text, "intervals_accuracy", shown)
 
