@@ -20,6 +20,7 @@ from tasks.study_folder import sha256
 RANDOM = "random"
 CONTROL_STEPS = ("second_start", "extra_training")  # controls that are tasks; others are classifiers
 CALIBRATION_IMAGES = 64
+SIBLING_SEEDS = 1000  # more than a classifier has siblings
 
 
 COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and what each is told
@@ -57,6 +58,24 @@ def every_classifier(cfg: DictConfig) -> dict[str, DictConfig]:
             raise ValueError(f"controls: {name} is among classifiers, too; a classifier is either studied or a control")
         configs[name] = cfg.classifier if name == cfg.classifier.get("name") else read_config(entry)
     return configs
+
+
+def siblings(config: DictConfig, count: int) -> list[DictConfig]:
+    """Configs of classifiers that differ from another in the seed of their weights alone, trained in the study.
+
+    Raises:
+        ValueError: If the classifier is not trained in the study.
+    """
+    if count and (config.weights or compression(config) is not None):
+        raise ValueError(
+            f"finetune.siblings={count}: classifier {config.name} is not trained here, so it can have no siblings; "
+            "use finetune.siblings=0"
+        )
+    changes = [
+        {"name": f"{config.name}-sibling{number}", "weights_seed": SIBLING_SEEDS * (config.weights_seed + 1) + number}
+        for number in range(1, count + 1)
+    ]
+    return [OmegaConf.merge(config, change) for change in changes]  # type: ignore[misc]
 
 
 def control_classifiers(cfg: DictConfig) -> list[str]:

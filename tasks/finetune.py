@@ -22,6 +22,8 @@ def run(cfg: DictConfig) -> float:
         "pretrained autoencoder": sha256(build.require(folder.pretrained, cfg, "pretrain")),
         f"classifier {config.name}": classifiers.weights_fingerprint(cfg, config),
     }
+    siblings = classifiers.siblings(config, options.get("siblings", 0))
+    inputs |= {f"classifier {sibling.name}": classifiers.weights_fingerprint(cfg, sibling) for sibling in siblings}
     path = folder.autoencoder(config.name, cfg.seed)
     artifact = build.weights_artifact(
         path, build.settings_of(cfg, "autoencoder", "classifier", "finetune"), data, inputs
@@ -39,6 +41,7 @@ def run(cfg: DictConfig) -> float:
         instantiate(options.optimizer, "finetune.optimizer"),
         options.schedule,
         options.trained,
+        siblings=[classifiers.load_classifier(cfg, sibling, data) for sibling in siblings],
         **{name: options[name] for name in SIGNAL_OPTIONS if name in options},
     )
     return train(

@@ -30,6 +30,10 @@ def run(cfg: DictConfig) -> float:
             task = classifiers.maker(step.classifier)
             say(f"[bold]{task}[/bold] {step.classifier.name} ({number} of {len(steps)})")
             run_task(step, task)
+    for step in steps:
+        for sibling in classifiers.siblings(step.classifier, step.finetune.get("siblings", 0)):
+            say(f"[bold]train_classifier[/bold] {sibling.name}")
+            run_task(with_changes(step, classifier=sibling), "train_classifier")
     say("[bold]pretrain[/bold]")
     run_task(cfg, "pretrain")
     for control in classifiers.CONTROL_STEPS:

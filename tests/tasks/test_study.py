@@ -188,6 +188,30 @@ def test_studies_can_share_their_classifiers(
         run.run(compose(tmp_path, "study=other", *shared, "task=finetune"))
 
 
+def test_siblings_are_trained_alike_and_share_the_loss(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    for path in (tmp_path / "smoke" / "autoencoders").glob("*_compact.*"):
+        path.unlink()
+    run.run(compose(tmp_path, "signal=ensemble", "classifiers=[vgg_compact]", "train_classifier.epochs=15"))
+    study = tmp_path / "smoke"
+    trained = {path.stem for path in (study / "classifiers").glob("vgg_compact*.safetensors")}
+    assert trained == {"vgg_compact", "vgg_compact-sibling1", "vgg_compact-sibling2"}
+    contents = {(study / "classifiers" / f"{name}.safetensors").read_bytes() for name in trained}
+    assert len(contents) == 3
+    record = json.loads((study / "autoencoders" / "vgg_compact.json").read_text())
+    assert "classifier vgg_compact-sibling2" in record["inputs"]
+    table = pd.read_csv(study / "cross_evaluation" / "accuracy.csv", index_col=0)
+    assert list(table.columns) == ["vgg_compact"]
+    own = (finished / "smoke" / "autoencoders" / "vgg_compact.safetensors").read_bytes()
+    assert (study / "autoencoders" / "vgg_compact.safetensors").read_bytes() != own
+
+
+def test_siblings_of_given_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"finetune.siblings=2: classifier vgg_compact is not trained here"):
+        run.run(compose(tmp_path, "signal=ensemble", "classifiers=[vgg_compact]", "classifier=vgg_compact",
+                        "classifier.weights=random"))  # fmt: skip
+
+
 def test_planted_cues_are_a_study_for_each_signal_with_the_same_classifiers(tmp_path: Path) -> None:
     names = sorted(path.stem for path in run.CONF.glob("signal/*.yaml"))
     studies = [compose(tmp_path, "experiment=planted_cues", f"signal={name}") for name in names]
@@ -196,7 +220,7 @@ def test_planted_cues_are_a_study_for_each_signal_with_the_same_classifiers(tmp_
     assert [cfg.signal for cfg in studies] == names
     published = studies[names.index("published")]
     assert "switches" not in published.autoencoder.network  # the published method is the default, with nothing added
-    assert not {"anchor", "noise", "shift"} & set(published.finetune)
+    assert not {"anchor", "noise", "shift", "siblings"} & set(published.finetune)
 
 
 def test_order_of_a_table_somebody_has(composed: Compose, tmp_path: Path) -> None:
