@@ -24,7 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 from callbacks import STOP_REQUESTS, Stopped
 from tasks.classifiers import settle
 from tasks.jobs import STOPPED, job_name, read_record, recorded, run_task
-from tasks.ranks import follow_parent, is_spawned_rank
+from tasks.ranks import follow_parent, is_spawned_rank, leave_ranks
 from tasks.study_folder import flattened
 from tasks.terminal import rank, say
 
@@ -82,6 +82,7 @@ def main(cfg: DictConfig) -> float:
         return float(read_record(folder)["objective"])
     with one_line_errors(), recorded(folder, list(job.overrides.task), explain) as outcome:
         outcome["objective"] = run(cfg)
+        leave_ranks()
     return float(outcome["objective"])
 
 

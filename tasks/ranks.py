@@ -5,6 +5,8 @@ import signal
 import threading
 import time
 
+import torch
+
 FIRST_RANK = "LIKE_TO_SEE_FIRST_RANK"  # its process, noted for those that it starts
 
 
@@ -30,3 +32,13 @@ def follow_parent(seconds: float = 2) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="follow-parent").start()
+
+
+def leave_ranks() -> None:
+    """End the communication with the other ranks, at the end of a job.
+
+    Lightning does so for NCCL alone. Gloo's threads, left to the interpreter's end, can abort the process after all
+    work is done (seen: "terminate called without an active exception").
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
