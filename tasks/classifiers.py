@@ -21,8 +21,6 @@ RANDOM = "random"
 CONTROL_STEPS = ("second_start", "extra_training")  # controls that are tasks; others are classifiers
 CALIBRATION_IMAGES = 64
 SIBLING_SEEDS = 1000  # more than a classifier has siblings
-
-
 COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and what each is told
 LIBRARIES = ("torchvision", "timm")
 
