@@ -202,9 +202,10 @@ def sections(study: StudyTables) -> list[Section]:
         Section(
             "Relative rate of change",
             "RRC(A<sub>i</sub> → j) is the accuracy of classifier j on A<sub>i</sub>’s images, divided by the smaller "
-            "of the two classifiers’ accuracies on their own images: near 1, A<sub>i</sub>’s images hold all that j needs, whether i needs it or "
-            "not. At a threshold t, j is <em>served</em> by A<sub>i</sub> where RRC ≥ t. Shaded are the thresholds at which the "
-            "classifiers are totally ordered (the concept lattice is a chain), darkest the widest range of them.",
+            "of the two classifiers’ accuracies on their own images: near 1, A<sub>i</sub>’s images hold all that j "
+            "needs, whether i needs it or not. At a threshold t, j is <em>served</em> by A<sub>i</sub> where RRC ≥ t. "
+            "Shaded are the thresholds at which the classifiers are totally ordered (the concept lattice is a chain), "
+            "darkest the widest range of them.",
             "rrc",
             {"Relative rates of change": study.rrc, thresholds: intervals},
         ),
