@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_modules.optimization import OptimizerFactory, Schedule, TrainedModule
 from networks.classifier import freeze
-from networks.segnet import SegNet
+from networks.segnet import SegNet, Switches
 
 Trained = Literal["decoder", "encoder", "both"]
 
@@ -55,6 +55,9 @@ class AutoencoderTraining(TrainedModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct images ``(N, 3, H, W)`` in [0, 1]; the result may leave that range."""
+        return self.autoencoder.decode(*self.encode(images))
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Switches]:
+        """The code and the switches of images; without gradients where the encoder is frozen."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and "autoencoder.encoder" not in self.frozen):
-            code, switches = self.autoencoder.encode(images)
-        return self.autoencoder.decode(code, switches)
+            return self.autoencoder.encode(images)

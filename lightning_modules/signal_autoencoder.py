@@ -23,7 +23,8 @@ class SignalAutoencoder(AutoencoderTraining):
     is frozen: no gradient, eval mode (also its batch-norm), not in the optimiser, not in checkpoints. Logs
     ``train/loss``, ``val/loss``, ``val/accuracy`` and ``val/nmi`` (between an image and its reconstruction).
 
-    Source: arXiv 1803.08337, section 3; ``anchor``, ``noise``, ``shift`` and ``siblings`` are this project's own.
+    Source: arXiv 1803.08337, section 3. What comes after ``nmi_bins`` is this project's own; ``rate`` is the
+    variational information bottleneck (arXiv 1612.00410) with a noise of variance 1.
 
     Args:
         autoencoder: The pre-trained autoencoder, A_S; changed in place.
@@ -35,6 +36,10 @@ class SignalAutoencoder(AutoencoderTraining):
         nmi_bins: Intensity bins of ``val/nmi``.
         anchor: Weight of the mean squared error of the normalised images, added to the cross-entropy: it keeps
             reconstructions where classifiers were trained.
+        energy: Weight of the mean square of the normalised reconstructions: what the classifier does not need fades to
+            the mean colour.
+        rate: Weight of the code's rate, in nats for each image: in training, normal noise of variance 1 is added to the
+            code, and half its sum of squares to the loss, so that what the classifier does not need is not sent.
         noise: Standard deviation of noise added to the reconstructions in training, of pixels in [0, 1]: it drowns
             what is too faint.
         shift: Pixels by which each batch of reconstructions is moved at most in training, in each direction: what
@@ -53,31 +58,42 @@ class SignalAutoencoder(AutoencoderTraining):
         nmi_bins: int = 16,
         *,
         anchor: float = 0.0,
+        energy: float = 0.0,
+        rate: float = 0.0,
         noise: float = 0.0,
         shift: int = 0,
         siblings: Sequence[Classifier] = (),
     ) -> None:
         super().__init__(autoencoder, make_optimizer, schedule, trained)
-        for name, value in (("anchor", anchor), ("noise", noise), ("shift", shift)):
+        weights = {"anchor": anchor, "energy": energy, "rate": rate, "noise": noise, "shift": shift}
+        for name, value in weights.items():
             if value < 0:
                 raise ValueError(f"finetune.{name}={value}: use 0, which is without, or more")
+        if rate and trained == "decoder":
+            raise ValueError(f"finetune.rate={rate} needs an encoder that learns: use finetune.trained=both")
         self.classifier, self.siblings = classifier, nn.ModuleList(siblings)
-        self.anchor, self.noise, self.shift = anchor, noise, shift
+        self.anchor, self.energy, self.rate, self.noise, self.shift = anchor, energy, rate, noise, shift
         self.freeze_part("classifier")
         self.freeze_part("siblings")
         self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")
         self.nmi = NormalizedMutualInformation(bins=nmi_bins)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The classifiers' cross-entropy on the reconstructions of one batch, and what anchors them."""
+        """The classifiers' cross-entropy on the reconstructions of one batch, and what else they should be."""
         images, labels, _ = batch
-        reconstructions = self(images)
+        code, switches = self.encode(images)
+        sent = code + torch.randn_like(code) if self.rate else code
+        reconstructions = self.autoencoder.decode(sent, switches)
         seen = disturbed(reconstructions, self.noise, self.shift)
         readers = [self.classifier, *self.siblings]
         loss = torch.stack([F.cross_entropy(reader(seen), labels) for reader in readers]).mean()
+        normalize = self.autoencoder.normalization
         if self.anchor:
-            normalize = self.autoencoder.normalization
             loss = loss + self.anchor * F.mse_loss(normalize(reconstructions), normalize(images))
+        if self.energy:
+            loss = loss + self.energy * normalize(reconstructions).square().mean()
+        if self.rate:
+            loss = loss + self.rate * code.square().flatten(1).sum(dim=1).mean() / 2
         self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         return loss
 

@@ -25,11 +25,12 @@ class SegNet(nn.Module):
         stages: Channel widths of the encoder's convolutions, stage by stage; a 2×2 max-pool ends each stage.
         mean: Per-channel mean the network normalises with.
         std: Per-channel standard deviation, likewise.
-        switches: Whether the decoder is told where each maximum was; without, it repeats each value 2×2 times, and all
-            that it knows of an image is the code.
+        switches: Whether the decoder is told where each maximum was. Without, nothing is pooled: each 2×2 pixels become
+            one with four times the channels (and back), and all that the decoder knows of an image is the code.
         code: Channels of the code, to which a 1×1 convolution reduces the last stage; ``None`` keeps them all.
 
-    Source: arXiv 1803.08337, section 3; layer names as in the weights published with it.
+    Source: arXiv 1803.08337, section 3; layer names as in the weights published with it. ``switches=False`` is this
+    project's own, with the rearrangement of arXiv 1609.05158.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class SegNet(nn.Module):
             raise ValueError(f"autoencoder.network.code={code}: the code needs one channel or more, or null for all")
         self.normalization = Normalization(mean, std)
         self.encoder = Encoder(stages, switches, code)
-        self.decoder = Decoder(stages, code)
+        self.decoder = Decoder(stages, switches, code)
 
     @property
     def smallest_image(self) -> int:
@@ -80,7 +81,7 @@ class SegNet(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Convolution stages, each ended by a 2×2 max-pool whose switches are returned, if they are wanted."""
+    """Convolution stages, each ended by a 2×2 max-pool whose switches are returned, or by a rearrangement."""
 
     def __init__(self, stages: Sequence[Sequence[int]], switches: bool = True, code: int | None = None) -> None:
         super().__init__()
@@ -91,6 +92,7 @@ class Encoder(nn.Module):
             for position, width in enumerate(widths, start=1):
                 add_convolution(self, f"{stage}{position}", channels, width)
                 channels = width
+            channels *= 1 if switches else 4
         self.conv_code = nn.Identity() if code is None else nn.Conv2d(channels, code, kernel_size=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Switches]:
@@ -103,21 +105,23 @@ class Encoder(nn.Module):
             if self.switches:
                 x, indices = F.max_pool2d(x, 2, return_indices=True)
             else:
-                x, indices = F.max_pool2d(x, 2), None
+                odd = [0, size[-1] % 2, 0, size[-2] % 2]
+                x, indices = F.pixel_unshuffle(F.pad(x, odd, mode="replicate"), 2), None
             switches.append((indices, size))
         return self.conv_code(x), switches
 
 
 class Decoder(nn.Module):
-    """The encoder mirrored: unpool, then convolutions, the last of which changes the channels."""
+    """The encoder mirrored: unpool or rearrange, then convolutions, the last of which changes the channels."""
 
-    def __init__(self, stages: Sequence[Sequence[int]], code: int | None = None) -> None:
+    def __init__(self, stages: Sequence[Sequence[int]], switches: bool = True, code: int | None = None) -> None:
         super().__init__()
         self.stages = [list(range(len(widths), 0, -1)) for widths in stages]
-        self.conv_code = nn.Identity() if code is None else nn.Conv2d(code, stages[-1][-1], kernel_size=1)
+        times = 1 if switches else 4  # channels that a rearrangement takes for one
+        self.conv_code = nn.Identity() if code is None else nn.Conv2d(code, times * stages[-1][-1], kernel_size=1)
         for stage in range(len(stages), 0, -1):
             width = stages[stage - 1][-1]
-            narrower = stages[stage - 2][-1] if stage > 1 else stages[0][0]
+            narrower = times * stages[stage - 2][-1] if stage > 1 else stages[0][0]
             for position in self.stages[stage - 1]:
                 add_convolution(self, f"{stage}{position}", width, narrower if position == 1 else width, suffix="d")
         self.conv_final = nn.Conv2d(stages[0][0], 3, kernel_size=1)
@@ -129,7 +133,7 @@ class Decoder(nn.Module):
             indices, size = switches[stage - 1]
             # output_size: without it an odd size raises or, on small maps, misplaces pixels
             if indices is None:
-                x = F.interpolate(x, size=list(size[-2:]))
+                x = F.pixel_shuffle(x, 2)[..., : size[-2], : size[-1]]
             else:
                 x = F.max_unpool2d(x, indices, [2, 2], output_size=list(size[-2:]))
             for position in self.stages[stage - 1]:

@@ -20,6 +20,11 @@ def run(cfg: DictConfig) -> float:
     for config in configs.values():
         classifiers.check(cfg, config)
         questions.asked(cfg, config)
+    siblings = [
+        with_changes(step, classifier=sibling)
+        for step in steps
+        for sibling in classifiers.siblings(step.classifier, step.finetune.get("siblings", 0))
+    ]
     check_measurements(cfg)
     build.make_data(cfg)  # errors are found before any step runs
     if "pretrain_data" in cfg:
@@ -30,10 +35,9 @@ def run(cfg: DictConfig) -> float:
             task = classifiers.maker(step.classifier)
             say(f"[bold]{task}[/bold] {step.classifier.name} ({number} of {len(steps)})")
             run_task(step, task)
-    for step in steps:
-        for sibling in classifiers.siblings(step.classifier, step.finetune.get("siblings", 0)):
-            say(f"[bold]train_classifier[/bold] {sibling.name}")
-            run_task(with_changes(step, classifier=sibling), "train_classifier")
+    for step in siblings:
+        say(f"[bold]train_classifier[/bold] {step.classifier.name}")
+        run_task(step, "train_classifier")
     say("[bold]pretrain[/bold]")
     run_task(cfg, "pretrain")
     for control in classifiers.CONTROL_STEPS:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 
 from datamodules import FakeImages
 from lightning_modules import SignalAutoencoder
@@ -119,8 +121,9 @@ def training_loss(data: FakeImages, autoencoder: SegNet, classifier: Classifier,
     """The loss of the first batch, the random numbers those of seed 5."""
     module = SignalAutoencoder(deepcopy(autoencoder), classifier, 6, sgd, **options).train()
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    batch = first_batch(data)
     torch.manual_seed(5)
-    return module.training_step(first_batch(data), 0).detach()
+    return module.training_step(batch, 0).detach()
 
 
 def first_batch(data: FakeImages) -> tuple[Tensor, Tensor, Tensor]:
@@ -139,6 +142,37 @@ def test_an_anchor_adds_the_error_of_normalised_pixels(
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
     error = (((copy(images).detach() - images) / std) ** 2).mean()
     assert float(anchored - plain) == pytest.approx(0.7 * float(error), rel=1e-4)
+
+
+def test_energy_adds_the_mean_square_of_normalised_pixels(
+    data: FakeImages, autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any
+) -> None:
+    classifier = make_classifier(2)
+    plain, quiet = (training_loss(data, autoencoder, classifier, sgd, energy=weight) for weight in (0.0, 0.3))
+    copy = deepcopy(autoencoder).train()
+    copy.encoder.eval()
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+    energy = (((copy(first_batch(data)[0]).detach() - mean) / std) ** 2).mean()
+    assert float(quiet - plain) == pytest.approx(0.3 * float(energy), rel=1e-4)
+
+
+def test_a_rate_prices_the_divergence_from_a_code_that_says_nothing(
+    data: FakeImages, autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any
+) -> None:
+    classifier = make_classifier(2)
+    images, labels, _ = first_batch(data)
+    losses = [training_loss(data, autoencoder, classifier, sgd, rate=r, trained="both") for r in (0.01, 0.03)]
+    copy = deepcopy(autoencoder).train().requires_grad_(False)
+    code, switches = copy.encode(images)
+    sent, silence = Normal(code, torch.ones_like(code)), Normal(torch.zeros_like(code), torch.ones_like(code))
+    nats = kl_divergence(sent, silence).flatten(1).sum(dim=1).mean()
+    assert float(losses[1] - losses[0]) == pytest.approx(0.02 * float(nats), rel=1e-3)
+    torch.manual_seed(5)
+    logits = classifier.eval()(copy.decode(code + torch.randn_like(code), switches))
+    expected = F.cross_entropy(logits, labels) + 0.01 * nats
+    assert float(losses[0]) == pytest.approx(float(expected), rel=1e-4)
+    with pytest.raises(ValueError, match=r"finetune.rate=0.01 needs an encoder that learns: use finetune.trained=both"):
+        SignalAutoencoder(autoencoder, classifier, 6, sgd, rate=0.01)
 
 
 def test_siblings_share_the_loss_and_stay_frozen(
@@ -178,7 +212,7 @@ def test_noise_and_shifts_are_between_autoencoder_and_classifier_and_in_training
     assert moved == expected
 
 
-@pytest.mark.parametrize("name", ["anchor", "noise", "shift"])
+@pytest.mark.parametrize("name", ["anchor", "energy", "rate", "noise", "shift"])
 def test_negative_options_are_refused(
     name: str, autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import pytest
 import torch
@@ -265,20 +266,28 @@ def test_without_switches_the_code_is_all_that_the_decoder_knows(size: tuple[int
     autoencoder = SegNet(((4, 4), (6,)), switches=False, code=3).eval()
     images = images_of(*size).float()
     code, switches = autoencoder.encode(images)
-    assert code.shape == (2, 3, size[0] // 4, size[1] // 4)
+    assert code.shape == (2, 3, math.ceil(size[0] / 4), math.ceil(size[1] / 4))  # odd sizes are padded
     assert all(indices is None for indices, _ in switches)
     assert torch.equal(autoencoder.decode(code, switches), autoencoder(images))
     other = autoencoder.encode(1 - images)[1]
     assert torch.equal(autoencoder.decode(code, other), autoencoder(images))  # nothing else came along
 
 
-def test_without_switches_every_value_is_repeated() -> None:
-    decoder = SegNet(((4,),), switches=False).decoder
-    seen: list[Tensor] = []
-    decoder.get_submodule("conv11d").register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    code = torch.rand(2, 4, 3, 2)
-    decoder(code, [(None, torch.Size((2, 4, 6, 4)))])
-    assert torch.equal(seen[0], code.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
+def test_without_switches_two_by_two_pixels_become_channels_and_back() -> None:
+    network = SegNet(((5,), (6,)), switches=False)
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    for name in ("encoder.bn11", "encoder.conv21", "decoder.conv11d", "decoder.bn21d"):
+        module = network.get_submodule(name)
+        module.register_forward_hook(lambda _, x, y, name=name: seen.update({name: (x[0], y)}))  # type: ignore[misc]
+    network(torch.rand(2, 3, 4, 8))
+    wide, folded = seen["encoder.bn11"][1].relu(), seen["encoder.conv21"][0]
+    assert folded.shape == (2, 20, 2, 4)
+    folded_back, unfolded = seen["decoder.bn21d"][1].relu(), seen["decoder.conv11d"][0]
+    assert folded_back.shape == (2, 20, 2, 4)
+    for channel, row, column in product(range(5), range(2), range(2)):
+        place = 4 * channel + 2 * row + column
+        assert torch.equal(folded[:, place], wide[:, channel, row::2, column::2])
+        assert torch.equal(unfolded[:, channel, row::2, column::2], folded_back[:, place])
 
 
 def test_a_narrow_code_adds_two_convolutions_and_no_other_weight(make_segnet: MakeSegNet) -> None:

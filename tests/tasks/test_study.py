@@ -192,7 +192,8 @@ def test_siblings_are_trained_alike_and_share_the_loss(finished: Path, tmp_path:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     for path in (tmp_path / "smoke" / "autoencoders").glob("*_compact.*"):
         path.unlink()
-    run.run(compose(tmp_path, "signal=ensemble", "classifiers=[vgg_compact]", "train_classifier.epochs=15"))
+    run.run(compose(tmp_path, "signal=ensemble", "finetune.siblings=2", "classifiers=[vgg_compact]",
+                    "train_classifier.epochs=15"))  # fmt: skip
     study = tmp_path / "smoke"
     trained = {path.stem for path in (study / "classifiers").glob("vgg_compact*.safetensors")}
     assert trained == {"vgg_compact", "vgg_compact-sibling1", "vgg_compact-sibling2"}
@@ -207,9 +208,10 @@ def test_siblings_are_trained_alike_and_share_the_loss(finished: Path, tmp_path:
 
 
 def test_siblings_of_given_weights_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"finetune.siblings=2: classifier vgg_compact is not trained here"):
-        run.run(compose(tmp_path, "signal=ensemble", "classifiers=[vgg_compact]", "classifier=vgg_compact",
-                        "classifier.weights=random"))  # fmt: skip
+    with pytest.raises(ValueError, match=r"finetune.siblings=1: classifier vgg_compact is not trained here"):
+        run.run(compose(tmp_path, "signal=ensemble", "classifiers=[resnet_compact,vgg_compact]",
+                        "classifier=vgg_compact", "classifier.weights=random"))  # fmt: skip
+    assert not (tmp_path / "smoke" / "classifiers").exists()  # before any work
 
 
 def test_planted_cues_are_a_study_for_each_signal_with_the_same_classifiers(tmp_path: Path) -> None:
@@ -220,7 +222,7 @@ def test_planted_cues_are_a_study_for_each_signal_with_the_same_classifiers(tmp_
     assert [cfg.signal for cfg in studies] == names
     published = studies[names.index("published")]
     assert "switches" not in published.autoencoder.network  # the published method is the default, with nothing added
-    assert not {"anchor", "noise", "shift", "siblings"} & set(published.finetune)
+    assert not {"anchor", "energy", "rate", "noise", "shift", "siblings"} & set(published.finetune)
 
 
 def test_order_of_a_table_somebody_has(composed: Compose, tmp_path: Path) -> None:
