@@ -1,12 +1,8 @@
 """Cross evaluation against one image at a time, counted passes, broken networks, and two ranks."""
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -173,45 +169,18 @@ def test_a_broken_classifier_is_named_with_the_image_and_its_source(
 
 
 TWO_RANKS = """
-import sys
-
-import numpy as np
-import pytorch_lightning as pl
-import torch
-
-from datamodules import FakeImages
 from lightning_modules import CrossEvaluation
-from networks.classifier import Classifier
-from networks.compact_classifiers import CompactResNet, CompactVGG
-from networks.segnet import SegNet
 
-torch.manual_seed(0)
-torch.set_num_threads(1)
-autoencoders = {"pretrained": SegNet(((6, 6), (8, 8))), "a": SegNet(((6, 6), (8, 8)))}
-classifiers = {"a": Classifier(CompactVGG(6)), "b": Classifier(CompactResNet(6))}
-data = FakeImages(class_count=6, size=32, images=11, batch_size=4)
-module = CrossEvaluation(autoencoders, classifiers, data.images, nmi_bins=16)
-trainer = pl.Trainer(
-    accelerator="cpu", devices=int(sys.argv[1]), strategy="ddp" if sys.argv[1] == "2" else "auto", logger=False,
-    enable_progress_bar=False, enable_checkpointing=False, use_distributed_sampler=False,
-)
-trainer.test(module, datamodule=data, verbose=False)
-assert trainer.world_size == int(sys.argv[1])
+result = tested(CrossEvaluation({"pretrained": autoencoders["pretrained"], "a": autoencoders["a"]}, classifiers,
+                                data.images, nmi_bins=16))
 names = ("labels", "predicted", "top5", "nmi_intra", "nmi_inter")
-arrays = {name: getattr(module.result, name) for name in names}
-np.savez(f"{sys.argv[2]}/{sys.argv[1]}_{trainer.global_rank}.npz", **arrays)
+save({name: getattr(result, name) for name in names})
 """
 
 
 @pytest.mark.slow
-def test_two_ranks_give_the_bits_of_one(tmp_path: Path) -> None:
-    (tmp_path / "evaluate.py").write_text(TWO_RANKS)
-    for ranks in ("1", "2"):
-        command = [sys.executable, str(tmp_path / "evaluate.py"), ranks, str(tmp_path)]
-        environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    one, *two = (dict(np.load(tmp_path / name)) for name in ("1_0.npz", "2_0.npz", "2_1.npz"))
+def test_two_ranks_give_the_bits_of_one(on_one_and_two_ranks: Any) -> None:
+    one, *two = on_one_and_two_ranks(TWO_RANKS)
     for result in two:
         assert all(np.array_equal(one[name], result[name]) for name in one)
     assert one["predicted"].shape == (11, 3, 2)

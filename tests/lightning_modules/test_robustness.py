@@ -1,11 +1,7 @@
 """Robustness against one image at a time, and what must hold whatever the networks."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -221,47 +217,22 @@ def test_a_broken_classifier_is_an_error_that_names_the_image(
 
 
 TWO_RANKS = """
-import sys
-
-import numpy as np
-import pytorch_lightning as pl
-import torch
-
-from datamodules import FakeImages
 from datamodules.chosen import ChosenImages
 from lightning_modules.robustness import Robustness, Search
-from networks.classifier import Classifier
-from networks.compact_classifiers import CompactResNet, CompactVGG
-from networks.segnet import SegNet
 
-torch.manual_seed(0)
-torch.set_num_threads(1)
-start, own = SegNet(((6, 6), (8, 8))), {name: SegNet(((6, 6), (8, 8))) for name in "ab"}
-classifiers = {"a": Classifier(CompactVGG(6)), "b": Classifier(CompactResNet(6))}
-data = ChosenImages(FakeImages(class_count=6, size=32, images=11, batch_size=4), [0, 1, 2, 4, 6, 8, 10])
+start = autoencoders.pop("pretrained")
+chosen = ChosenImages(data, [0, 1, 2, 4, 6, 8, 10])
 threats = {"linf": [0.01], "l2": [0.3]}
-module = Robustness(classifiers, start, own, threats, Search(2, 1.5, True, 0), data.chosen)
-trainer = pl.Trainer(
-    accelerator="cpu", devices=int(sys.argv[1]), strategy="ddp" if sys.argv[1] == "2" else "auto", logger=False,
-    enable_progress_bar=False, enable_checkpointing=False, use_distributed_sampler=False,
-)
-trainer.test(module, datamodule=data, verbose=False)
-assert trainer.world_size == int(sys.argv[1])
+module = Robustness(classifiers, start, autoencoders, threats, Search(2, 1.5, True, 0), chosen.chosen)
+result = tested(module, chosen)
 names = ("index", "labels", "clean", "right", "vanishing", "transferred")
-arrays = {name: getattr(module.result, name) for name in names}
-np.savez(f"{sys.argv[2]}/{sys.argv[1]}_{trainer.global_rank}.npz", **arrays)
+save({name: getattr(result, name) for name in names})
 """
 
 
 @pytest.mark.slow
-def test_two_ranks_give_the_verdicts_of_one(tmp_path: Path) -> None:
-    (tmp_path / "attack.py").write_text(TWO_RANKS)
-    for ranks in ("1", "2"):
-        command = [sys.executable, str(tmp_path / "attack.py"), ranks, str(tmp_path)]
-        environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    one, *two = (dict(np.load(tmp_path / name)) for name in ("1_0.npz", "2_0.npz", "2_1.npz"))
+def test_two_ranks_give_the_verdicts_of_one(on_one_and_two_ranks: Any) -> None:
+    one, *two = on_one_and_two_ranks(TWO_RANKS)
     for result in two:
         assert all(np.array_equal(one[name], result[name]) for name in one)
     assert one["right"].shape == (7, 2, 2, 3, 4)

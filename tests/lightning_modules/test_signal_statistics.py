@@ -1,11 +1,8 @@
 """One pass measures what image-by-image loops do; features are the last layer's input, and hooks are gone after."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from copy import deepcopy
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,53 +91,22 @@ def test_features_of_convolutional_heads_and_tokens_are_averaged_and_hooks_are_r
 
 
 TWO_RANKS = """
-import sys
-
-import numpy as np
-import pytorch_lightning as pl
-import torch
-
-from datamodules import FakeImages
 from lightning_modules import NoiseCurves, SignalStatistics
-from networks.classifier import Classifier
-from networks.compact_classifiers import CompactResNet, CompactVGG
-from networks.segnet import SegNet
 
-torch.manual_seed(0)
-torch.set_num_threads(1)
-networks = (
-    {"pretrained": SegNet(((6, 6), (8, 8))), "a": SegNet(((6, 6), (8, 8))), "b": SegNet(((6, 6), (8, 8)))},
-    {"a": Classifier(CompactVGG(6)), "b": Classifier(CompactResNet(6))},
-)
-data = FakeImages(class_count=6, size=32, images=11, batch_size=4)
-statistics = SignalStatistics(*networks, {"a": "a", "b": "b"}, 11, (32, 32), [2, 4], feature_images=1)
-curves = NoiseCurves(*networks, {"a": ["a"], "b": ["b"]}, 11, [0, 0.4])
-for module in (statistics, curves):
-    trainer = pl.Trainer(
-        accelerator="cpu", devices=int(sys.argv[1]), strategy="ddp" if sys.argv[1] == "2" else "auto", logger=False,
-        enable_progress_bar=False, enable_checkpointing=False, use_distributed_sampler=False,
-    )
-    trainer.test(module, datamodule=data, verbose=False)
-assert trainer.world_size == int(sys.argv[1])
-found, noise = statistics.result, curves.result
+networks = (autoencoders, classifiers)
+found = tested(SignalStatistics(*networks, {"a": "a", "b": "b"}, 11, (32, 32), [2, 4], feature_images=1))
+noise = tested(NoiseCurves(*networks, {"a": ["a"], "b": ["b"]}, 11, [0, 0.4]))
 features = {f"features {name} {row}": values.numpy() for (name, row), values in found.features.items()}
-np.savez(
-    f"{sys.argv[2]}/{sys.argv[1]}_{trainer.global_rank}.npz", power=found.power, boards=found.checkerboard,
-    lab=found.lab_counts, index=noise.index, labels=noise.labels, predicted=noise.predicted, **features,
-)
+save({
+    "power": found.power, "boards": found.checkerboard, "lab": found.lab_counts, "index": noise.index,
+    "labels": noise.labels, "predicted": noise.predicted, **features,
+})
 """
 
 
 @pytest.mark.slow
-def test_two_ranks_measure_what_one_does(tmp_path: Path) -> None:
-    (tmp_path / "measure.py").write_text(TWO_RANKS)
-    for ranks in ("1", "2"):
-        command = [sys.executable, str(tmp_path / "measure.py"), ranks, str(tmp_path)]
-        environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "before the ``update``" not in done.stderr  # the rank without a feature image
-    one, *two = (dict(np.load(tmp_path / name)) for name in ("1_0.npz", "2_0.npz", "2_1.npz"))
+def test_two_ranks_measure_what_one_does(on_one_and_two_ranks: Any) -> None:
+    one, *two = on_one_and_two_ranks(TWO_RANKS)
     for result in two:
         assert result.keys() == one.keys()
         for name, expected in one.items():

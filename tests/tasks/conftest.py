@@ -15,7 +15,7 @@ from torch import nn
 
 import run
 import tasks.classifiers
-from networks.classifier import Classifier
+from networks.classifier import Classifier, calibrate
 
 REPOSITORY = Path(run.__file__).parent
 Compose = Callable[..., DictConfig]
@@ -38,18 +38,6 @@ def composed(tmp_path: Path) -> Compose:
     return lambda *overrides: compose(tmp_path, *overrides)
 
 
-def calibrate(classifier: Classifier) -> None:
-    """Give batch-norms the statistics of some images: without, activations of untrained deep networks explode."""
-    norms = [module for module in classifier.modules() if isinstance(module, nn.BatchNorm2d)]
-    if norms:
-        for norm in norms:
-            norm.momentum = None  # the whole batch
-        classifier.train()
-        classifier(torch.rand(2, 3, 64, 64))
-        for norm in norms:
-            norm.momentum = 0.1
-
-
 @pytest.fixture
 def _class_0_favoured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every classifier is made to say class 0: untrained networks then have an accuracy above 0, as the order needs."""
@@ -60,7 +48,7 @@ def _class_0_favoured(monkeypatch: pytest.MonkeyPatch) -> None:
         last = [module for module in classifier.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
         assert last.bias is not None
         with torch.no_grad():
-            calibrate(classifier)
+            calibrate(classifier, torch.rand(2, 3, 64, 64))
             last.bias[0] += 10_000
         return classifier
 
