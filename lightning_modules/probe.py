@@ -101,6 +101,22 @@ class Probe(TrainedModule):
         self.predicted = self.verdicts.compute()
 
 
+class Readers(nn.Module):
+    """Several networks that read the same images; their logits ``(N, Q × classes)`` are joined.
+
+    Args:
+        networks: By name.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleDict(networks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images ``(N, 3, H, W)``, network after network."""
+        return torch.cat([network(images) for network in self.networks.values()], dim=1)
+
+
 def fixed_noise(index: Tensor, shape: torch.Size, seed: int) -> Tensor:
     """Normal noise for each image ``(N, *shape)``, decided by the seed and the image's position alone."""
     generators = [torch.Generator().manual_seed(hash((seed, image)) % 2**62) for image in index.tolist()]

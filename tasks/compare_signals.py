@@ -1,46 +1,76 @@
 """``task=compare_signals``: how far autoencoders separate planted cues, in several studies side by side."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
 from omegaconf import DictConfig
 
 from analysis.intervals.study import Resampling, Sample
-from analysis.measurements.cue_retention import ENDS, ROWS, separation
+from analysis.measurements.cue_retention import ENDS, ROWS, separation, served_readers
 from analysis.verdicts import read_verdicts
 from tasks import build
 from tasks.study_folder import StudyFolder, whole_file
 from tasks.terminal import say_made, show_table
 
+SEED = re.compile(r"-seed\d+$")  # at the end of a study's name
+
 
 def run(cfg: DictConfig) -> float:
-    """Write ``signals/separation.csv`` into the study, and return the largest separation."""
+    """Write ``signals/separation.csv`` and ``signals/by_signal.csv`` into the study; return the largest separation."""
     patterns = list(cfg.compare_signals.studies)
-    folders = [path for pattern in patterns for path in sorted(Path(cfg.studies).glob(pattern))]
-    found = {folder.name: StudyFolder(folder).verdicts for folder in folders}
-    found = {name: path for name, path in found.items() if path.exists()}
+    folders = [StudyFolder(path) for pattern in patterns for path in sorted(Path(cfg.studies).glob(pattern))]
+    found = {folder.root.name: folder for folder in folders if folder.verdicts.exists()}
     if not found:
         raise ValueError(
             f"compare_signals.studies={patterns}: no study of {cfg.studies} by these names has been evaluated; run "
             "experiment=planted_cues"
         )
-    table = pd.DataFrame({name: numbers(path) for name, path in found.items()}).T.rename_axis("study")
-    path = build.study_folder(cfg).root / "signals" / "separation.csv"
-    with whole_file(path) as temporary:
-        table.to_csv(temporary)
+    table = pd.DataFrame({name: numbers(folder) for name, folder in found.items()}).T.rename_axis("study")
+    together = over_seeds(table)
+    place = build.study_folder(cfg).root / "signals"
+    for path, content in ((place / "separation.csv", table), (place / "by_signal.csv", together)):
+        with whole_file(path) as temporary:
+            content.to_csv(temporary)
+    read = [name for name in table if name.startswith("readers")]
     rows = [
-        [str(study), *(f"{row[name]:.2f} [{row[f'{name} lower']:.2f}, {row[f'{name} upper']:.2f}]" for name in ROWS),
-         f"{row['own kept']:.3f}"]
-        for study, row in table.iterrows()
+        [str(study), f"{row['seeds']:.0f}", *(cell(row, name) for name in ROWS),
+         *(f"{row[name]:.3f}" for name in ("own kept", *read))]
+        for study, row in together.iterrows()
     ]  # fmt: skip
-    show_table("how far planted cues are separated (RRC, with 95 % intervals)", ["", *ROWS, "own kept, least"], rows)
-    say_made(path)
+    title = "how far planted cues are separated (RRC; 95 % intervals, of several seeds the outermost ends)"
+    show_table(title, ["", "seeds", *ROWS, "own kept, least", *read], rows)
+    say_made(place / "separation.csv")
     return float(table["separation"].max())
 
 
-def numbers(verdicts: Path) -> dict[str, float]:
-    """Cue retention of one study, and the least share of its own accuracy that a classifier keeps."""
-    read = read_verdicts(verdicts)
+def cell(row: pd.Series, name: str) -> str:
+    """A number and its interval."""
+    return f"{row[name]:.2f} [{row[f'{name} lower']:.2f}, {row[f'{name} upper']:.2f}]"
+
+
+def numbers(folder: StudyFolder) -> dict[str, float]:
+    """Cue retention of one study, the least share of its own accuracy that a classifier keeps, and what probes read."""
+    read = read_verdicts(folder.verdicts)
     table = separation(read, Sample(read.top1, read.sources, Resampling()))
     values = {name if end == "estimate" else f"{name} {end}": float(table[end][name]) for name in ROWS for end in ENDS}
-    return values | {"own kept": float(table[table.index.str.startswith("own kept")]["estimate"].min())}
+    values["own kept"] = float(table[table.index.str.startswith("own kept")]["estimate"].min())
+    probes = folder.root / "probe" / "accuracy.csv"
+    return values | (served_readers(pd.read_csv(probes)) if probes.exists() else {})
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for all studies whose names differ in ``-seed<k>`` alone.
+
+    Args:
+        table: A row for each study.
+
+    Returns:
+        The mean of every number; of lower ends and of ``own kept`` the least, of upper ends the largest; and how many
+        studies there are, ``seeds``.
+    """
+    ways = {name: "min" if name.endswith((" lower", "own kept")) else "mean" for name in table}
+    ways |= {name: "max" for name in table if name.endswith(" upper")}
+    groups = table.groupby(lambda study: SEED.sub("", study), sort=False)
+    together: pd.DataFrame = groups.agg(ways)
+    return together.assign(seeds=groups.size()).rename_axis("signal")

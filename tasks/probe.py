@@ -1,51 +1,53 @@
-"""``task=probe``: fresh readers, trained on every autoencoder's images to answer the classifiers' questions."""
+"""``task=probe``: readers, trained on every autoencoder's images to answer the classifiers' questions."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from analysis.accuracy_csv import ORIGINAL
 from analysis.intervals.proportion import wilson_interval
 from callbacks import SeededBatches
 from datamodules.base import ImageDataModule, Split
-from lightning_modules.probe import Probe
+from lightning_modules.probe import Probe, Readers
 from networks.classifier import Classifier
-from tasks import build, questions
+from networks.weights import load_weights
+from tasks import build, classifiers, questions
 from tasks.instantiation import instantiate
 from tasks.results import write_results
-from tasks.study_folder import Artifact, sha256
+from tasks.study_folder import Artifact, save_weights, sha256
 from tasks.study_networks import study_networks
 from tasks.terminal import is_first_rank, say_made, say_skipped, show_table
 
 
 def run(cfg: DictConfig) -> float:
-    """Write what fresh readers read from every source of images, and return the mean accuracy on A_i's images."""
+    """Write what readers read from every source of images, and return the mean accuracy on A_i's images."""
     folder, data = build.study_folder(cfg), build.make_data(cfg, cfg.probe.batch_size)
     if data.single_pass or data.on_error == "skip":
         raise ValueError("probes see every image several times: use images that can all be read, not shards")
     found = study_networks(cfg).with_first_seeds()
-    place = folder.root / "probe"
     inputs = {"images": data.fingerprint()} | found.inputs(cfg)
+    place = folder.root / "probe"
     summary = Artifact(
         [place / "accuracy.csv"], place / "accuracy.json", build.settings_of(cfg, "probe"), inputs, precious=False
     )
     if summary.exists():
         return say_skipped(summary.files[0], summary.objective())
-    asked = questions.by_name(found.configs)
-    splits: tuple[Split, ...] = ("train", "val", "test")
-    answers = {name: questions.answers_to(cfg, asked, data, name) for name in splits}
+    probes = Probes(cfg, found.configs, data, place)
     tables = []
     for name, path in {ORIGINAL: None, **found.paths}.items():
-        right = read(cfg, data, place / f"{name}.npz", path, answers)
+        right = probes.right(name, path)
         share = right.mean(axis=0)
         lower, upper = wilson_interval(share, len(right))
-        rows = {"question": list(asked), "accuracy": share, "lower": lower, "upper": upper, "images": len(right)}
+        rows = {"classifier": list(found.configs), "question": probes.questions, "accuracy": share}
+        rows |= {"lower": lower, "upper": upper, "images": len(right)}
         tables.append(pd.DataFrame(rows).assign(source=found.sources[name]))
-    table = pd.concat(tables)[["source", "question", "accuracy", "lower", "upper", "images"]]
+    table = pd.concat(tables)[["source", "classifier", "question", "accuracy", "lower", "upper", "images"]]
     mean = float(table[table["source"].isin(found.studied)]["accuracy"].mean())
     if is_first_rank():
         with summary.making(mean) as temporary:
@@ -55,50 +57,126 @@ def run(cfg: DictConfig) -> float:
         [str(source), *(f"{value:.1%}" for value in part["accuracy"])]
         for source, part in table.groupby("source", sort=False)
     ]
-    show_table("what fresh readers read from the images of", ["", *asked], cells)
+    show_table("what readers like the classifiers read from the images of", ["", *found.configs], cells)
     say_made(summary.files[0])
     return mean
 
 
-def read(
-    cfg: DictConfig, data: ImageDataModule, file: Path, weights: Path | None, answers: dict[Split, Tensor]
-) -> np.ndarray:
-    """Whether a fresh reader of an autoencoder's images is right, ``(images, Q)``; trained unless it is there already.
+@dataclass(frozen=True)
+class Probes:
+    """Readers of every source of images, each asked every question.
 
-    Args:
+    Attributes:
         cfg: The configuration.
+        configs: The classifiers.
         data: The images.
-        file: Where its verdicts are kept.
-        weights: The autoencoder's; ``None`` reads the originals.
-        answers: The right classes, by split.
+        place: Where weights and verdicts are kept.
     """
-    options = cfg.probe
-    inputs = {"images": data.fingerprint()} | ({"autoencoder": sha256(weights)} if weights else {})
-    settings = build.settings_of(cfg, "probe", "autoencoder") | {"questions": answers["test"].shape[1]}
-    artifact = Artifact([file], file.with_suffix(".json"), settings, inputs, precious=False)
-    if not artifact.exists():
+
+    cfg: DictConfig
+    configs: Mapping[str, DictConfig]
+    data: ImageDataModule
+    place: Path
+
+    @property
+    def questions(self) -> list[str]:
+        """What each classifier is asked."""
+        return [questions.name_of(config) for config in self.configs.values()]
+
+    @property
+    def architectures(self) -> dict[str, DictConfig]:
+        """The readers' configs, by the network; ``probe.reader`` alone if it is given."""
+        given = self.cfg.probe.reader
+        if given is not None:
+            return {"reader": OmegaConf.create({"network": given})}
+        found: dict[str, DictConfig] = {}
+        for config in self.configs.values():
+            found.setdefault(architecture(config), config)
+        return {f"reader{number}": config for number, config in enumerate(found.values())}
+
+    def columns(self) -> list[int]:
+        """For each classifier the column of its question, read by its own architecture."""
+        asked = list(questions.by_name(self.configs))
+        readers = [architecture(config) for config in self.architectures.values()]
+        given = self.cfg.probe.reader is not None
+        return [
+            (0 if given else readers.index(architecture(config)) * len(asked)) + asked.index(questions.name_of(config))
+            for config in self.configs.values()
+        ]
+
+    def readers(self, asked: int) -> Readers:
+        """Readers without their weights, for as many questions."""
+        classes = len(self.data.classes) * asked
+        return Readers(
+            {
+                name: Classifier(
+                    instantiate(config.network, "probe.reader", classes=classes),
+                    classifiers.preprocessing(config) if "preprocessing" in config else None,
+                )
+                for name, config in self.architectures.items()
+            }
+        )
+
+    def right(self, source: str, weights: Path | None) -> np.ndarray:
+        """Whether a source's reader with each classifier's architecture is right, ``(images, C)``; trained if missing.
+
+        Args:
+            source: Name of the images' source.
+            weights: The autoencoder's; ``None`` reads the originals.
+        """
+        options, start = self.cfg.probe, self.place / f"{ORIGINAL}.safetensors"
+        adapted = weights is not None and options.adapted_epochs is not None
+        files = [self.place / f"{source}.npz", *([start] if weights is None else [])]
+        inputs = {"images": self.data.fingerprint()} | ({"autoencoder": sha256(weights)} if weights else {})
+        inputs |= {"readers of the originals": sha256(start)} if adapted else {}
+        settings = build.settings_of(self.cfg, "probe", "autoencoder") | {"asked": self.questions}
+        settings |= {"readers": [architecture(config) for config in self.architectures.values()]}
+        artifact = Artifact(files, files[0].with_suffix(".json"), settings, inputs, precious=False)
+        if not artifact.exists():
+            self.train(artifact, weights, start if adapted else None)
+        with np.load(files[0]) as found:
+            verdicts: np.ndarray = found["right"]
+        return verdicts[:, self.columns()]
+
+    def train(self, artifact: Artifact, weights: Path | None, start: Path | None) -> None:
+        """Train one source's readers, from those of the originals if these are given, and keep what they saw."""
+        cfg, options = self.cfg, self.cfg.probe
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        classes = len(data.classes)
-        network = instantiate(options.reader, "probe.reader", classes=classes * answers["test"].shape[1])
-        autoencoder = None if weights is None else build.make_autoencoder(cfg, weights)
+        answers = self.answers()
+        readers = self.readers(answers["test"].shape[1] // len(self.architectures))
+        if start is not None:
+            load_weights(readers, start)
         module = Probe(
-            autoencoder,
-            Classifier(network),
+            None if weights is None else build.make_autoencoder(cfg, weights),
+            readers,
             answers,
-            classes,
+            len(self.data.classes),
             instantiate(options.optimizer, "probe.optimizer"),
             options.schedule,
             options.noise,
             cfg.seed,
         )
-        trainer = build.make_trainer(cfg, build.Length(options.epochs), [SeededBatches(cfg.seed)])
-        trainer.fit(module, datamodule=data)
-        trainer.test(module, datamodule=data, verbose=False)
+        epochs = options.epochs if start is None else options.adapted_epochs
+        trainer = build.make_trainer(cfg, build.Length(epochs), [SeededBatches(cfg.seed)])
+        trainer.fit(module, datamodule=self.data)
+        trainer.test(module, datamodule=self.data, verbose=False)
         right = module.predicted.cpu() == answers["test"]
         if trainer.is_global_zero:
             with artifact.making(float(right.float().mean())) as temporary:
-                np.savez_compressed(temporary[file], right=right.numpy())
+                np.savez_compressed(temporary[artifact.files[0]], right=right.numpy())
+                for path in artifact.files[1:]:
+                    save_weights(readers, temporary[path])
         trainer.strategy.barrier()
-    with np.load(file) as found:
-        verdicts: np.ndarray = found["right"]
-    return verdicts
+
+    def answers(self) -> dict[Split, Tensor]:
+        """The right classes by split, ``(images, readers × questions)``."""
+        asked = questions.by_name(self.configs)
+        splits: tuple[Split, ...] = ("train", "val", "test")
+        found = {name: questions.answers_to(self.cfg, asked, self.data, name) for name in splits}
+        return {name: right.repeat(1, len(self.architectures)) for name, right in found.items()}
+
+
+def architecture(config: DictConfig) -> str:
+    """What makes a classifier's network and preprocessing, without its weights; equal for equal architectures."""
+    parts = {key: config[key] for key in ("network", "preprocessing") if key in config}
+    return OmegaConf.to_yaml(OmegaConf.create(parts), resolve=True)

@@ -76,6 +76,30 @@ def separation(verdicts: Verdicts, sample: Sample) -> pd.DataFrame:
     return pd.DataFrame.from_dict(numbers, orient="index", columns=list(ENDS)).rename_axis("number")
 
 
+def served_readers(probes: pd.DataFrame) -> dict[str, float]:
+    """What readers trained on each autoencoder's images read of the classifier's cue, and of other cues.
+
+    Args:
+        probes: Columns ``source``, ``classifier``, ``question`` and ``accuracy``, as ``task=probe`` writes them.
+
+    Returns:
+        ``readers, same cue`` and ``readers, other cue``: mean accuracy over that on the originals, over pairs of an
+        autoencoder and a classifier with the same question (its own, too) and with disjoint ones; ``readers,
+        originals``: the least accuracy on the originals.
+    """
+    asked = probes.drop_duplicates("classifier").set_index("classifier")["question"]
+    table = probes.pivot_table("accuracy", "source", "classifier", sort=False)[list(asked.index)]
+    same, apart = pairs_of_questions(list(asked))
+    original = table.loc["original"]
+    shares = (table.loc[list(asked.index)] / original).to_numpy()
+    alike = same + np.eye(len(asked))
+    return {
+        "readers, same cue": float((shares * alike).sum() / alike.sum()),
+        "readers, other cue": float((shares * apart).sum() / apart.sum()),
+        "readers, originals": float(original.min()),
+    }
+
+
 @dataclass(frozen=True)
 class Ratio:
     """The statistic that divides one accuracy by another; each is a row and a column."""

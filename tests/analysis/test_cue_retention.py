@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.intervals.study import Resampling, Sample
-from analysis.measurements.cue_retention import pairs_of_questions, separation
+from analysis.measurements.cue_retention import pairs_of_questions, separation, served_readers
 from analysis.report.parts import cues
 from analysis.verdicts import Verdicts
 from tests.analysis.drawn import drawn_verdicts
@@ -79,14 +79,27 @@ def test_without_pairs_to_compare_there_is_an_error_and_no_part(tmp_path: Path) 
         found(verdicts)
 
 
+def test_readers_are_averaged_over_pairs_with_the_same_and_with_other_questions() -> None:
+    questions = {"a": "colour", "b": "colour", "c": "shape"}
+    accuracy = {
+        "original": [1.0, 0.8, 0.5], "a": [1.0, 0.8, 0.1], "b": [0.5, 0.4, 0.2], "c": [0.3, 0.4, 0.5],
+    }  # fmt: skip
+    rows = [(s, n, questions[n], v) for s, values in accuracy.items() for n, v in zip("abc", values, strict=True)]
+    table = pd.DataFrame(rows, columns=["source", "classifier", "question", "accuracy"])
+    read = served_readers(table)
+    assert read["readers, same cue"] == pytest.approx((1 + 1 + 0.5 + 0.5 + 1) / 5)
+    assert read["readers, other cue"] == pytest.approx((0.2 + 0.4 + 0.3 + 0.5) / 4)
+    assert read["readers, originals"] == 0.5
+
+
 def test_part_shows_readers_and_probes(tmp_path: Path) -> None:
     write(asked(), tmp_path)
     part = cues.read(tmp_path, {"a": "colour A"})
     assert part is not None
     assert list(part.figures) == ["cue_rrc"]
     (tmp_path / "probe").mkdir()
-    rows = [(source, cue, 0.5) for source in ("original", "pretrained", *NAMES) for cue in ("colour", "shape")]
-    table = pd.DataFrame(rows, columns=["source", "question", "accuracy"])
+    rows = [(source, name, 0.5) for source in ("original", "pretrained", *NAMES) for name in NAMES]
+    table = pd.DataFrame(rows, columns=["source", "classifier", "accuracy"])
     table.to_csv(tmp_path / "probe" / "accuracy.csv", index=False)
     again = cues.read(tmp_path, {"a": "colour A"})
     assert again is not None

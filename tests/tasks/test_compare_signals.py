@@ -9,6 +9,7 @@ import pytest
 import run
 from analysis.intervals.study import Resampling, Sample
 from analysis.measurements.cue_retention import separation
+from tasks.compare_signals import over_seeds
 from tests.analysis.test_cue_retention import asked
 from tests.tasks.conftest import compose_any
 
@@ -26,6 +27,15 @@ def test_studies_are_rows_and_the_numbers_are_theirs(tmp_path: Path) -> None:
     expected = separation(verdicts, Sample(verdicts.top1, verdicts.sources, Resampling()))
     assert best == table.loc["planted_cues_b", "separation"] == pytest.approx(expected["estimate"]["separation"])
     assert table.loc["planted_cues_a", "same cue lower"] == pytest.approx(expected["lower"]["same cue"])
+
+
+def test_seeds_are_put_together() -> None:
+    rows = {"p_a-seed0": [0.4, 0.2, 0.6, 0.9], "p_a-seed1": [0.6, 0.5, 0.7, 1.0], "p_b": [0.1, 0.0, 0.3, 0.8]}
+    names = ["separation", "separation lower", "separation upper", "own kept"]
+    together = over_seeds(pd.DataFrame(rows, index=names).T)
+    assert list(together.index) == ["p_a", "p_b"]
+    assert together.loc["p_a"].tolist() == pytest.approx([0.5, 0.2, 0.7, 0.9, 2])
+    assert together.loc["p_b"].tolist() == pytest.approx([0.1, 0.0, 0.3, 0.8, 1])
 
 
 def test_no_study_by_these_names_is_an_error(tmp_path: Path) -> None:

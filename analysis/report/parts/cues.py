@@ -41,17 +41,17 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
         )
     ]
     if probes.exists():
-        read_by_probes = pd.read_csv(probes).pivot_table("accuracy", "source", "question", sort=False)
-        rows = row_names(labels)
+        read_by_probes = pd.read_csv(probes).pivot_table("accuracy", "source", "classifier", sort=False)
         baselines = sum(name not in verdicts.classifiers for name in read_by_probes.index)
-        figures["cue_probes"] = accuracy_matrix(read_by_probes.rename(index=rows), baselines)
+        named = read_by_probes.rename(index=row_names(labels), columns=dict(labels))
+        figures["cue_probes"] = accuracy_matrix(named, baselines)
         sections.append(
             Section(
                 "What is there to be read, whoever it was made for",
-                "Accuracy of fresh networks that were trained on each source of images to read every cue. A frozen "
-                "classifier tells what it can use itself of another’s images; a fresh reader tells what is there at "
-                "all. A cue that neither can read is gone; one that only the fresh reader finds is there in a form "
-                "that the frozen one does not know.",
+                "Accuracy of networks of each classifier’s architecture that were trained on each source of images, "
+                "under noise, to answer its question. A frozen classifier tells what it can use itself of another’s "
+                "images; these readers tell what is there at all. A cue that neither can read is gone; one that only "
+                "these readers find is there in a form that the frozen one does not know.",
                 "cue_probes",
             )
         )
