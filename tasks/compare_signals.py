@@ -32,7 +32,7 @@ def run(cfg: DictConfig) -> float:
     for path, content in ((place / "separation.csv", table), (place / "by_signal.csv", together)):
         with whole_file(path) as temporary:
             content.to_csv(temporary)
-    read = [name for name in table if name.startswith("readers")]
+    read = [name for name in map(str, table) if name.startswith("readers")]
     rows = [
         [str(study), f"{row['seeds']:.0f}", *(cell(row, name) for name in ROWS),
          *(f"{row[name]:.3f}" for name in ("own kept", *read))]
@@ -69,8 +69,9 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
         The mean of every number; of lower ends and of ``own kept`` the least, of upper ends the largest; and how many
         studies there are, ``seeds``.
     """
-    ways = {name: "min" if name.endswith((" lower", "own kept")) else "mean" for name in table}
-    ways |= {name: "max" for name in table if name.endswith(" upper")}
-    groups = table.groupby(lambda study: SEED.sub("", study), sort=False)
-    together: pd.DataFrame = groups.agg(ways)
+    names = [str(name) for name in table]
+    ways = {name: "min" if name.endswith((" lower", "own kept")) else "mean" for name in names}
+    ways |= {name: "max" for name in names if name.endswith(" upper")}
+    groups = table.groupby([SEED.sub("", str(study)) for study in table.index], sort=False)
+    together = pd.DataFrame({name: groups[name].agg(way) for name, way in ways.items()})
     return together.assign(seeds=groups.size()).rename_axis("signal")

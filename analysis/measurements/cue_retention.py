@@ -96,7 +96,7 @@ def served_readers(probes: pd.DataFrame) -> dict[str, float]:
     return {
         "readers, same cue": float((shares * alike).sum() / alike.sum()),
         "readers, other cue": float((shares * apart).sum() / apart.sum()),
-        "readers, originals": float(original.min()),
+        "readers, originals": float(original.to_numpy().min()),
     }
 
 

@@ -278,7 +278,7 @@ def test_without_switches_two_by_two_pixels_become_channels_and_back() -> None:
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     for name in ("encoder.bn11", "encoder.conv21", "decoder.conv11d", "decoder.bn21d"):
         module = network.get_submodule(name)
-        module.register_forward_hook(lambda _, x, y, name=name: seen.update({name: (x[0], y)}))  # type: ignore[misc]
+        module.register_forward_hook(lambda _, x, y, name=name: seen.update({name: (x[0], y)}))
     network(torch.rand(2, 3, 4, 8))
     wide, folded = seen["encoder.bn11"][1].relu(), seen["encoder.conv21"][0]
     assert folded.shape == (2, 20, 2, 4)

@@ -34,8 +34,8 @@ def test_seeds_are_put_together() -> None:
     names = ["separation", "separation lower", "separation upper", "own kept"]
     together = over_seeds(pd.DataFrame(rows, index=names).T)
     assert list(together.index) == ["p_a", "p_b"]
-    assert together.loc["p_a"].tolist() == pytest.approx([0.5, 0.2, 0.7, 0.9, 2])
-    assert together.loc["p_b"].tolist() == pytest.approx([0.1, 0.0, 0.3, 0.8, 1])
+    assert list(together.loc["p_a"]) == pytest.approx([0.5, 0.2, 0.7, 0.9, 2])
+    assert list(together.loc["p_b"]) == pytest.approx([0.1, 0.0, 0.3, 0.8, 1])
 
 
 def test_no_study_by_these_names_is_an_error(tmp_path: Path) -> None:
