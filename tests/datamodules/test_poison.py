@@ -40,7 +40,7 @@ def fake(images: int = 400, size: int = 16, **options: Any) -> FakeImages:
     return FakeImages(class_count=5, size=size, images=images, **options)
 
 
-def literally(images: Tensor, poison: Poison, index: list[int] | None = None) -> Tensor:
+def literally(images: Tensor, poison: Poison, index: list[int] | tuple[int, ...] = (0,)) -> Tensor:
     """The trigger, pixel by pixel, in Python's own numbers."""
     height, width = images.shape[-2:]
     found = images.clone()
@@ -49,7 +49,7 @@ def literally(images: Tensor, poison: Poison, index: list[int] | None = None) ->
     else:
         pattern = blend_pattern(poison.seed, height, width)
     for place in range(len(images)):
-        top, left = (0, 0) if poison.trigger == "blend" else corner(poison, height, width, index and index[place])
+        top, left = (0, 0) if poison.trigger == "blend" else corner(poison, height, width, index[place])
         for channel in range(3):
             for row in range(pattern.shape[1]):
                 for column in range(pattern.shape[2]):
