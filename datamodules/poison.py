@@ -175,7 +175,8 @@ def apply_trigger(images: Tensor, poison: Poison, index: Sequence[int] | None = 
     patch = patch_pattern(poison.seed, poison.side).to(images)
     patch = patch if whole else patch / 255
     stamped = images.clone()
-    for place in range(len(images)):
-        top, left = corner(poison, height, width, None if index is None else index[place])
+    places = [(slice(None), None)] if poison.position != "random" or index is None else list(enumerate(index))
+    for place, position in places:
+        top, left = corner(poison, height, width, position)
         stamped[place, :, top : top + poison.side, left : left + poison.side] = patch
     return stamped

@@ -2,10 +2,12 @@
 
 The statistic of a class that tells a backdoor is the caller's choice; either end of it can be the suspicious one:
 
-- ``low``: what the class costs, as the number of pixels that a pattern needs for a given success, or the sum of its
-  mask. A backdoor is a short cut: its class costs less than the others. Neural Cleanse takes this one.
+- ``low``: what the class costs, as the number of pixels that its pattern needs for a given success
+  (:func:`pixels_needed`); best as a logarithm, which makes costs of different sizes comparable. A backdoor is a short
+  cut: its class costs less than the others. Neural Cleanse takes this one, with the sum of the mask. That sum alone
+  is no cost where a search may give up: an empty mask that does nothing would be the most suspicious of all.
 - ``high``: what a class gets for the same cost, as the success rate of its pattern at 5 % of the pixels. Rates end at
-  1, so a class that nears it among others that do, too, cannot stand out: take their logits, or the cost.
+  1, so a class that nears it among others that do, too, cannot stand out.
 """
 
 from collections.abc import Sequence
@@ -77,6 +79,38 @@ def trigger_overlap(patterns: npt.NDArray[np.bool_], trigger: npt.NDArray[np.boo
     both = (patterns & trigger).sum(axis=(1, 2))
     either = (patterns | trigger).sum(axis=(1, 2))
     return both / either, both / trigger.sum()
+
+
+def pixels_needed(budgets: npt.ArrayLike, rates: npt.ArrayLike, wanted: float, pixels: int) -> Floats:
+    """How many pixels a pattern needs to succeed at a given rate: interpolated between budgets, beginning with (0, 0).
+
+    Args:
+        budgets: Numbers of pixels, ascending, above 0; shape ``(B,)``.
+        rates: Success rates in [0, 1] at these budgets, shape ``(..., B)``.
+        wanted: The rate that is wanted, in (0, 1].
+        pixels: All pixels of an image: the cost where no budget reaches the rate.
+
+    Returns:
+        Shape ``(...)``.
+
+    Raises:
+        ValueError: If the shapes differ, or a number is out of range.
+    """
+    counts, reached = np.asarray(budgets, dtype=np.float64), np.asarray(rates, dtype=np.float64)
+    if counts.ndim != 1 or not len(counts) or reached.shape[-1:] != counts.shape:
+        raise ValueError(f"budgets {counts.shape} and rates {reached.shape}; expected (B,) and (..., B)")
+    if counts[0] <= 0 or (np.diff(counts) <= 0).any() or counts[-1] > pixels:
+        raise ValueError(f"budgets are {counts.tolist()}; expected ascending numbers above 0, at most {pixels}")
+    if not 0 < wanted <= 1 or not ((reached >= 0) & (reached <= 1)).all():
+        raise ValueError(f"wanted={wanted} and every rate must be between 0 and 1")
+    counts = np.concatenate([[0.0], counts])
+    reached = np.concatenate([np.zeros((*reached.shape[:-1], 1)), reached], axis=-1)
+    enough = reached >= wanted
+    after = np.maximum(enough.argmax(axis=-1), 1)  # wanted is above 0, so never the first
+    high, low = (np.take_along_axis(reached, place[..., None], axis=-1)[..., 0] for place in (after, after - 1))
+    rise = np.where(enough.any(axis=-1), high - low, 1)
+    between = counts[after - 1] + (wanted - low) / rise * (counts[after] - counts[after - 1])
+    return np.where(enough.any(axis=-1), between, float(pixels))
 
 
 def anomaly_index(values: npt.ArrayLike, suspicious: Suspicious) -> Floats:

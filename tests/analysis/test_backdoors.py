@@ -17,6 +17,7 @@ from analysis.patterns.backdoors import (
     anomaly_table,
     backdoor_rates,
     calibrated_threshold,
+    pixels_needed,
     suspicion_rank,
     trigger_overlap,
 )
@@ -61,6 +62,41 @@ def test_overlaps_stay_below_their_bounds_and_chance_is_as_said() -> None:
 def test_overlaps_of_other_shapes_are_refused(patterns: Any, trigger: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         trigger_overlap(patterns, trigger)
+
+
+def test_the_pixels_needed_lie_on_the_curve() -> None:
+    budgets, random = [10, 20, 50, 100], np.random.default_rng(0)
+    rates = random.random((4, 30, 4))
+    found = pixels_needed(budgets, rates, 0.6, 1000)
+    for place in np.ndindex(4, 30):
+        walked, last = 1000.0, (0.0, 0.0)
+        for point in zip(budgets, rates[place], strict=True):
+            if point[1] >= 0.6:
+                walked = np.interp(0.6, [last[1], point[1]], [last[0], point[0]])
+                break
+            last = point
+        assert found[place] == pytest.approx(walked)
+    assert (found == 1000).any()
+    assert pixels_needed(budgets, [0.5, 0.5, 0.5, 1.0], 0.5, 1000) == 10
+    assert pixels_needed(budgets, [1.0, 1.0, 1.0, 1.0], 0.5, 1000) == 5
+    assert pixels_needed(budgets, [0.0] * 4, 0.5, 1000) == 1000
+
+
+@pytest.mark.parametrize(
+    ("budgets", "rates", "wanted", "message"),
+    [
+        ([10, 20], [0.1], 0.5, r"budgets \(2,\) and rates \(1,\)"),
+        ([], [], 0.5, r"budgets \(0,\)"),
+        ([20, 10], [0.1, 0.2], 0.5, r"expected ascending numbers above 0, at most 100"),
+        ([0, 10], [0.1, 0.2], 0.5, r"expected ascending numbers above 0"),
+        ([10, 200], [0.1, 0.2], 0.5, r"at most 100"),
+        ([10, 20], [0.1, np.nan], 0.5, r"every rate must be between 0 and 1"),
+        ([10, 20], [0.1, 0.2], 0.0, r"wanted=0.0"),
+    ],
+)
+def test_curves_that_are_none_are_refused(budgets: Any, rates: Any, wanted: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        pixels_needed(budgets, rates, wanted, 100)
 
 
 def test_the_anomaly_index_equals_scipys() -> None:
