@@ -4,7 +4,16 @@ from datamodules.cues import CuedImages
 from datamodules.fake import FakeImages
 from datamodules.folder import ImageFolder
 from datamodules.photographs import Photographs
+from datamodules.poisoned import PoisonedImages
 from datamodules.shards import ImageShards
 from datamodules.unlabelled import UnlabelledImages
 
-__all__ = ["CuedImages", "FakeImages", "ImageFolder", "ImageShards", "Photographs", "UnlabelledImages"]
+__all__ = [
+    "CuedImages",
+    "FakeImages",
+    "ImageFolder",
+    "ImageShards",
+    "Photographs",
+    "PoisonedImages",
+    "UnlabelledImages",
+]

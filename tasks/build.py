@@ -20,6 +20,8 @@ from callbacks import WholeFileCheckpointIO
 from callbacks.loggers import Board
 from datamodules.augmentation import Augmentation
 from datamodules.base import ImageDataModule
+from datamodules.poison import read_poison
+from datamodules.poisoned import PoisonedImages
 from networks.segnet import SegNet
 from networks.weights import load_weights
 from tasks.instantiation import instantiate
@@ -69,8 +71,10 @@ def make_data(
     """
     if OmegaConf.is_missing(cfg[node], "root"):
         raise ValueError(f"{node}.root is not set: name the folder that holds the images, as {node}.root=/data/pets")
+    described: Any = OmegaConf.to_container(cfg[node], resolve=True)
+    poison = described.pop("poison", None)
     data: ImageDataModule = instantiate(
-        cfg[node], node, batch_size=batch_size, seed=cfg.seed, augmentation=augmentation
+        OmegaConf.create(described), node, batch_size=batch_size, seed=cfg.seed, augmentation=augmentation
     )
     if node == "data" and cfg.task != "pretrain" and not data.labelled:
         raise ValueError(
@@ -86,7 +90,7 @@ def make_data(
             f"images of {data.smallest_side} pixels are too small for the autoencoder, which needs {smallest} or more: "
             "enlarge them (data.crop or data.size), or choose autoencoder=segnet_compact"
         )
-    return data
+    return data if poison is None else PoisonedImages(data, read_poison(poison))
 
 
 def make_autoencoder(cfg: DictConfig, weights: Path | None = None) -> SegNet:
@@ -107,7 +111,8 @@ def require(path: Path, cfg: DictConfig, step: str) -> Path:
 def settings_of(cfg: DictConfig, *keys: str, data: str = "data") -> dict[str, Any]:
     """The part of a configuration that decides what a step makes: these keys, the data, the seed and the precision."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    chosen = {"data": plain[data]} | {key: plain[key] for key in keys}
+    images = {key: value for key, value in plain[data].items() if key != "poison" or value is not None}
+    chosen = {"data": images} | {key: plain[key] for key in keys}
     return without(chosen, NOT_DECISIVE) | {"seed": cfg.seed, "precision": cfg.trainer.precision}
 
 

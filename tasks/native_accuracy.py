@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 
 from datamodules import ImageFolder
 from datamodules.native import NativeView
+from datamodules.poisoned import without_poison
 from lightning_modules.native_accuracy import NativeAccuracy
 from tasks import build, classifiers
 from tasks.study_folder import Artifact
@@ -15,7 +16,7 @@ COLUMNS = ("top1", "top5", "published_top1", "published_top5")
 
 def run(cfg: DictConfig) -> float:
     """Write the accuracy of every classifier on the test images in its native view, and return their mean top-1."""
-    folder, data = build.study_folder(cfg), build.make_data(cfg, cfg.native_accuracy.batch_size)
+    folder, data = build.study_folder(cfg), without_poison(build.make_data(cfg, cfg.native_accuracy.batch_size))
     if not isinstance(data, ImageFolder):
         raise ValueError("the native view needs image files: use data=imagenet or data=folder")
     configs = classifiers.study_classifiers(cfg)

@@ -9,6 +9,7 @@ from rich.progress import track
 
 from datamodules import ImageFolder
 from datamodules.base import Split
+from datamodules.poisoned import without_poison
 from datamodules.prepared import prepare, prepared_folder
 from tasks import build
 from tasks.terminal import say, say_made, say_skipped_images
@@ -16,7 +17,7 @@ from tasks.terminal import say, say_made, say_skipped_images
 
 def run(cfg: DictConfig) -> float:
     """Write the data's evaluation splits to shards of uint8 pixels; returns how many images were written."""
-    data = build.make_data(cfg)
+    data = without_poison(build.make_data(cfg))  # evaluation images are clean
     if not isinstance(data, ImageFolder) or data.cache is None:
         raise ValueError("only images of a folder can be prepared: use data=imagenet or data=folder, with data.cache")
     splits: list[Split] = ["val", "test"]

@@ -1,13 +1,14 @@
-"""Questions: what each classifier is asked about the study's images, where it is not the study's label."""
+"""Questions: what each classifier is asked about the study's images, and trained on, where it is not the study's."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 
 from datamodules.base import ImageDataModule, Split
+from datamodules.poison import Poison, read_poison
 from datamodules.sampling import Draw
 from tasks.build import make_data
 
@@ -25,6 +26,26 @@ def asked(cfg: DictConfig, config: DictConfig) -> DictConfig:
         )
     changed: DictConfig = OmegaConf.merge(cfg, {"data": question})  # type: ignore[assignment]
     return changed
+
+
+def trained_on(cfg: DictConfig, config: DictConfig) -> DictConfig:
+    """The configuration with the images a classifier is trained on: its question's labels, and its ``poison``.
+
+    All else, from fine-tuning to the report, takes :func:`asked`, and so sees clean images.
+    """
+    cfg, poison = asked(cfg, config), config.get("poison")
+    if poison is None:
+        return cfg
+    changed: DictConfig = OmegaConf.merge(cfg, {})  # type: ignore[assignment]
+    with open_dict(changed):
+        changed.data.poison = {**(changed.data.get("poison") or {}), **poison}
+    return changed
+
+
+def poison_of(cfg: DictConfig, config: DictConfig) -> Poison | None:
+    """What the training images of a classifier are poisoned with, if they are."""
+    options = trained_on(cfg, config).data.get("poison")
+    return None if options is None else read_poison(OmegaConf.to_container(options, resolve=True))  # type: ignore[arg-type]
 
 
 def questions(configs: Mapping[str, DictConfig]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tasks import build, classifiers, questions
+from tasks import build, classifiers, planted_backdoor, questions
 from tasks.jobs import run_task
 from tasks.terminal import is_first_rank, say
 
@@ -20,6 +20,8 @@ def run(cfg: DictConfig) -> float:
     for config in configs.values():
         classifiers.check(cfg, config)
         questions.asked(cfg, config)
+        if config.get("poison") is not None:
+            planted_backdoor.check(config, build.make_data(questions.trained_on(cfg, config)))
     siblings = [
         with_changes(step, classifier=sibling)
         for step in steps

@@ -3,9 +3,12 @@
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
+from datamodules.base import ImageDataModule
+from datamodules.poisoned import PoisonedImages
 from lightning_modules import ClassifierTraining
-from tasks import build, classifiers, questions
+from tasks import build, classifiers, planted_backdoor, questions
 from tasks.instantiation import instantiate
+from tasks.study_folder import Artifact
 from tasks.terminal import say_skipped
 from tasks.training import train
 
@@ -15,19 +18,26 @@ WEIGHTS_SEED_STEP = 1_000_000  # no study has as many seeds
 def run(cfg: DictConfig) -> float:
     """Train ``cfg.classifier``, keep its weights in the study folder, and return its validation accuracy."""
     config, options = cfg.classifier, cfg.train_classifier
-    cfg = questions.asked(cfg, config)
+    cfg = questions.trained_on(cfg, config)
     if config.weights:
         raise ValueError(
             f"classifier {config.name} has weights of its own ({config.weights}): there is nothing to train"
         )
     if classifiers.compression(config) is not None:
         raise ValueError(f"classifier {config.name} is made from another: use task=compress")
-    folder = build.study_folder(cfg)
     data = build.make_data(cfg, options.batch_size, options.augmentation)
+    planted_backdoor.check(config, data)
     path = build.classifier_file(cfg, config.name)
     artifact = build.weights_artifact(path, build.settings_of(cfg, "classifier", "train_classifier"), data)
-    if artifact.exists():
-        return say_skipped(path, artifact.objective())
+    value = say_skipped(path, artifact.objective()) if artifact.exists() else fit(cfg, data, artifact)
+    if isinstance(data, PoisonedImages):
+        planted_backdoor.measure(cfg, config, data)
+    return value
+
+
+def fit(cfg: DictConfig, data: ImageDataModule, artifact: Artifact) -> float:
+    """Train ``cfg.classifier`` and return its validation accuracy."""
+    config, options = cfg.classifier, cfg.train_classifier
     pl.seed_everything(cfg.seed + WEIGHTS_SEED_STEP * config.weights_seed, workers=True, verbose=False)
     classifier = classifiers.make_classifier(config, data)
     build.accelerate(cfg, classifier)
@@ -43,7 +53,7 @@ def run(cfg: DictConfig) -> float:
         module,
         data,
         length=build.Length(options.epochs),
-        job=folder.job("train_classifier", config.name),
+        job=build.study_folder(cfg).job("train_classifier", config.name),
         network=classifier,
         artifact=artifact,
         objective="val/accuracy",
