@@ -1,0 +1,1 @@
+"""Class-wise patterns: masks and their controls, pasting, and how often they succeed."""
