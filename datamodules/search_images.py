@@ -15,6 +15,7 @@ from datamodules.sampling import Draw, TrainingSampler
 
 Kind = Literal["own", "other", "noise", "learned"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+NOISE: tuple[Kind, ...] = ("noise", "learned")
 NO_IMAGE = -1  # the source of a canvas of noise
 
 
@@ -39,12 +40,12 @@ class SearchImages(pl.LightningDataModule):
 
     def __init__(self, images: ImageDataModule, name: Split, chosen: Sequence[int], batch_size: int, seed: int) -> None:
         super().__init__()
-        self.images, self.name, self.chosen = images, name, list(chosen)
+        self.images, self.source, self.chosen = images, name, list(chosen)
         self.batch_size, self.seed = batch_size, seed
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The chosen images, shuffled."""
-        dataset = SearchSplit(self.images.split(self.name), self.name, self.chosen)
+        dataset = SearchSplit(self.images.split(self.source), self.source, self.chosen)
         seen = self.consumed_batches * self.batch_size
         sampler = TrainingSampler(dataset, self.batch_size, self.seed, consumed=seen)
         if self.trainer is not None:
@@ -128,10 +129,11 @@ def choose_canvases(
         generator = torch.Generator().manual_seed(hash((seed, target)) % 2**62)
         others = (labels != target).nonzero().flatten()
         drawn = others[torch.randperm(len(others), generator=generator)].tolist()
-        for kind, positions in (("own", list(spread)), ("other", drawn)):
+        images_of: dict[Kind, list[int]] = {"own": list(spread), "other": drawn}
+        for kind, positions in images_of.items():
             found = first_readable(split, name, positions, counts.get(kind, 0))
             rows += [(image, target, kind, number, place) for number, (place, image) in enumerate(found)]
-        for kind in ("noise", "learned"):
+        for kind in NOISE:
             for number in range(counts.get(kind, 0)):
                 noise = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
                 rows.append((noise, target, kind, number, NO_IMAGE))

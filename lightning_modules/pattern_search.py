@@ -121,10 +121,10 @@ class PatternSearch(pl.LightningModule):
         self.classifier.eval()
         return self
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """What is searched, without the classifier."""
-        own: dict[str, Any] = super().state_dict(*args, **kwargs)
-        return {key: value for key, value in own.items() if not key.startswith("classifier.")}
+        state = super().state_dict(*args, **kwargs)
+        return {key: value for key, value in state.items() if not key.startswith("classifier.")}
 
     def configure_optimizers(self) -> Optimizer:
         """Adam, or steps along signs."""
@@ -146,7 +146,7 @@ class PatternSearch(pl.LightningModule):
         losses, by_mask, by_colour = self.gradients(soft.detach(), images, labels, first, last)
         # The ranks' gradients are averaged, but each pair has one on a single rank.
         carrier = ranks * (soft * by_mask).sum()
-        if self.colours is not None:
+        if self.colours is not None and by_colour is not None:
             carrier = carrier + ranks * (self.colours.sigmoid() * by_colour).sum()
         loss = ranks * losses.sum() / count
         self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=max(1, len(images)), sync_dist=True)
@@ -159,9 +159,9 @@ class PatternSearch(pl.LightningModule):
             return
         counted = self.get_buffer("averaged").add_(1)
         with torch.no_grad():
-            self.mean_masks += (self.soft_masks() - self.mean_masks) / counted
+            self.mean_masks.add_((self.soft_masks() - self.mean_masks) / counted)
             if self.colours is not None and self.mean_colours is not None:
-                self.mean_colours += (self.colours.sigmoid() - self.mean_colours) / counted
+                self.mean_colours.add_((self.colours.sigmoid() - self.mean_colours) / counted)
 
     @torch.no_grad()
     def found(self) -> FoundPatterns:

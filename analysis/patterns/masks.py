@@ -18,7 +18,7 @@ def pixel_count(budget: int | float, pixels: int) -> int:
     Raises:
         ValueError: If the budget is negative, not a number, or more than all pixels.
     """
-    whole = isinstance(budget, int) and not isinstance(budget, bool)
+    whole = isinstance(budget, int)
     most = pixels if whole else 1
     if not 0 <= budget <= most:  # so written, it also refuses NaN
         raise ValueError(f"a budget of {budget} pixels of {pixels}: give a share from 0.0 to 1.0, or 0 to {pixels}")
@@ -51,6 +51,11 @@ def top_pixels(scores: Tensor, count: int, seed: int) -> Tensor:
     chosen = torch.zeros(len(flat), dtype=torch.bool)
     chosen[order[:count]] = True
     return chosen.reshape(scores.shape)
+
+
+def tie_seed(seed: int, pair: int) -> int:
+    """What decides among equal values of the mask of a pair of a class and a canvas, found with a seed."""
+    return hash((seed, pair)) % 2**62
 
 
 def random_pixels(shape: tuple[int, int], count: int, seed: int) -> Tensor:
