@@ -87,7 +87,7 @@ def tabulate(name: str, path: Path, classes: Sequence[str]) -> tuple[pd.DataFram
     by_source.insert(0, "classifier", name)
     shown = rows["shown"].to_numpy(dtype=bool)
     columns = ["success", "lower", "upper", "images"]
-    transfer = named[shown][["origin", "class", "pair", "kind", "budget"]].join(rates[columns])
+    transfer = named[shown][["origin", "class", "pair", "kind", "budget", "seed"]].join(rates[columns])
     transfer = transfer.rename(columns={"origin": "source"}).assign(target=name)
     return success, by_source, transfer
 

@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from analysis.patterns.files import PatternFile
-from analysis.patterns.masks import pattern_image, pixel_count, tie_seed, top_pixels
+from analysis.patterns.masks import pattern_image
 from analysis.patterns.tested import HARD, PATTERN, TestedPatterns, list_patterns
 from datamodules.chosen import ChosenImages, evenly_spread
 from lightning_modules.pattern_success import PatternSuccess, PatternVerdicts
@@ -83,8 +83,8 @@ def evaluate(job: PatternJobs, jobs: Mapping[str, PatternJobs], artifact: Artifa
         with artifact.making(float(module.result.hits.mean())) as temporary:
             save_verdicts(temporary[artifact.files[0]], module.result, table)
             for pair, path in enumerate(artifact.files[1:]):
-                mask = shown_mask(first, pair, float(options.shown), int(options.seeds[0]))
-                rgba = pattern_image(first.canvases[pair], mask.numpy())
+                mask = first.pixels(pair, float(options.shown), int(options.seeds[0]))
+                rgba = pattern_image(first.canvases[pair], mask)
                 matplotlib.image.imsave(temporary[path], rgba, metadata=NO_METADATA)
     trainer.strategy.barrier()
     say_skipped_images(data.unreadable(), build.study_folder(cfg).job("class_patterns"))
@@ -121,7 +121,7 @@ def others_patterns(
     """
     before = len(tested.masks)
     for pair in np.flatnonzero(found.kinds != "learned").tolist():
-        mask = shown_mask(found, pair, budget, seed)
+        mask = torch.from_numpy(found.pixels(pair, budget, seed))
         row = {"pair": pair, "method": PATTERN, "budget": budget, "pixels": int(mask.sum()), "seed": seed}
         tested.add(mask, offset + pair, **row)
     added = tested.table.iloc[before:].reset_index(drop=True)
@@ -134,12 +134,6 @@ def described(table: pd.DataFrame, found: PatternFile) -> pd.DataFrame:
     return table.assign(
         target=found.targets[pairs], kind=found.kinds[pairs], number=found.numbers[pairs], source=found.sources[pairs]
     )
-
-
-def shown_mask(found: PatternFile, pair: int, budget: float, seed: int) -> torch.Tensor:
-    """A pattern's pixels at a budget, boolean ``(H, W)``."""
-    mask = torch.from_numpy(found.masks[pair])
-    return top_pixels(mask, pixel_count(budget, mask.numel()), tie_seed(seed, pair))
 
 
 def save_verdicts(path: Path, verdicts: PatternVerdicts, rows: pd.DataFrame) -> None:

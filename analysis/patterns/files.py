@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
+
+from analysis.patterns.masks import pixel_count, tie_seed, top_pixels
 
 Array = npt.NDArray
 
@@ -42,6 +45,20 @@ class PatternFile:
         """Read the file."""
         with np.load(path) as file:
             return cls(**{field.name: file[field.name] for field in fields(cls)})
+
+    def pixels(self, pair: int, budget: float, seed: int) -> Array:
+        """The pixels of a pattern.
+
+        Args:
+            pair: Which.
+            budget: Share of all pixels.
+            seed: Of the search; decides ties.
+
+        Returns:
+            Boolean, shape ``(H, W)``.
+        """
+        mask = torch.from_numpy(self.masks[pair])
+        return top_pixels(mask, pixel_count(budget, mask.numel()), tie_seed(seed, pair)).numpy()
 
     def name(self, pair: int) -> str:
         """What a pattern is called: its class, the kind of its canvas, and a number."""

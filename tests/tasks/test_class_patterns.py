@@ -19,7 +19,7 @@ from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.weights import load_weights
 from tasks import build
 from tasks.pattern_search import chosen_classes
-from tests.tasks.conftest import compose
+from tests.tasks.conftest import Program, compose
 
 SMALL = (
     "task=class_patterns", "class_patterns.epochs=2", "class_patterns.search_images=16",
@@ -43,7 +43,7 @@ def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
     test = data.split("test")
     networks = {"vgg_compact": CompactVGG, "resnet_compact": CompactResNet}
     for name, network in networks.items():
-        classifier = Classifier(network(len(data.classes))).eval()  # type: ignore[abstract]
+        classifier = Classifier(network(len(data.classes))).eval()
         load_weights(classifier, patterned / "smoke" / "classifiers" / f"{name}.safetensors")
         with np.load(place / "verdicts" / f"{name}.npz") as verdicts:
             images = torch.stack([test[index][0] for index in verdicts["index"].tolist()]).float() / 255
@@ -156,16 +156,9 @@ def test_a_killed_search_goes_on_to_the_same_patterns(
 
 def test_the_published_search_runs(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    options = ("class_patterns.preset=published", "class_patterns.epochs=1", "class_patterns.seeds=[3]")
-    run.run(
-        compose(
-            tmp_path,
-            *SMALL,
-            *options,
-            "class_patterns.canvases={other:0,noise:0,learned:0}",
-            "classifiers=[vgg_compact]",
-        )
-    )
+    options = ("preset=published", "epochs=1", "seeds=[3]", "canvases={other:0,noise:0,learned:0}")
+    changes = [f"class_patterns.{option}" for option in options]
+    run.run(compose(tmp_path, *SMALL, *changes, "classifiers=[vgg_compact]"))
     found = PatternFile.load(tmp_path / "smoke" / "class_patterns" / "vgg_compact-seed3.npz")
     steps = (found.masks - 0.5) / 0.02
     assert np.allclose(steps, steps.round(), atol=1e-3)
@@ -196,6 +189,36 @@ def test_what_cannot_work_is_said_before_any_work(override: str, message: str, f
 def test_a_classifier_that_is_not_trained_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="task=train_classifier"):
         run.run(compose(tmp_path, *SMALL))
+
+
+def test_a_class_without_images_has_no_canvas_of_its_own(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    few = ("data.images=4", "class_patterns.classes=null", "class_patterns.seeds=[0]", "classifiers=[vgg_compact]")
+    run.run(compose(tmp_path, *SMALL, *few))  # four images, one each of four of the six classes
+    assert "no image in val of class_4, class_5: no canvas of their own" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "smoke" / "class_patterns" / "success.csv")
+    kinds = table.groupby("class")["kind"].unique().map(set).to_dict()
+    assert kinds["class_5"] == {"other", "noise", "learned"}
+    assert kinds["class_3"] == {"own", "other", "noise", "learned"}
+    run.run(compose(tmp_path, *SMALL, *few, "task=report"))  # the study's own page, with a gap in the grid
+
+
+@pytest.mark.slow
+def test_two_ranks_make_the_tables_of_one(patterned: Path, finished: Path, tmp_path: Path, program: Program) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    program("experiment=smoke", f"studies={tmp_path}", *SMALL, "trainer.devices=2", "trainer.strategy=ddp")
+    one, two = (studies / "smoke" / "class_patterns" for studies in (patterned, tmp_path))
+    for path in one.glob("*.npz"):
+        first, second = PatternFile.load(path), PatternFile.load(two / path.name)
+        assert np.allclose(first.masks, second.masks, atol=1e-3)
+        assert np.array_equal(first.targets, second.targets)
+    first, second = (pd.read_csv(place / "success.csv") for place in (one, two))
+    assert first[["classifier", "class", "pair", "method", "budget", "seed", "images"]].equals(
+        second[["classifier", "class", "pair", "method", "budget", "seed", "images"]]
+    )
+    assert (first["success"] - second["success"]).abs().mean() < 0.01  # rounding may turn an image on the edge
 
 
 def test_classes_are_all_or_a_number_or_named() -> None:
