@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.study import ACCENT, GREY, INK, LETTER, PAGE, PALE, STYLE, name_columns, typeset
 
-ABSENT = (205, 214, 224)  # behind transparent pixels: neither black nor white, as patterns often are
+ABSENT = (216, 204, 236)  # behind transparent pixels: a lilac, since photographs are often black, white or grey
 MOST_CLASSES = 15
 METHODS = {  # name, colour, line, width
     "pattern": ("pattern found", ACCENT, "-", 1.8),
@@ -25,7 +25,7 @@ CANVAS = "whole canvas (100 %)"
 
 
 def pattern_grid(pictures: Mapping[str, Sequence[npt.NDArray]], names: Sequence[str]) -> Figure:
-    """Patterns, one row for each kind of canvas, one column for each class, on grey where they are transparent.
+    """Patterns, one row for each kind of canvas, one column for each class, on lilac where they are transparent.
 
     Args:
         pictures: By the row's name, RGBA uint8 ``(H, W, 4)`` for each class; an empty array leaves a gap.
@@ -45,7 +45,7 @@ def pattern_grid(pictures: Mapping[str, Sequence[npt.NDArray]], names: Sequence[
                 ax.set(xticks=[], yticks=[])
                 ax.spines[:].set_visible(False)
                 if rgba.size:
-                    ax.imshow(on_grey(rgba), interpolation="nearest")
+                    ax.imshow(on_lilac(rgba), interpolation="nearest")
                 else:
                     ax.text(0.5, 0.5, "–", ha="center", va="center", color=GREY, transform=ax.transAxes)
                 if row == 0:
@@ -55,8 +55,8 @@ def pattern_grid(pictures: Mapping[str, Sequence[npt.NDArray]], names: Sequence[
     return figure
 
 
-def on_grey(rgba: npt.NDArray) -> npt.NDArray:
-    """A picture ``(H, W, 4)`` over an even grey, uint8 ``(H, W, 3)``."""
+def on_lilac(rgba: npt.NDArray) -> npt.NDArray:
+    """A picture ``(H, W, 4)`` over an even lilac, uint8 ``(H, W, 3)``."""
     opacity = rgba[..., 3:].astype(float) / 255
     blended: npt.NDArray = (opacity * rgba[..., :3] + (1 - opacity) * np.array(ABSENT)).round().astype(np.uint8)
     return blended

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.patterns import ABSENT, on_grey, pattern_grid
+from analysis.figures.patterns import ABSENT, on_lilac, pattern_grid
 from analysis.patterns.files import PatternFile
 from analysis.report.page import render_page
 from analysis.report.parts.patterns import read
@@ -87,11 +87,11 @@ def test_a_study_without_patterns_has_no_part(tmp_path: Path) -> None:
     assert read(tmp_path, {}) is None
 
 
-def test_white_and_black_pixels_are_seen_on_grey() -> None:
+def test_white_grey_and_black_pixels_are_seen_on_lilac() -> None:
     rgba = np.zeros((1, 3, 4), np.uint8)
     rgba[0, 0] = 255
     rgba[0, 1] = (0, 0, 0, 255)
-    assert on_grey(rgba)[0].tolist() == [[255] * 3, [0] * 3, list(ABSENT)]
+    assert on_lilac(rgba)[0].tolist() == [[255] * 3, [0] * 3, list(ABSENT)]
 
 
 @pytest.mark.parametrize("classes", [1, 15])

@@ -100,14 +100,14 @@ CANNOT = (
 )
 PICTURES = (
     "The {budget:.0%} of the pixels that each mask holds highest, where they are in the image; the rest is "
-    "transparent (here: even grey). A row for each canvas that they are cut from, a column for each class; a dash: "
-    "the class has no image of its own to cut from. Files: <code>class_patterns/pictures</code>."
+    "transparent (here: lilac). A row for each canvas that they are cut from, a column for each class; a dash: the "
+    "class has no image of its own to cut from. Files: <code>class_patterns/pictures</code>."
 )
 SOURCES = (
     "Success of the patterns of each class (rows) on test images of each class (columns), mean over canvases and "
     "seeds. A dark row is a class that many images can be turned into; a pale column are images that hardly any "
-    "pattern turns. Grey: no image left that is not seen as the class already. With few images of a class each cell "
-    "is rough: <code>by_source.csv</code> has their number."
+    "pattern turns. Grey: no such image tested that is not seen as the class already. With few images of a class "
+    "each cell is rough: <code>by_source.csv</code> has their number."
 )
 
 
