@@ -204,18 +204,17 @@ class PatternSearch(pl.LightningModule):
             own = pairs[rows]
             low, high = first + int(own[0]), first + int(own[-1]) + 1
             mask, pixels = masks[low:high].clone().requires_grad_(), self.pixels(low, high)
-            row = (first + own - low).to(masks.device)
-            pasted = paste(images[places[rows].to(masks.device)], pixels[row], mask[row])
-            target = self.targets[first + own].to(masks.device)
-            entropies = F.cross_entropy(self.classifier(pasted).to(masks.dtype), target, reduction="none")
-            weighted = entropies * weights[own.to(masks.device)]
+            row, place, own = (part.to(masks.device) for part in (first + own - low, places[rows], own))
+            logits = self.classifier(paste(images[place], pixels[row], mask[row])).to(masks.dtype)
+            target = self.targets.to(masks.device)[first + own]
+            weighted = weights[own] * F.cross_entropy(logits, target, reduction="none")
             wanted = [mask, pixels] if pixels.requires_grad else [mask]
             changes = torch.autograd.grad(weighted.sum(), wanted)
             by_mask[low:high] += changes[0]
             if by_colour is not None and pixels.requires_grad:
                 learned = self.place_of[low:high] >= 0
                 by_colour[self.place_of[low:high][learned]] += changes[1][learned]
-            losses.index_add_(0, own.to(masks.device), weighted.detach())
+            losses.index_add_(0, own, weighted.detach())
         return losses, by_mask, by_colour
 
     def pixels(self, low: int, high: int) -> Tensor:

@@ -1,6 +1,6 @@
 """``task=class_patterns``: the few pixels that make each classifier say each class, and how often they do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from analysis.patterns.success import success_by_source, success_rates, success_table
 from analysis.patterns.tested import PATTERN
+from datamodules.base import ImageDataModule
 from tasks import build, classifiers, questions
 from tasks.pattern_search import PatternJobs, check_options
 from tasks.pattern_verdicts import evaluate, read_verdicts, verdicts_artifact
@@ -29,13 +30,8 @@ def run(cfg: DictConfig) -> float:
     configs = classifiers.study_classifiers(cfg)
     images = build.make_data(cfg)
     check_options(options, images)
-    inputs = {"images": images.fingerprint()} | {
-        f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
-    }
-    inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
     place = folder.root / "class_patterns"
-    settings = build.without(build.settings_of(cfg, "class_patterns"), UNDECISIVE)
-    summary = Artifact([place / name for name in FILES], place / "success.json", settings, inputs, precious=False)
+    summary = tables_artifact(cfg, place, configs, images)
     if summary.exists():
         return say_skipped(summary.files[0], summary.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -64,6 +60,18 @@ def run(cfg: DictConfig) -> float:
         torch.distributed.barrier()
     say_made(summary.files[0])
     return mean
+
+
+def tables_artifact(
+    cfg: DictConfig, place: Path, configs: Mapping[str, DictConfig], images: ImageDataModule
+) -> Artifact:
+    """The tables of all classifiers; says which command makes the weights of one that has none."""
+    inputs = {"images": images.fingerprint()} | {
+        f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
+    }
+    inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
+    settings = build.without(build.settings_of(cfg, "class_patterns"), UNDECISIVE)
+    return Artifact([place / name for name in FILES], place / "success.json", settings, inputs, precious=False)
 
 
 def tabulate(name: str, path: Path, classes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -100,16 +100,7 @@ class PatternJobs:
         chosen = evenly_spread(split, options.search_images)
         batch_size = options.batch_size or PRESETS[options.preset].batch_size
         images = SearchImages(self.data, options.split, chosen, batch_size, seed)
-        module = PatternSearch(
-            self.classifier,
-            self.canvases.pixels,
-            self.canvases.targets,
-            self.canvases.learned,
-            preset=options.preset,
-            step=options.step,
-            alpha=options.alpha,
-            chunk=options.chunk,
-        )
+        module = self.module()
         job = build.study_folder(self.cfg).job("class_patterns", self.name, seed)
         checkpointing = Checkpointing(
             job / "last.ckpt", self.cfg.checkpoint_every, identity(self.cfg, self.data, artifact)
@@ -128,6 +119,20 @@ class PatternJobs:
                 left.unlink(missing_ok=True)
         trainer.strategy.barrier()
         say_made(artifact.files[0])
+
+    def module(self) -> PatternSearch:
+        """The search, at its beginning."""
+        options, canvases = self.cfg.class_patterns, self.canvases
+        return PatternSearch(
+            self.classifier,
+            canvases.pixels,
+            canvases.targets,
+            canvases.learned,
+            preset=options.preset,
+            step=options.step,
+            alpha=options.alpha,
+            chunk=options.chunk,
+        )
 
     def keep(self, module: PatternSearch, chosen: list[int], artifact: Artifact) -> None:
         """Write what a search has found."""
