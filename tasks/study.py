@@ -10,7 +10,7 @@ from tasks import build, classifiers, planted_backdoor, questions
 from tasks.jobs import run_task
 from tasks.terminal import is_first_rank, say
 
-MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "probe")
+MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "probe", "class_patterns")
 
 
 def run(cfg: DictConfig) -> float:

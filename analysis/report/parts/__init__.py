@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.report.page import Part
-from analysis.report.parts import agreement, colour_and_frequency, cues, disagreement, intervals, noise, robustness
+from analysis.report.parts import (
+    agreement,
+    colour_and_frequency,
+    cues,
+    disagreement,
+    intervals,
+    noise,
+    patterns,
+    robustness,
+)
 
 Read = Callable[[Path, Mapping[str, str]], Part | None]
 PARTS: tuple[Read, ...] = (
@@ -13,6 +22,7 @@ PARTS: tuple[Read, ...] = (
     colour_and_frequency.read,
     noise.read,
     robustness.read,
+    patterns.read,
     agreement.read,
     disagreement.read,
 )

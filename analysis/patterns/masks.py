@@ -1,0 +1,108 @@
+"""Masks: which pixels of a canvas make a pattern, and how it is pasted."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def pixel_count(budget: int | float, pixels: int) -> int:
+    """The number of pixels that a budget allows.
+
+    Args:
+        budget: A share of the pixels, from 0.0 to 1.0, rounded to the nearest pixel (halves up); or, as an integer,
+            the number itself.
+        pixels: Number of all pixels.
+
+    Raises:
+        ValueError: If the budget is negative, not a number, or more than all pixels.
+    """
+    whole = isinstance(budget, int)
+    most = pixels if whole else 1
+    if not 0 <= budget <= most:  # so written, it also refuses NaN
+        raise ValueError(f"a budget of {budget} pixels of {pixels}: give a share from 0.0 to 1.0, or 0 to {pixels}")
+    return int(budget) if whole else math.floor(budget * pixels + 0.5)
+
+
+def top_pixels(scores: Tensor, count: int, seed: int) -> Tensor:
+    """The ``count`` pixels with the highest scores; among equal ones, chance decides, not their place.
+
+    With the same seed, a smaller count gives a subset of a larger one.
+
+    Args:
+        scores: Such as a soft mask, shape ``(H, W)``; no NaN.
+        count: From 0 to H·W.
+        seed: Decides among equal scores.
+
+    Returns:
+        Boolean, shape ``(H, W)``, with exactly ``count`` pixels set; on the CPU.
+
+    Raises:
+        ValueError: If the count is out of range or a score is NaN.
+    """
+    flat = scores.detach().cpu().flatten()
+    if not 0 <= count <= len(flat):
+        raise ValueError(f"{count} of {len(flat)} pixels: expected 0 to {len(flat)}")
+    if torch.isnan(flat).any():
+        raise ValueError("a mask has values that are no numbers: the search or the classifier is broken")
+    shuffled = torch.randperm(len(flat), generator=torch.Generator().manual_seed(seed))
+    order = shuffled[flat[shuffled].argsort(descending=True, stable=True)]
+    chosen = torch.zeros(len(flat), dtype=torch.bool)
+    chosen[order[:count]] = True
+    return chosen.reshape(scores.shape)
+
+
+def tie_seed(seed: int, pair: int) -> int:
+    """What decides among equal values of the mask of a pair of a class and a canvas, found with a seed."""
+    return hash((seed, pair)) % 2**62
+
+
+def random_pixels(shape: tuple[int, int], count: int, seed: int) -> Tensor:
+    """``count`` pixels drawn at random: boolean, of ``shape``."""
+    return top_pixels(torch.zeros(shape), count, seed)
+
+
+def centre_patch(shape: tuple[int, int], count: int, seed: int) -> Tensor:
+    """The ``count`` pixels nearest to the centre, a square as far as the count allows: boolean, of ``shape``."""
+    rows, columns = (torch.arange(side) - (side - 1) / 2 for side in shape)
+    return top_pixels(-torch.maximum(rows.abs()[:, None], columns.abs()[None, :]), count, seed)
+
+
+def paste(images: Tensor, canvas: Tensor, mask: Tensor) -> Tensor:
+    """Put a pattern on images: the canvas where the mask is 1, the image where it is 0.
+
+    Args:
+        images: Shape ``(..., 3, H, W)``.
+        canvas: Shape ``(..., 3, H, W)``.
+        mask: In [0, 1] or boolean, shape ``(..., H, W)``; one for the three channels.
+
+    Returns:
+        Of the shape that all three broadcast to.
+
+    Raises:
+        ValueError: If heights and widths differ.
+
+    Source: arXiv 2101.06898, section 3.
+    """
+    if not images.shape[-2:] == canvas.shape[-2:] == mask.shape[-2:]:
+        sizes = ", ".join(f"{tuple(tensor.shape[-2:])}" for tensor in (images, canvas, mask))
+        raise ValueError(f"images, canvas and mask are of sizes {sizes} (height, width): resize the canvas first")
+    weight = mask.to(images.dtype).unsqueeze(-3)
+    return weight * canvas + (1 - weight) * images
+
+
+def pattern_image(canvas: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A pattern as a picture that is transparent where it is absent.
+
+    Args:
+        canvas: uint8, shape ``(3, H, W)``.
+        mask: Boolean, or soft in [0, 1], shape ``(H, W)``.
+
+    Returns:
+        RGBA, uint8, shape ``(H, W, 4)``; absent pixels are black under their transparency, so that nothing of the
+        canvas is told.
+    """
+    opacity = np.round(255 * mask.astype(np.float64)).astype(np.uint8)
+    colours = canvas.transpose(1, 2, 0) * (opacity > 0)[..., None]
+    return np.concatenate([colours.astype(np.uint8), opacity[..., None]], axis=-1)

@@ -1,0 +1,108 @@
+"""``task=class_patterns``: the few pixels that make each classifier say each class, and how often they do."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+from analysis.patterns.success import success_by_source, success_rates, success_table
+from analysis.patterns.tested import PATTERN
+from datamodules.base import ImageDataModule
+from tasks import build, classifiers, questions
+from tasks.pattern_search import PatternJobs, check_options
+from tasks.pattern_verdicts import evaluate, read_verdicts, verdicts_artifact
+from tasks.results import write_results
+from tasks.study_folder import Artifact
+from tasks.terminal import is_first_rank, say, say_made, say_skipped, show_table
+
+FILES = ("success.csv", "by_source.csv", "transfer.csv")
+FIRST = ["classifier", "class", "pair", "kind", "number", "source"]  # columns of success.csv
+UNDECISIVE = {"chunk"}
+
+
+def run(cfg: DictConfig) -> float:
+    """Search and test patterns of every classifier; returns the mean success of found pixels at the budget shown."""
+    folder, options = build.study_folder(cfg), cfg.class_patterns
+    configs = classifiers.study_classifiers(cfg)
+    images = build.make_data(cfg)
+    check_options(options, images)
+    place = folder.root / "class_patterns"
+    summary = tables_artifact(cfg, place, configs, images)
+    if summary.exists():
+        return say_skipped(summary.files[0], summary.objective())
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    jobs = {name: PatternJobs(cfg, config, place) for name, config in configs.items()}
+    for name, job in jobs.items():
+        for seed in options.seeds:
+            say(f"[bold]patterns[/bold] of {name}, seed {seed}")
+            job.search(int(seed))
+    tables = []
+    for name, job in jobs.items():
+        artifact = verdicts_artifact(job, jobs)
+        if not artifact.exists():
+            say(f"[bold]success[/bold] of patterns on {name}")
+            evaluate(job, jobs, artifact)
+        tables.append(tabulate(name, artifact.files[0], images.classes))
+    success, by_source, transfer = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
+    shown = success[success["budget"] == options.shown]
+    mean = float(shown[shown["method"] == PATTERN]["success"].mean())
+    if is_first_rank():
+        with summary.making(mean) as temporary:
+            for path, table in zip(summary.files, (success, by_source, transfer), strict=True):
+                table.to_csv(temporary[path], index=False)
+        write_results(folder.job("class_patterns"), {"mean success of patterns": mean})
+        show(shown, options.shown)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+    say_made(summary.files[0])
+    return mean
+
+
+def tables_artifact(
+    cfg: DictConfig, place: Path, configs: Mapping[str, DictConfig], images: ImageDataModule
+) -> Artifact:
+    """The tables of all classifiers; says which command makes the weights of one that has none."""
+    inputs = {"images": images.fingerprint()} | {
+        f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
+    }
+    inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
+    settings = build.without(build.settings_of(cfg, "class_patterns"), UNDECISIVE)
+    return Artifact([place / name for name in FILES], place / "success.json", settings, inputs, precious=False)
+
+
+def tabulate(name: str, path: Path, classes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The tables of one classifier: success, success by source, and success of others' patterns on it.
+
+    Args:
+        name: Of the classifier.
+        path: Its verdicts.
+        classes: Names of the classes.
+    """
+    verdicts, rows = read_verdicts(path)
+    targets = rows["target"].to_numpy()
+    rates = success_rates(verdicts.hits, verdicts.clean, targets)
+    named = rows.assign(**{"class": [classes[target] for target in targets]}).drop(columns="target")
+    own = (rows["origin"] == name).to_numpy()
+    success = success_table(named[own], rates[own].reset_index(drop=True))
+    success = success.assign(classifier=name)[[*FIRST, *success.columns.drop([*FIRST[1:], "origin", "shown"])]]
+    by_source = success_by_source(
+        verdicts.hits[:, own], verdicts.clean, verdicts.labels, rows[own].reset_index(drop=True), targets[own], classes
+    )
+    by_source.insert(0, "classifier", name)
+    shown = rows["shown"].to_numpy(dtype=bool)
+    columns = ["success", "lower", "upper", "images"]
+    transfer = named[shown][["origin", "class", "pair", "kind", "budget", "seed"]].join(rates[columns])
+    transfer = transfer.rename(columns={"origin": "source"}).assign(target=name)
+    return success, by_source, transfer
+
+
+def show(table: pd.DataFrame, budget: float) -> None:
+    """Print the mean success of every method at one budget, a column for each classifier."""
+    wide = table.pivot_table(index="method", columns="classifier", values="success", sort=False)
+    rows = [[str(method), *(f"{value:.1%}" for value in wide.loc[method])] for method in wide.index]
+    images = int(np.ceil(table["images"].mean()))
+    show_table(f"success of {budget:.0%} of the pixels, about {images} images each", ["", *wide.columns], rows)

@@ -1,0 +1,228 @@
+"""Patterns of a study's classifiers: tables that agree with the classifiers themselves, and nothing made twice."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import run
+from analysis.patterns.files import PatternFile
+from analysis.patterns.masks import paste
+from analysis.report.parts.patterns import read
+from lightning_modules.pattern_search import PatternSearch
+from networks.classifier import Classifier
+from networks.compact_classifiers import CompactResNet, CompactVGG
+from networks.weights import load_weights
+from tasks import build
+from tasks.pattern_search import chosen_classes
+from tests.tasks.conftest import Program, compose
+
+SMALL = (
+    "task=class_patterns", "class_patterns.epochs=2", "class_patterns.search_images=16",
+    "class_patterns.evaluation_images=12", "class_patterns.budgets=[0.05,0.2]", "class_patterns.classes=3",
+    "checkpoint_every=0",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def patterned(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``studies`` folder of a smoke study with patterns; tests copy it, and never write to it."""
+    studies = tmp_path_factory.mktemp("patterned")
+    shutil.copytree(finished, studies, dirs_exist_ok=True)
+    run.run(compose(studies, *SMALL))
+    return studies
+
+
+def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
+    cfg, place = compose(patterned, *SMALL), patterned / "smoke" / "class_patterns"
+    data, table = build.make_data(cfg), pd.read_csv(place / "success.csv")
+    test = data.split("test")
+    networks = {"vgg_compact": CompactVGG, "resnet_compact": CompactResNet}
+    for name, network in networks.items():
+        classifier = Classifier(network(len(data.classes))).eval()
+        load_weights(classifier, patterned / "smoke" / "classifiers" / f"{name}.safetensors")
+        with np.load(place / "verdicts" / f"{name}.npz") as verdicts:
+            images = torch.stack([test[index][0] for index in verdicts["index"].tolist()]).float() / 255
+            assert len(images) == 12
+        with torch.no_grad():
+            clean = classifier(images).argmax(dim=1)
+        for seed, file in ((0, name), (1, f"{name}-seed1")):
+            found = PatternFile.load(place / f"{file}.npz")
+            rows = table[(table["classifier"] == name) & (table["seed"] == seed)]
+            rows = rows[rows["method"].isin(["pattern", "neural_cleanse"]) & (rows["budget"] == 0.05)]
+            assert sorted(rows["pair"]) == list(range(12))
+            for row in rows.to_dict("records"):
+                target, pair = data.classes.index(row["class"]), row["pair"]
+                assert found.targets[pair] == target
+                assert (found.kinds[pair], found.numbers[pair]) == (row["kind"], row["number"])
+                canvas = torch.from_numpy(found.canvases[pair]).float() / 255
+                with torch.no_grad():
+                    seen = classifier(paste(images, canvas, torch.from_numpy(found.masks[pair]))).argmax(dim=1)
+                free = clean != target
+                assert row["images"] == int(free.sum())
+                assert row["soft"] == pytest.approx(float((seen[free] == target).float().mean()))
+                assert row["clean"] == pytest.approx(float((clean == target).float().mean()))
+                assert row["pixels"] == round(0.05 * found.masks[0].size)
+    assert set(table["method"]) == {"pattern", "neural_cleanse", "random", "centre", "saliency", "canvas"}
+    assert ((table["lower"] <= table["success"]) & (table["success"] <= table["upper"])).all()
+    assert (table[table["method"] == "canvas"]["budget"] == 1).all()
+    assert np.allclose(table["gap"].dropna(), (table["soft"] - table["success"]).dropna())
+    transfer = pd.read_csv(place / "transfer.csv")
+    own = transfer[transfer["source"] == transfer["target"]].merge(
+        table.query("method == 'pattern' and budget == 0.05 and seed == 0"),
+        left_on=["target", "class", "pair"], right_on=["classifier", "class", "pair"],
+    )  # fmt: skip
+    assert len(own) == 2 * 3 * 3
+    assert np.allclose(own["success_x"], own["success_y"])
+    assert len(transfer) == 2 * len(own)
+
+
+def test_pictures_are_transparent_where_the_pattern_is_not(patterned: Path) -> None:
+    place = patterned / "smoke" / "class_patterns"
+    found = PatternFile.load(place / "vgg_compact.npz")
+    pictures = sorted((place / "pictures" / "vgg_compact").glob("*.png"))
+    assert len(pictures) == len(found.targets)
+    for path in pictures:
+        rgba = (255 * matplotlib.image.imread(path)).round().astype(np.uint8)
+        opaque = rgba[..., 3] == 255
+        assert opaque.sum() == round(0.05 * opaque.size)
+        assert not rgba[~opaque].any()
+        matching = [(canvas.transpose(1, 2, 0)[opaque] == rgba[opaque][:, :3]).all() for canvas in found.canvases]
+        assert any(matching)
+
+
+def test_the_canvases_and_search_images_are_not_those_tested_on(patterned: Path) -> None:
+    data = build.make_data(compose(patterned, *SMALL))
+    found = PatternFile.load(patterned / "smoke" / "class_patterns" / "vgg_compact.npz")
+    assert found.searched.tolist() == sorted(set(found.searched.tolist()))
+    for pair, source in enumerate(found.sources.tolist()):
+        if source >= 0:
+            assert np.array_equal(data.split("val")[source][0].numpy(), found.canvases[pair])
+
+
+def test_nothing_is_made_twice_and_another_seed_is_added(patterned: Path, tmp_path: Path) -> None:
+    shutil.copytree(patterned, tmp_path, dirs_exist_ok=True)
+    place = tmp_path / "smoke" / "class_patterns"
+
+    def times() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
+
+    before = times()
+    run.run(compose(tmp_path, *SMALL, "class_patterns.chunk=7"))  # decides memory alone
+    assert times() == before
+    with pytest.raises(ValueError, match=r"class_patterns.seeds was \[0, 1\], now \[0, 1, 2\]"):
+        run.run(compose(tmp_path, *SMALL, "class_patterns.seeds=[0,1,2]"))
+    for path in (place / "success.csv", *(place / "verdicts").glob("*.npz")):
+        path.unlink()
+    run.run(compose(tmp_path, *SMALL, "class_patterns.seeds=[0,1,2]"))
+    kept = [path for path in before if path.parent == place and path.suffix == ".npz"]
+    assert len(kept) == 4
+    assert all(path.stat().st_mtime_ns == before[path] for path in kept)
+    assert set(pd.read_csv(place / "success.csv")["seed"]) == {-1, 0, 1, 2}
+
+
+class Interruption(Exception):
+    pass
+
+
+def test_a_killed_search_goes_on_to_the_same_patterns(
+    patterned: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    original, steps = PatternSearch.training_step, []
+
+    def step(self: PatternSearch, batch: Any, batch_idx: int) -> Any:
+        steps.append(batch_idx)
+        if len(steps) == 7:  # the first search has four
+            raise Interruption
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(PatternSearch, "training_step", step)
+    with pytest.raises(Interruption):
+        run.run(compose(tmp_path, *SMALL))
+    assert len(list(tmp_path.rglob("last.ckpt"))) == 1
+    run.run(compose(tmp_path, *SMALL))
+    assert len(steps) == 16 + 1  # none but the one in which it was killed is made again
+    for path in (patterned / "smoke" / "class_patterns").glob("*.npz"):
+        with np.load(path) as whole, np.load(tmp_path / path.relative_to(patterned)) as resumed:
+            assert all(np.array_equal(whole[name], resumed[name]) for name in whole.files)
+    assert not list(tmp_path.rglob("last.ckpt"))
+
+
+def test_the_published_search_runs(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    options = ("preset=published", "epochs=1", "seeds=[3]", "canvases={other:0,noise:0,learned:0}")
+    changes = [f"class_patterns.{option}" for option in options]
+    run.run(compose(tmp_path, *SMALL, *changes, "classifiers=[vgg_compact]"))
+    found = PatternFile.load(tmp_path / "smoke" / "class_patterns" / "vgg_compact-seed3.npz")
+    steps = (found.masks - 0.5) / 0.02
+    assert np.allclose(steps, steps.round(), atol=1e-3)
+    assert np.abs(steps.round()).max() == 4  # as many as there are batches of four
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("preset=wild", "preset=wild: choose stable or published"),
+        ("split=test", "split=test: choose val or train"),
+        ("budgets=[0.05,1.5]", "budgets=.*shares of the pixels"),
+        ("shown=0.3", "shown=0.3: choose one of budgets"),
+        ("seeds=[]", "seeds=.*at least one"),
+        ("classes=[class_0,cat]", "cat is no class of the data; choose from class_0"),
+        ("classes=99", "classes=99: the data has"),
+        ("search_images=1", "of one class"),
+        ("canvases={own:0,other:0,noise:0}", "one of the first three"),
+        ("epochs=0", "give 1 or more"),
+    ],
+)
+def test_what_cannot_work_is_said_before_any_work(override: str, message: str, finished: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        run.run(compose(finished, *SMALL, f"++class_patterns.{override}"))
+    assert not (finished / "smoke" / "class_patterns").exists()
+
+
+def test_a_classifier_that_is_not_trained_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="task=train_classifier"):
+        run.run(compose(tmp_path, *SMALL))
+
+
+def test_a_class_without_images_has_no_canvas_of_its_own(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    few = ("data.images=4", "class_patterns.classes=null", "class_patterns.seeds=[0]", "classifiers=[vgg_compact]")
+    run.run(compose(tmp_path, *SMALL, *few))  # four images, one each of four of the six classes
+    assert "no image in val of class_4, class_5: no canvas of their own" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "smoke" / "class_patterns" / "success.csv")
+    kinds = table.groupby("class")["kind"].unique().map(set).to_dict()
+    assert kinds["class_5"] == {"other", "noise", "learned"}
+    assert kinds["class_3"] == {"own", "other", "noise", "learned"}
+    assert read(tmp_path / "smoke", {}) is not None  # with gaps in the grid
+
+
+@pytest.mark.slow
+def test_two_ranks_make_the_tables_of_one(patterned: Path, finished: Path, tmp_path: Path, program: Program) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    program("experiment=smoke", f"studies={tmp_path}", *SMALL, "trainer.devices=2", "trainer.strategy=ddp")
+    one, two = (studies / "smoke" / "class_patterns" for studies in (patterned, tmp_path))
+    for path in one.glob("*.npz"):
+        first, second = PatternFile.load(path), PatternFile.load(two / path.name)
+        assert np.allclose(first.masks, second.masks, atol=1e-3)
+        assert np.array_equal(first.targets, second.targets)
+    first, second = (pd.read_csv(place / "success.csv") for place in (one, two))
+    assert first[["classifier", "class", "pair", "method", "budget", "seed", "images"]].equals(
+        second[["classifier", "class", "pair", "method", "budget", "seed", "images"]]
+    )
+    assert (first["success"] - second["success"]).abs().mean() < 0.01  # rounding may turn an image on the edge
+
+
+def test_classes_are_all_or_a_number_or_named() -> None:
+    names = ["a", "b", "c", "d", "e"]
+    assert chosen_classes(None, names) == [0, 1, 2, 3, 4]
+    assert chosen_classes(3, names) == [0, 2, 4]
+    assert chosen_classes(["e", "b"], names) == [4, 1]
