@@ -11,6 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from lightning_modules.autoencoder_training import AutoencoderTraining, Trained
 from lightning_modules.finiteness import check_finite
 from lightning_modules.optimization import OptimizerFactory, Schedule
+from lightning_modules.price import Price
 from metrics import NormalizedMutualInformation
 from networks.classifier import Classifier
 from networks.segnet import SegNet
@@ -40,6 +41,7 @@ class SignalAutoencoder(AutoencoderTraining):
             the mean colour.
         rate: Weight of the code's rate, in nats for each image: in training, normal noise of variance 1 is added to the
             code, and half its sum of squares to the loss, so that what the classifier does not need is not sent.
+        tolerance: Cross-entropy, in nats, up to which that weight rises; above, it falls. ``None`` keeps it as it is.
         noise: Standard deviation of noise added to the reconstructions in training, of pixels in [0, 1]: it drowns
             what is too faint.
         shift: Pixels by which each batch of reconstructions is moved at most in training, in each direction: what
@@ -60,6 +62,7 @@ class SignalAutoencoder(AutoencoderTraining):
         anchor: float = 0.0,
         energy: float = 0.0,
         rate: float = 0.0,
+        tolerance: float | None = None,
         noise: float = 0.0,
         shift: int = 0,
         siblings: Sequence[Classifier] = (),
@@ -72,7 +75,8 @@ class SignalAutoencoder(AutoencoderTraining):
         if rate and trained == "decoder":
             raise ValueError(f"finetune.rate={rate} needs an encoder that learns: use finetune.trained=both")
         self.classifier, self.siblings = classifier, nn.ModuleList(siblings)
-        self.anchor, self.energy, self.rate, self.noise, self.shift = anchor, energy, rate, noise, shift
+        self.anchor, self.energy, self.noise, self.shift = anchor, energy, noise, shift
+        self.price = Price(rate, tolerance) if rate or tolerance is not None else None
         self.freeze_part("classifier")
         self.freeze_part("siblings")
         self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")
@@ -82,18 +86,21 @@ class SignalAutoencoder(AutoencoderTraining):
         """The classifiers' cross-entropy on the reconstructions of one batch, and what else they should be."""
         images, labels, _ = batch
         code, switches = self.encode(images)
-        sent = code + torch.randn_like(code) if self.rate else code
+        sent = code + torch.randn_like(code) if self.price else code
         reconstructions = self.autoencoder.decode(sent, switches)
         seen = disturbed(reconstructions, self.noise, self.shift)
         readers = [self.classifier, *self.siblings]
         loss = torch.stack([F.cross_entropy(reader(seen), labels) for reader in readers]).mean()
+        if self.price:
+            if self.price.tolerance is not None:
+                self.price.update(self.trainer.strategy.reduce(loss.detach(), reduce_op="mean"))
+            self.log("train/price", self.price.value, on_epoch=True, on_step=False, batch_size=len(images))
+            loss = loss + self.price.value * code.square().flatten(1).sum(dim=1).mean() / 2
         normalize = self.autoencoder.normalization
         if self.anchor:
             loss = loss + self.anchor * F.mse_loss(normalize(reconstructions), normalize(images))
         if self.energy:
             loss = loss + self.energy * normalize(reconstructions).square().mean()
-        if self.rate:
-            loss = loss + self.rate * code.square().flatten(1).sum(dim=1).mean() / 2
         self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         return loss
 

@@ -10,7 +10,14 @@ from tasks.study_folder import sha256
 from tasks.terminal import say_skipped
 from tasks.training import train
 
-SIGNAL_OPTIONS = ("anchor", "energy", "rate", "noise", "shift")  # of conf/signal; the published method has none
+SIGNAL_OPTIONS = (
+    "anchor",
+    "energy",
+    "rate",
+    "tolerance",
+    "noise",
+    "shift",
+)  # of conf/signal; none as published
 
 
 def run(cfg: DictConfig) -> float:

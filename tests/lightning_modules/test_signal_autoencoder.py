@@ -1,5 +1,6 @@
 """Fine-tuning: what is frozen stays as it is, bit for bit; what is trained gets the classifier's gradient."""
 
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch.distributions import Normal, kl_divergence
 
 from datamodules import FakeImages
 from lightning_modules import SignalAutoencoder
+from lightning_modules.price import Price
 from lightning_modules.signal_autoencoder import disturbed
 from networks.classifier import Classifier
 from networks.segnet import SegNet
@@ -173,6 +175,40 @@ def test_a_rate_prices_the_divergence_from_a_code_that_says_nothing(
     assert float(losses[0]) == pytest.approx(float(expected), rel=1e-4)
     with pytest.raises(ValueError, match=r"finetune.rate=0.01 needs an encoder that learns: use finetune.trained=both"):
         SignalAutoencoder(autoencoder, classifier, 6, sgd, rate=0.01)
+
+
+def test_a_price_follows_the_cross_entropy_and_is_in_checkpoints(
+    data: FakeImages, autoencoder: SegNet, make_classifier: MakeClassifier, make_trainer: MakeTrainer, sgd: Any
+) -> None:
+    seen: list[float] = []
+
+    class Recorded(Price):
+        def update(self, loss: Tensor) -> None:
+            seen.append(float(loss))
+            super().update(loss)
+
+    module = SignalAutoencoder(autoencoder, make_classifier(2), 6, sgd, trained="both", rate=0.004, tolerance=1.5)
+    module.price = Recorded(0.004, 1.5)
+    trainer = make_trainer(max_epochs=3)
+    trainer.fit(module, datamodule=data)
+    price, mean = 0.004, seen[0]
+    for loss in seen:
+        mean = 0.95 * mean + 0.05 * loss
+        price *= math.exp(0.03 * max(-1.0, min(1.0, (1.5 - mean) / 1.5)))
+    assert len(seen) == trainer.global_step > 4
+    assert price != pytest.approx(0.004, rel=0.01)
+    assert float(module.state_dict()["price.value"]) == pytest.approx(price, rel=1e-5)
+    assert float(trainer.callback_metrics["train/price"]) == pytest.approx(price, rel=0.1)
+    another = SignalAutoencoder(autoencoder, make_classifier(2), 6, sgd, trained="both", rate=0.1, tolerance=1.5)
+    another.load_state_dict(module.state_dict(), strict=False)
+    assert torch.equal(another.state_dict()["price.value"], module.state_dict()["price.value"])
+
+
+def test_a_tolerance_needs_a_price(autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any) -> None:
+    with pytest.raises(ValueError, match=r"finetune.tolerance=0.1 needs a price to begin with: set finetune.rate"):
+        SignalAutoencoder(autoencoder, make_classifier(2), 6, sgd, trained="both", tolerance=0.1)
+    with pytest.raises(ValueError, match=r"finetune.tolerance=0: give a cross-entropy above 0, or null"):
+        SignalAutoencoder(autoencoder, make_classifier(2), 6, sgd, trained="both", rate=0.1, tolerance=0)
 
 
 def test_siblings_share_the_loss_and_stay_frozen(

@@ -222,7 +222,7 @@ def test_planted_cues_are_a_study_for_each_signal_with_the_same_classifiers(tmp_
     assert [cfg.signal for cfg in studies] == names
     published = studies[names.index("published")]
     assert "switches" not in published.autoencoder.network  # the published method is the default, with nothing added
-    assert not {"anchor", "energy", "rate", "noise", "shift", "siblings"} & set(published.finetune)
+    assert not {"anchor", "energy", "rate", "tolerance", "noise", "shift", "siblings"} & set(published.finetune)
 
 
 def test_order_of_a_table_somebody_has(composed: Compose, tmp_path: Path) -> None:
