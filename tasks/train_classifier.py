@@ -3,8 +3,10 @@
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from lightning_modules import ClassifierTraining
-from tasks import build, classifiers, questions
+from datamodules.base import ImageDataModule
+from lightning_modules import AdversarialTraining, ClassifierTraining, RobustAccuracy
+from networks.classifier import Classifier
+from tasks import adversaries, build, classifiers, questions
 from tasks.instantiation import instantiate
 from tasks.terminal import say_skipped
 from tasks.training import train
@@ -14,8 +16,9 @@ WEIGHTS_SEED_STEP = 1_000_000  # no study has as many seeds
 
 def run(cfg: DictConfig) -> float:
     """Train ``cfg.classifier``, keep its weights in the study folder, and return its validation accuracy."""
-    config, options = cfg.classifier, cfg.train_classifier
-    cfg = questions.asked(cfg, config)
+    config = cfg.classifier
+    cfg = adversaries.opposed(questions.asked(cfg, config), config)
+    options, tester = cfg.train_classifier, adversaries.tester(cfg)
     if config.weights:
         raise ValueError(
             f"classifier {config.name} has weights of its own ({config.weights}): there is nothing to train"
@@ -31,20 +34,24 @@ def run(cfg: DictConfig) -> float:
     pl.seed_everything(cfg.seed + WEIGHTS_SEED_STEP * config.weights_seed, workers=True, verbose=False)
     classifier = classifiers.make_classifier(config, data)
     build.accelerate(cfg, classifier)
-    module = ClassifierTraining(
-        classifier,
-        len(data.classes),
-        instantiate(options.optimizer, "train_classifier.optimizer"),
-        options.schedule,
-        options.label_smoothing,
-    )
     return train(
         cfg,
-        module,
+        training(cfg, classifier, data),
         data,
         length=build.Length(options.epochs),
         job=folder.job("train_classifier", config.name),
         network=classifier,
         artifact=artifact,
         objective="val/accuracy",
+        tested=None if tester is None else RobustAccuracy(classifier, tester, cfg.seed),
     )
+
+
+def training(cfg: DictConfig, classifier: Classifier, data: ImageDataModule) -> ClassifierTraining:
+    """What trains a classifier: on images as they are, or on attacked ones."""
+    options, adversary = cfg.train_classifier, adversaries.adversary(cfg)
+    make_optimizer = instantiate(options.optimizer, "train_classifier.optimizer")
+    arguments = (classifier, len(data.classes), make_optimizer, options.schedule, options.label_smoothing)
+    if adversary is None:
+        return ClassifierTraining(*arguments)
+    return AdversarialTraining(adversary, *arguments, seed=cfg.seed)
