@@ -1,0 +1,1 @@
+"""Small patterns of pixels, as numbers."""
