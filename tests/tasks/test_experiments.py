@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import run
+from tasks.build import has_autoencoders
 from tasks.classifiers import read_config
 from tests.tasks.conftest import compose_any
 
@@ -32,7 +33,8 @@ def test_experiment_runs(experiment: str, tmp_path: Path) -> None:
     cfg = compose_any(tmp_path, *shrunk, f"classifier_settings={{{settings}}}")
     run.run(cfg)
     assert (tmp_path / cfg.study / "report" / "index.html").exists()
-    assert (tmp_path / cfg.study / "autoencoders" / f"{cfg.classifiers[-1]}.safetensors").exists()
+    made = (tmp_path / cfg.study / "autoencoders" / f"{cfg.classifiers[-1]}.safetensors").exists()
+    assert made == has_autoencoders(cfg)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
