@@ -136,5 +136,5 @@ def small_image_resnet(architecture: str, classes: int) -> nn.Module:
         raise ValueError(f"{architecture} is no ResNet, so its stem is another: choose one, as resnet18")
     network.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-    network.maxpool = nn.Identity()  # type: ignore[assignment]
+    network.maxpool = nn.Identity()
     return network

@@ -62,7 +62,7 @@ def test_every_training_image_is_in_one_split_with_its_label(written: Path) -> N
     )
     found, sizes = [], []
     for name in ("train", "val"):
-        split = data.split(name)  # type: ignore[arg-type]
+        split = data.split(name)
         sizes.append(len(split))
         found += [(split.images[place].numpy().tobytes(), split.label(place)) for place in range(len(split))]  # type: ignore[attr-defined]
     assert sizes == [14, 6]

@@ -303,4 +303,4 @@ def test_two_ranks_train_and_test_as_one(on_one_and_two_ranks: Any) -> None:
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        Adversary(**({"norm": "linf", "epsilon": 0.03} | options))
+        Adversary(**{"norm": "linf", "epsilon": 0.03, **options})
