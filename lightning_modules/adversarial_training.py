@@ -11,7 +11,7 @@ from torchmetrics import MeanMetric
 
 from lightning_modules.classifier_training import ClassifierTraining
 from lightning_modules.robustness import is_right
-from networks.attacks import Generators, Keep, Norm, image_generators, pgd
+from networks.attacks import Generators, Keep, Norm, NotFiniteError, image_generators, pgd
 from networks.classifier import Classifier
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -110,7 +110,11 @@ class AdversarialTraining(ClassifierTraining):
         kind = images.device.type
         rounds_to_zero = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
         with torch.autocast(kind, enabled=False) if rounds_to_zero else nullcontext():
-            attacked = self.adversary.attack(self.classifier, images, labels, keep="last", index=index)
+            try:
+                attacked = self.adversary.attack(self.classifier, images, labels, keep="last", index=index)
+            except NotFiniteError as error:  # in eval mode; in training mode its loss may be finite for some time still
+                where = f"step {self.global_step} (epoch {self.current_epoch}, batch {batch_idx})"
+                raise ValueError(f"the attack of {where} failed: {error}. Lower the learning rate") from error
         return super().training_step((attacked, labels, index), batch_idx)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -108,7 +108,8 @@ def sections(study: ClassifierTables) -> list[Section]:
     tables = {"How they were trained": study.training}
     if study.accuracy.shape[1]:
         tables["Accuracy at the end of the training"] = study.accuracy
-    text = "The classifiers that the following sections look into, and how often each of them is right."
+    text = "The classifiers that the following sections look into, and how often each of them is right. Over "
+    text += f"{study.images} test images, an accuracy’s standard error is at most {50 / study.images**0.5:.1f} points."
     if COLUMNS["test/robust_accuracy"] in study.accuracy:
         text += (
             " <em>Under attack</em>, an image counts as right if the classifier is right on it as it is and on every "

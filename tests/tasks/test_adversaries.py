@@ -154,3 +154,12 @@ def test_mistakes_are_found_before_any_work(overrides: list[str], message: str, 
         with pytest.raises(ValueError, match=message):
             run.run(compose(tmp_path, f"task={task}", "classifier=resnet_compact", *overrides))
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and "jobs" not in path.parts]
+
+
+def test_a_training_that_diverges_says_what_to_do(tmp_path: Path) -> None:
+    wild = ("train_classifier.optimizer.lr=1e30", "train_classifier.schedule=constant")
+    with pytest.raises(
+        ValueError, match=r"the attack of step 1 \(epoch 0, batch 1\) failed: .* Lower the learning rate"
+    ):
+        run.run(compose(tmp_path, *TRAINING, ADVERSARY, *wild))
+    assert not list(tmp_path.rglob("*.safetensors"))

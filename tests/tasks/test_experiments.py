@@ -13,7 +13,7 @@ EXPERIMENTS = sorted(path.stem for path in (run.CONF / "experiment").glob("*.yam
 FAKE = ("data=fake", "data.class_count=1000", "data.size=64", "data.images=4")
 SHRUNK = (
     "trainer=cpu",
-    "train_classifier.epochs=1", "train_classifier.batch_size=2",
+    "train_classifier.epochs=1", "train_classifier.batch_size=2", "train_classifier.optimizer.lr=1e-6",
     "pretrain.images=4", "pretrain.check_every=2", "pretrain.batch_size=2",
     "finetune.epochs=1", "finetune.batch_size=2", "cross_evaluate.batch_size=4", "report.test_images=1",
     "report.photographs=1",
