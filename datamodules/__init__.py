@@ -1,5 +1,6 @@
 """LightningDataModules: images in [0, 1] with labels and a stable index per image."""
 
+from datamodules.cifar10 import Cifar10Images
 from datamodules.cues import CuedImages
 from datamodules.fake import FakeImages
 from datamodules.folder import ImageFolder
@@ -9,6 +10,7 @@ from datamodules.shards import ImageShards
 from datamodules.unlabelled import UnlabelledImages
 
 __all__ = [
+    "Cifar10Images",
     "CuedImages",
     "FakeImages",
     "ImageFolder",

@@ -13,6 +13,10 @@ Keep = Literal["strongest", "first", "last"]
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
+class NotFiniteError(ValueError):
+    """A network under attack has a loss or a gradient that is no number."""
+
+
 def fgsm(
     model: nn.Module,
     images: Tensor,
@@ -271,7 +275,7 @@ def _look(
             [gradient] = torch.autograd.grad(used.sum(), pixels)
     broken = ~(torch.isfinite(losses.detach()) & torch.isfinite(gradient).flatten(1).all(dim=1))
     if broken.any():
-        raise ValueError(
+        raise NotFiniteError(
             f"the loss or its gradient is not finite for image {int(names[broken][0])}: the weights are broken"
         )
     return losses.detach(), wrong, gradient

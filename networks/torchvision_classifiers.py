@@ -117,3 +117,24 @@ def nearest(name: str, names: list[str]) -> str:
     """A question that offers the nearest of the names, or nothing."""
     near = difflib.get_close_matches(name, names)
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def small_image_resnet(architecture: str, classes: int) -> nn.Module:
+    """A ResNet of torchvision for images of about 32 pixels: a 3×3 first convolution of stride 1, and no first pool.
+
+    As in the CIFAR-10 experiments of arXiv 1512.03385, section 4.2, whose stem this is; the stages are torchvision's.
+
+    Args:
+        architecture: ``resnet18`` or another name that begins with ``resnet``.
+        classes: Number of logits.
+
+    Raises:
+        ValueError: If torchvision has no ResNet of that name.
+    """
+    network = models.get_model(known(architecture), weights=None, num_classes=classes)
+    if not isinstance(network, models.ResNet):
+        raise ValueError(f"{architecture} is no ResNet, so its stem is another: choose one, as resnet18")
+    network.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    network.maxpool = nn.Identity()
+    return network

@@ -81,16 +81,36 @@ def make_data(
             "these images have no labels, so they only serve for pre-training: use task=pretrain, or choose data with "
             "labels and name these as data@pretrain_data=unlabelled pretrain_data.root=..."
         )
-    with torch.device("meta"):  # its sizes, not its weights
-        smallest = make_autoencoder(cfg).smallest_image
     if cfg.task != "prepare":
         data.use_prepared()
+    if has_autoencoders(cfg):
+        check_size(cfg, data)
+    return data if poison is None else PoisonedImages(data, read_poison(poison))
+
+
+def check_size(cfg: DictConfig, data: ImageDataModule) -> None:
+    """Refuse images that the autoencoder cannot take."""
+    with torch.device("meta"):  # its sizes, not its weights
+        smallest = make_autoencoder(cfg).smallest_image
     if data.smallest_side < smallest:
         raise ValueError(
             f"images of {data.smallest_side} pixels are too small for the autoencoder, which needs {smallest} or more: "
             "enlarge them (data.crop or data.size), or choose autoencoder=segnet_compact"
         )
-    return data if poison is None else PoisonedImages(data, read_poison(poison))
+
+
+def has_autoencoders(cfg: DictConfig) -> bool:
+    """Whether the study has autoencoders; ``autoencoder=none`` makes it one of classifiers alone."""
+    return "_target_" in (cfg.autoencoder.network or {})
+
+
+def require_autoencoders(cfg: DictConfig, what: str) -> None:
+    """Refuse what cannot be done without autoencoders in a study that has none."""
+    if not has_autoencoders(cfg):
+        raise ValueError(
+            f"{what} needs autoencoders, and autoencoder=none says that there are none: choose one, as "
+            "autoencoder=segnet_compact"
+        )
 
 
 def make_autoencoder(cfg: DictConfig, weights: Path | None = None) -> SegNet:

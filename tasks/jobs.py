@@ -14,12 +14,16 @@ from typing import Any
 from omegaconf import DictConfig
 
 from callbacks import Stopped
-from tasks.build import classifier_file, study_folder
+from tasks.build import classifier_file, require_autoencoders, study_folder
 from tasks.study_folder import seeded, write_text
 from tasks.terminal import is_first_rank, rank, say
 
 STEPS_PER_CLASSIFIER = ("train_classifier", "compress", "finetune")
 STEPS_PER_SEED = ("finetune",)
+STEPS_WITH_AUTOENCODERS = (
+    "pretrain", "second_start", "extra_training", "finetune", "cross_evaluate", "signal_statistics", "noise_curves",
+    "robustness", "probe",
+)  # fmt: skip
 STOPPED = 75  # exit status of a job that was asked to stop and can go on (EX_TEMPFAIL)
 
 
@@ -32,6 +36,8 @@ def job_name(task: str, classifier: str, seed: int) -> str:
 def run_task(cfg: DictConfig, task: str | None = None) -> float:
     """Run a task, the only one in its job folder, and return its objective."""
     task = task or str(cfg.task)
+    if task in STEPS_WITH_AUTOENCODERS:
+        require_autoencoders(cfg, f"task={task}")
     name = job_name(task, str(cfg.classifier.get("name")), cfg.seed)
     with only_one(study_folder(cfg).root / "jobs" / name):
         return float(importlib.import_module(f"tasks.{task}").run(cfg))

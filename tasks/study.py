@@ -1,76 +1,112 @@
 """``task=study``: every step that is missing, in order."""
 
 import difflib
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tasks import build, classifiers, planted_backdoor, questions
+from tasks import adversaries, build, classifiers, planted_backdoor, questions
 from tasks.jobs import run_task
 from tasks.terminal import is_first_rank, say
 
-MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "probe", "class_patterns")
+MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "probe")
+ANALYSES = ("class_patterns", "native_accuracy")  # of classifiers and images alone
 
 
 def run(cfg: DictConfig) -> float:
-    """Run all steps; each skips what is there already."""
-    configs = classifiers.every_classifier(cfg)
-    steps = [with_changes(cfg, classifier=config) for config in configs.values()]
-    for config in configs.values():
-        classifiers.check(cfg, config)
-        questions.asked(cfg, config)
-        if config.get("poison") is not None:
-            planted_backdoor.check(config, build.make_data(questions.trained_on(cfg, config)))
-    siblings = [
-        with_changes(step, classifier=sibling)
-        for step in steps
-        for sibling in classifiers.siblings(step.classifier, step.finetune.get("siblings", 0))
-    ]
-    check_measurements(cfg)
-    build.make_data(cfg)  # errors are found before any step runs
-    if "pretrain_data" in cfg:
+    """Run all steps; each skips what is there already.
+
+    Returns:
+        The width of the widest chain; without autoencoders, the objective of the last analysis.
+    """
+    steps = [with_changes(cfg, classifier=config) for config in classifiers.every_classifier(cfg).values()]
+    check(cfg, steps)
+    train_classifiers(steps)
+    found = 0.0
+    if build.has_autoencoders(cfg):
+        make_autoencoders(cfg, steps)
+        announce_and_run(cfg, "cross_evaluate", *cfg.measurements)
+    found = announce_and_run(cfg, *cfg.analyses)
+    if not is_first_rank():
+        return 0.0  # the rest needs no ranks
+    if build.has_autoencoders(cfg):
+        found = announce_and_run(cfg, "order")
+        compressed = any(classifiers.compression(step.classifier) is not None for step in steps)
+        announce_and_run(cfg, *(["disagreement"] if compressed else []), "intervals")
+    announce_and_run(cfg, "report")
+    return found
+
+
+def check(cfg: DictConfig, steps: Sequence[DictConfig]) -> None:
+    """Find errors before any step runs."""
+    check_tasks("measurements", cfg.measurements, MEASUREMENTS)
+    check_tasks("analyses", cfg.analyses, ANALYSES)
+    controls = [control for control in classifiers.CONTROL_STEPS if control in cfg.controls]
+    for key, wanted in {"measurements": cfg.measurements, "controls": controls, "seeds": cfg.seeds}.items():
+        if wanted:
+            build.require_autoencoders(cfg, f"{key}={list(wanted)}")
+    for step in steps:
+        classifiers.check(cfg, step.classifier)
+        questions.asked(cfg, step.classifier)
+        adversaries.check(cfg, step.classifier)
+        if step.classifier.get("poison") is not None:
+            planted_backdoor.check(step.classifier, build.make_data(questions.trained_on(cfg, step.classifier)))
+    sibling_steps(steps)
+    build.make_data(cfg)
+    if "pretrain_data" in cfg and build.has_autoencoders(cfg):
         build.make_data(cfg, node="pretrain_data")
+
+
+def train_classifiers(steps: Sequence[DictConfig]) -> None:
+    """Make the weights of every classifier that has none of its own, of parents before those compressed from them."""
     parents_first = sorted(steps, key=lambda step: classifiers.maker(step.classifier) == "compress")
     for number, step in enumerate(parents_first, start=1):
         if not step.classifier.weights:
             task = classifiers.maker(step.classifier)
             say(f"[bold]{task}[/bold] {step.classifier.name} ({number} of {len(steps)})")
             run_task(step, task)
-    for step in siblings:
+
+
+def make_autoencoders(cfg: DictConfig, steps: Sequence[DictConfig]) -> None:
+    """Make A_S, the controls and every classifier's A_i, and the siblings that some A_i are trained through."""
+    for step in sibling_steps(steps):
         say(f"[bold]train_classifier[/bold] {step.classifier.name}")
         run_task(step, "train_classifier")
-    say("[bold]pretrain[/bold]")
-    run_task(cfg, "pretrain")
-    for control in classifiers.CONTROL_STEPS:
-        if control in cfg.controls:
-            say(f"[bold]{control}[/bold]")
-            run_task(cfg, control)
+    announce_and_run(cfg, "pretrain", *(control for control in classifiers.CONTROL_STEPS if control in cfg.controls))
     seeds = [cfg.seed] if cfg.seeds is None else list(cfg.seeds)
     for number, (step, seed) in enumerate(product(steps, seeds), start=1):
         which = f"through {step.classifier.name}" + (f", seed {seed}" if len(seeds) > 1 else "")
         say(f"[bold]finetune[/bold] {which} ({number} of {len(steps) * len(seeds)})")
         run_task(with_changes(step, seed=seed), "finetune")
-    for task in ("cross_evaluate", *cfg.measurements):
-        say(f"[bold]{task}[/bold]")
-        run_task(cfg, task)
-    if not is_first_rank():
-        return 0.0  # the rest needs no ranks
-    say("[bold]order[/bold]")
-    width = run_task(cfg, "order")
-    compressed = any(classifiers.compression(config) is not None for config in configs.values())
-    for task in (*(["disagreement"] if compressed else []), "intervals", "report"):
-        say(f"[bold]{task}[/bold]")
-        run_task(cfg, task)
-    return width
 
 
-def check_measurements(cfg: DictConfig) -> None:
-    """Find mistyped measurements before any work is done."""
-    unknown = [task for task in cfg.measurements if task not in MEASUREMENTS]
+def sibling_steps(steps: Sequence[DictConfig]) -> list[DictConfig]:
+    """The trainings of classifiers that differ from the study's in their seeds alone."""
+    return [
+        with_changes(step, classifier=sibling)
+        for step in steps
+        if build.has_autoencoders(step)
+        for sibling in classifiers.siblings(step.classifier, step.finetune.get("siblings", 0))
+    ]
+
+
+def announce_and_run(cfg: DictConfig, *tasks: str) -> float:
+    """Run tasks of the whole study in turn; returns the last one's objective, 0 of none."""
+    objective = 0.0
+    for task in tasks:
+        say(f"[bold]{task}[/bold]")
+        objective = run_task(cfg, task)
+    return objective
+
+
+def check_tasks(key: str, named: Sequence[str], known: Sequence[str]) -> None:
+    """Find mistyped tasks in a list of the configuration."""
+    unknown = [task for task in named if task not in known]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], MEASUREMENTS) or MEASUREMENTS
-        raise ValueError(f"measurements: there is no {unknown[0]}; did you mean {' or '.join(near)}?")
+        near = difflib.get_close_matches(unknown[0], known) or known
+        raise ValueError(f"{key}: there is no {unknown[0]}; did you mean {' or '.join(near)}?")
 
 
 def with_changes(cfg: DictConfig, **changes: Any) -> DictConfig:

@@ -5,8 +5,9 @@ from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
 from datamodules.poisoned import PoisonedImages
-from lightning_modules import ClassifierTraining
-from tasks import build, classifiers, planted_backdoor, questions
+from lightning_modules import AdversarialTraining, ClassifierTraining, RobustAccuracy
+from networks.classifier import Classifier
+from tasks import adversaries, build, classifiers, planted_backdoor, questions
 from tasks.instantiation import instantiate
 from tasks.study_folder import Artifact
 from tasks.terminal import say_skipped
@@ -17,8 +18,9 @@ WEIGHTS_SEED_STEP = 1_000_000  # no study has as many seeds
 
 def run(cfg: DictConfig) -> float:
     """Train ``cfg.classifier``, keep its weights in the study folder, and return its validation accuracy."""
-    config, options = cfg.classifier, cfg.train_classifier
-    cfg = questions.trained_on(cfg, config)
+    config = cfg.classifier
+    cfg = adversaries.opposed(questions.trained_on(cfg, config), config)
+    options = cfg.train_classifier
     if config.weights:
         raise ValueError(
             f"classifier {config.name} has weights of its own ({config.weights}): there is nothing to train"
@@ -37,24 +39,28 @@ def run(cfg: DictConfig) -> float:
 
 def fit(cfg: DictConfig, data: ImageDataModule, artifact: Artifact) -> float:
     """Train ``cfg.classifier`` and return its validation accuracy."""
-    config, options = cfg.classifier, cfg.train_classifier
+    config, options, tester = cfg.classifier, cfg.train_classifier, adversaries.tester(cfg)
     pl.seed_everything(cfg.seed + WEIGHTS_SEED_STEP * config.weights_seed, workers=True, verbose=False)
     classifier = classifiers.make_classifier(config, data)
     build.accelerate(cfg, classifier)
-    module = ClassifierTraining(
-        classifier,
-        len(data.classes),
-        instantiate(options.optimizer, "train_classifier.optimizer"),
-        options.schedule,
-        options.label_smoothing,
-    )
     return train(
         cfg,
-        module,
+        training(cfg, classifier, data),
         data,
         length=build.Length(options.epochs),
         job=build.study_folder(cfg).job("train_classifier", config.name),
         network=classifier,
         artifact=artifact,
         objective="val/accuracy",
+        tested=None if tester is None else RobustAccuracy(classifier, tester, cfg.seed),
     )
+
+
+def training(cfg: DictConfig, classifier: Classifier, data: ImageDataModule) -> ClassifierTraining:
+    """What trains a classifier: on images as they are, or on attacked ones."""
+    options, adversary = cfg.train_classifier, adversaries.adversary(cfg)
+    make_optimizer = instantiate(options.optimizer, "train_classifier.optimizer")
+    arguments = (classifier, len(data.classes), make_optimizer, options.schedule, options.label_smoothing)
+    if adversary is None:
+        return ClassifierTraining(*arguments)
+    return AdversarialTraining(adversary, *arguments, seed=cfg.seed)

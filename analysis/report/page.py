@@ -36,15 +36,22 @@ class Part:
         sections: Its sections, in order; their figures are among ``figures``.
         figures: Figures by the name of their files.
         files: The raw data behind them.
+        method: Where the method is published, for the foot of the page; ``None`` names nothing new.
     """
 
     sections: Sequence[Section]
     figures: Mapping[str, Figure]
     files: Sequence[Path]
+    method: str | None = None
 
 
 def render_page(
-    title: str, lead: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section], files: Mapping[str, str]
+    title: str,
+    lead: str,
+    facts: Sequence[tuple[str, str]],
+    sections: Sequence[Section],
+    files: Mapping[str, str],
+    methods: Sequence[str] = (),
 ) -> str:
     """Lay out a page.
 
@@ -54,6 +61,7 @@ def render_page(
         facts: Numbers at the top: what, and how much.
         sections: The parts, in order.
         files: Raw data to link to: text by path relative to the page.
+        methods: Where the methods are published.
 
     Returns:
         HTML that refers only to files beside it.
@@ -67,6 +75,7 @@ def render_page(
     )
     environment.filters["table"] = table_html
     values: dict[str, Any] = {"title": title, "lead": lead, "facts": facts, "sections": sections, "files": files}
+    values["methods"] = methods
     return environment.get_template("page.html.j2").render(values)
 
 
@@ -76,7 +85,7 @@ def table_html(table: pd.DataFrame) -> str:
     return named.to_html(float_format=lambda value: f"{value:.3f}", border=0, escape=False)
 
 
-def typeset_html(name: str) -> str:
+def typeset_html(name: object) -> str:
     """A name as HTML."""
-    text = html.escape(name)
+    text = html.escape(str(name))
     return f"A<sub>{text.removeprefix('A_')}</sub>" if text.startswith("A_") else text

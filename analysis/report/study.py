@@ -19,6 +19,10 @@ from analysis.report.page import Section
 
 IMAGES = "originals"
 START = "A_S"
+METHOD = (
+    "S. Palacio, J. Folz, J. Hees, F. Raue, D. Borth, A. Dengel, “What do Deep Networks Like to See?”, CVPR 2018 "
+    "(arXiv 1803.08337)."
+)
 CONTROLS = {"second_start": "second start", "extra_training": "extra training"}
 
 
@@ -167,10 +171,6 @@ def sections(study: StudyTables) -> list[Section]:
     thresholds = "Every threshold"
     if len(shown) < len(all_of_them):
         thresholds = f"The {len(shown)} widest of {len(all_of_them)} ranges of thresholds (all are in order.json)"
-    views = {"Field of view": study.views}
-    if study.native is not None:
-        caption = "Accuracy on the originals in the native view (resized from the file at once), and published"
-        views[caption] = study.native.rename(columns=lambda column: column.replace("_", " "))
     parts = [
         Section(
             "Whole photographs, as each network likes to see them",
@@ -193,11 +193,11 @@ def sections(study: StudyTables) -> list[Section]:
                 "Top-5 accuracy": study.top5,
             },
         ),
-        Section(
-            "What each classifier looks at",
+        views_section(
+            study.views,
+            study.native,
             "The autoencoders redraw whole images; each classifier resizes and crops them for itself, and what lies "
             "outside its view has no part in its loss.",
-            tables=views,
         ),
         Section(
             "Relative rate of change",
@@ -230,3 +230,16 @@ def sections(study: StudyTables) -> list[Section]:
         )
     )
     return parts
+
+
+def views_section(
+    views: pd.DataFrame,
+    native: pd.DataFrame | None,
+    text: str = "Each classifier resizes and crops images for itself, and what lies outside its view it does not see.",
+) -> Section:
+    """What each classifier sees of an image, and how good it is in its native view, if that was measured."""
+    tables = {"Field of view": views}
+    if native is not None:
+        caption = "Accuracy on the originals in the native view (resized from the file at once), and published"
+        tables[caption] = native.rename(columns=lambda column: column.replace("_", " "))
+    return Section("What each classifier looks at", text, tables=tables)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import run
+from tasks.build import has_autoencoders
 from tasks.classifiers import read_config
 from tests.tasks.conftest import compose_any
 
@@ -12,7 +13,7 @@ EXPERIMENTS = sorted(path.stem for path in (run.CONF / "experiment").glob("*.yam
 FAKE = ("data=fake", "data.class_count=1000", "data.size=64", "data.images=4")
 SHRUNK = (
     "trainer=cpu",
-    "train_classifier.epochs=1", "train_classifier.batch_size=2",
+    "train_classifier.epochs=1", "train_classifier.batch_size=2", "train_classifier.optimizer.lr=1e-6",
     "pretrain.images=4", "pretrain.check_every=2", "pretrain.batch_size=2",
     "finetune.epochs=1", "finetune.batch_size=2", "cross_evaluate.batch_size=4", "report.test_images=1",
     "report.photographs=1",
@@ -32,7 +33,8 @@ def test_experiment_runs(experiment: str, tmp_path: Path) -> None:
     cfg = compose_any(tmp_path, *shrunk, f"classifier_settings={{{settings}}}")
     run.run(cfg)
     assert (tmp_path / cfg.study / "report" / "index.html").exists()
-    assert (tmp_path / cfg.study / "autoencoders" / f"{cfg.classifiers[-1]}.safetensors").exists()
+    made = (tmp_path / cfg.study / "autoencoders" / f"{cfg.classifiers[-1]}.safetensors").exists()
+    assert made == has_autoencoders(cfg)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -20,6 +20,8 @@ from analysis.verdicts import read_verdicts
 def read(root: Path, labels: Mapping[str, str]) -> Part | None:
     """The part, where classifiers were asked different questions, one of them twice."""
     path, probes = root / "cross_evaluation" / "correct.npz", root / "probe" / "accuracy.csv"
+    if not path.exists():
+        return None
     verdicts = read_verdicts(path)
     columns = [verdicts.columns.index(name) for name in verdicts.classifiers]
     asked = [verdicts.questions[column] for column in columns]

@@ -1,0 +1,148 @@
+"""A study of classifiers alone: chosen analyses, a page without cross evaluation, and nothing of autoencoders."""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+
+import analysis.report.parts
+import run
+import tasks.study
+from analysis.report.page import Part, Section
+from tasks import build
+from tests.tasks.conftest import compose
+
+ALONE = ("autoencoder=none", "train_classifier.epochs=1", "study=alone")
+MEASURED = (*ALONE, "analyses=[counting]")
+ATTACKED = "train_classifier.test_adversary={norm:linf,epsilon:0.02,steps:2}"
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An analysis as issues to come will add them: a task, and a part of the report."""
+    calls: list[str] = []
+
+    def measure(cfg: DictConfig) -> float:
+        calls.append(cfg.task)
+        path = build.study_folder(cfg).root / "counting" / "counts.csv"
+        path.parent.mkdir(exist_ok=True)
+        pd.DataFrame({"classifier": list(cfg.classifiers), "count": 7}).to_csv(path, index=False)
+        return 7.0
+
+    def read(root: Path, labels: Mapping[str, str]) -> Part | None:
+        path = root / "counting" / "counts.csv"
+        if not path.exists():
+            return None
+        figure = Figure()
+        figure.subplots().bar(list(labels.values()), pd.read_csv(path)["count"])
+        section = Section("What was counted", "Bars.", "counting", {"Counts": pd.read_csv(path, index_col=0)})
+        return Part([section], {"counting": figure}, [path], "A. Author, “Counting” (arXiv 0000.00000).")
+
+    module = ModuleType("tasks.counting")
+    module.run = measure  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tasks.counting", module)
+    monkeypatch.setattr(tasks.study, "ANALYSES", (*tasks.study.ANALYSES, "counting"))
+    monkeypatch.setattr(analysis.report.parts, "PARTS", (*analysis.report.parts.PARTS, read))
+    return calls
+
+
+def page_of(studies: Path, study: str = "alone") -> str:
+    return (studies / study / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_classifiers_are_trained_and_analysed_and_nothing_else(tmp_path: Path, counted: list[str]) -> None:
+    cfg = compose(tmp_path, *MEASURED, ATTACKED)
+    assert run.run(cfg) == 7.0
+    assert counted == ["study"]
+    made = {str(path.relative_to(tmp_path / "alone")) for path in (tmp_path / "alone").rglob("*") if path.is_file()}
+    folders = {name.split("/")[0] for name in made}
+    assert folders == {"classifiers", "counting", "report", "jobs"}
+    page = page_of(tmp_path)
+    for text in ("What was counted", "What each classifier looks at", "How they were trained", "under attack",
+                 "PGD, L∞ ≤ 0.02, 2 steps", "A. Author, “Counting” (arXiv 0000.00000)."):  # fmt: skip
+        assert text in page
+    assert "1803.08337" not in page
+    targets = re.findall(r'(?:href|src)="([^"#][^"]*)"', page)
+    assert {"figures/counting.png", "figures/counting.pdf", "../counting/counts.csv"} <= set(targets)
+    assert not [target for target in targets if not (tmp_path / "alone" / "report" / target).is_file()]
+
+
+def test_the_page_shows_what_the_trainings_found(tmp_path: Path) -> None:
+    run.run(compose(tmp_path, *ALONE, ATTACKED, "controls=[random_weights]"))
+    for name in ("vgg_compact", "resnet_compact"):
+        record = json.loads((tmp_path / "alone" / "classifiers" / f"{name}.json").read_text())
+        for key in ("val/accuracy", "test/accuracy", "test/robust_accuracy"):
+            assert f"<td>{record['results'][key]:.3f}</td>" in page_of(tmp_path)
+    assert "not at all: random weights" in page_of(tmp_path)
+
+
+def test_a_second_run_skips_what_is_there(tmp_path: Path, counted: list[str]) -> None:
+    run.run(compose(tmp_path, *MEASURED))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "alone").rglob("*.*") if "jobs" not in path.parts}
+    run.run(compose(tmp_path, *MEASURED))
+    after = {path: path.stat().st_mtime_ns for path in before}
+    assert [path.name for path in before if before[path] != after[path]] == ["counts.csv"]
+
+
+@pytest.mark.slow
+def test_analyses_are_part_of_a_study_with_autoencoders_too(finished: Path, tmp_path: Path, counted: list[str]) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    width = run.run(compose(tmp_path, "analyses=[counting]"))
+    assert width == run.run(compose(finished))  # still that of the order
+    page = page_of(tmp_path, "smoke")
+    assert "What was counted" in page
+    assert "Who can read whose images" in page
+    assert "1803.08337" in page
+
+
+def test_a_report_shows_what_was_measured_so_far(tmp_path: Path, counted: list[str]) -> None:
+    """With autoencoders chosen, but none made yet: as of a study that began with an analysis."""
+    run.run(compose(tmp_path, *MEASURED))
+    (tmp_path / "alone" / "report" / "index.html").unlink()
+    run.run(compose(tmp_path, "task=report", "study=alone"))
+    assert "What was counted" in page_of(tmp_path)
+
+
+def test_weights_of_ones_own_are_not_looked_for(finished: Path, tmp_path: Path) -> None:
+    weights = finished / "smoke" / "classifiers" / "vgg_compact.safetensors"
+    run.run(compose(tmp_path, *ALONE, "classifiers=[vgg_compact]", "classifier=vgg_compact",
+                    f"classifier.weights={weights}"))  # fmt: skip
+    assert "<td>elsewhere</td>" in page_of(tmp_path)
+
+
+def test_images_may_be_smaller_than_an_autoencoder_takes(tmp_path: Path) -> None:
+    run.run(compose(tmp_path, *ALONE, "data.size=7", "classifiers=[resnet_compact]"))
+    assert "7 × 7" in page_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["measurements=[robustness]"], r"measurements=\['robustness'\] needs autoencoders, and autoencoder=none says"),
+        (["controls=[second_start]"], r"controls=\['second_start'\] needs autoencoders, .*autoencoder=segnet_compact"),
+        (["seeds=[0,1]"], r"seeds=\[0, 1\] needs autoencoders"),
+        (["task=finetune"], r"task=finetune needs autoencoders"),
+        (["task=cross_evaluate"], r"task=cross_evaluate needs autoencoders"),
+        (["analyses=[clas_patterns]"], r"analyses: there is no clas_patterns; did you mean class_patterns\?"),
+        (["task=report"], r"vgg_compact.safetensors does not exist. Make it with: .*task=train_classifier classifier"),
+    ],
+)
+def test_what_cannot_be_done_alone_is_said_before_any_work(overrides: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run.run(compose(tmp_path, *ALONE, *overrides))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "jobs" not in path.parts]
+
+
+def test_a_signal_makes_no_autoencoder_of_none(tmp_path: Path) -> None:
+    assert not build.has_autoencoders(compose(tmp_path, *ALONE, "signal=no_switches"))
+    assert build.has_autoencoders(compose(tmp_path, "signal=no_switches"))
+    assert np.isfinite(run.run(compose(tmp_path, *ALONE, "signal=no_switches")))
