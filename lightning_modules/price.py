@@ -3,39 +3,40 @@
 import torch
 from torch import Tensor, nn
 
-SMOOTHING = 0.95  # share of the average that one step keeps
-LARGEST_STEP = 0.03  # change of the price in one step, as a share of it
+SMOOTHING = 0.9  # share of the running mean that one step keeps
 
 
 class Price(nn.Module):
-    """A price in units of the cross-entropy: constant, or rising for as long as the classifier keeps its answers.
+    """A price in units of the cross-entropy: constant, or as much as the classifier can pay.
 
-    With a tolerance, the price rises where the running mean of the cross-entropy is below it, and falls where it is
-    above, by up to 3 % in a step; so each classifier pays what it can. Price and mean are in checkpoints.
+    With a tolerance, the full price is asked where the running mean of the cross-entropy is 0, nothing where it is at
+    the tolerance or above, and in proportion between; so a classifier that loses its answers gets them back before it
+    pays on. Price and mean are in checkpoints.
 
-    Source: the idea, a constraint on the loss instead of a weight, is GECO's (arXiv 1810.00597); the rule is ours.
+    Source: the idea, a weight that follows a constraint on the loss, is GECO's (arXiv 1810.00597); the rule is ours:
+    one that multiplies the price step by step, as there, was measured to lag behind (docs/trust.md).
 
     Args:
-        start: The first price.
-        tolerance: Cross-entropy, in nats; ``None`` keeps the price.
+        full: The price at most.
+        tolerance: Cross-entropy, in nats, from which on nothing is asked; ``None``: always the full price.
 
     Raises:
-        ValueError: If the tolerance is not above 0, or there is no price to begin with.
+        ValueError: If the tolerance is not above 0, or there is no price.
     """
 
     value: Tensor
     smoothed: Tensor
 
-    def __init__(self, start: float, tolerance: float | None = None) -> None:
+    def __init__(self, full: float, tolerance: float | None = None) -> None:
         super().__init__()
         if tolerance is not None and tolerance <= 0:
             raise ValueError(f"finetune.tolerance={tolerance}: give a cross-entropy above 0, or null")
-        if tolerance is not None and not start:
+        if tolerance is not None and not full:
             raise ValueError(
-                f"finetune.tolerance={tolerance} needs a price to begin with: set finetune.rate, too, or use null"
+                f"finetune.tolerance={tolerance} needs a price to lower: set finetune.rate, too, or use null"
             )
-        self.tolerance = tolerance
-        self.register_buffer("value", torch.tensor(float(start)))
+        self.full, self.tolerance = float(full), tolerance
+        self.register_buffer("value", torch.tensor(self.full))
         self.register_buffer("smoothed", torch.tensor(float("nan")))
 
     def update(self, loss: Tensor) -> None:
@@ -45,5 +46,4 @@ class Price(nn.Module):
         loss = loss.detach().to(self.smoothed)
         before = torch.where(self.smoothed.isnan(), loss, self.smoothed)
         self.smoothed.copy_(SMOOTHING * before + (1 - SMOOTHING) * loss)
-        room = ((self.tolerance - self.smoothed) / self.tolerance).clamp(-1, 1)
-        self.value.mul_((LARGEST_STEP * room).exp())
+        self.value.copy_(self.full * (1 - self.smoothed / self.tolerance).clamp(0, 1))

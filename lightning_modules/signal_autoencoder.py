@@ -41,9 +41,10 @@ class SignalAutoencoder(AutoencoderTraining):
             the mean colour.
         rate: Weight of the code's rate, in nats for each image: in training, normal noise of variance 1 is added to the
             code, and half its sum of squares to the loss, so that what the classifier does not need is not sent.
-        tolerance: Cross-entropy, in nats, up to which that weight rises; above, it falls. ``None`` keeps it as it is.
+        tolerance: Cross-entropy, in nats, at which that weight is lowered to 0; the smaller the cross-entropy, the
+            nearer the weight is to ``rate``. ``None`` keeps it at ``rate``.
         noise: Standard deviation of noise added to the reconstructions in training, of pixels in [0, 1]: it drowns
-            what is too faint.
+            what is too faint. Of each image between 0 and this, so that images without noise are learnt, too.
         shift: Pixels by which each batch of reconstructions is moved at most in training, in each direction: what
             depends on the exact place is lost.
         siblings: Classifiers that were asked the same; the loss is the mean over them and ``classifier``.
@@ -125,9 +126,15 @@ class SignalAutoencoder(AutoencoderTraining):
 
 
 def disturbed(images: Tensor, noise: float, shift: int) -> Tensor:
-    """Images ``(N, 3, H, W)``, moved together by up to ``shift`` pixels (edges repeated), and with normal noise."""
+    """Images ``(N, 3, H, W)``, moved together by up to ``shift`` pixels (edges repeated), with normal noise.
+
+    The standard deviation of the noise is drawn for each image, evenly between 0 and ``noise``.
+    """
     if shift:
         down, right = torch.randint(2 * shift + 1, (2,)).tolist()
         height, width = images.shape[-2:]
         images = F.pad(images, [shift] * 4, mode="replicate")[..., down : down + height, right : right + width]
-    return images + noise * torch.randn_like(images) if noise else images
+    if noise:
+        deviation = noise * torch.rand(len(images), 1, 1, 1, dtype=images.dtype, device=images.device)
+        images = images + deviation * torch.randn_like(images)
+    return images

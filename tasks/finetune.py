@@ -10,14 +10,8 @@ from tasks.study_folder import sha256
 from tasks.terminal import say_skipped
 from tasks.training import train
 
-SIGNAL_OPTIONS = (
-    "anchor",
-    "energy",
-    "rate",
-    "tolerance",
-    "noise",
-    "shift",
-)  # of conf/signal; none as published
+# Of conf/signal; the published method has none.
+SIGNAL_OPTIONS = ("anchor", "energy", "rate", "tolerance", "noise", "shift")
 
 
 def run(cfg: DictConfig) -> float:

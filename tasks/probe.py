@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +32,14 @@ def run(cfg: DictConfig) -> float:
     if data.single_pass or data.on_error == "skip":
         raise ValueError("probes see every image several times: use images that can all be read, not shards")
     found = study_networks(cfg).with_first_seeds()
-    inputs = {"images": data.fingerprint()} | found.inputs(cfg)
     place = folder.root / "probe"
+    probes = Probes(cfg, found.configs, data, place)
+    inputs = {"images": probes.images} | found.inputs(cfg)
     summary = Artifact(
         [place / "accuracy.csv"], place / "accuracy.json", build.settings_of(cfg, "probe"), inputs, precious=False
     )
     if summary.exists():
         return say_skipped(summary.files[0], summary.objective())
-    probes = Probes(cfg, found.configs, data, place)
     tables = []
     for name, path in {ORIGINAL: None, **found.paths}.items():
         right = probes.right(name, path)
@@ -83,7 +84,12 @@ class Probes:
         """What each classifier is asked."""
         return [questions.name_of(config) for config in self.configs.values()]
 
-    @property
+    @cached_property
+    def images(self) -> str:
+        """Fingerprint of the images."""
+        return self.data.fingerprint()
+
+    @cached_property
     def architectures(self) -> dict[str, DictConfig]:
         """The readers' configs, by the network; ``probe.reader`` alone if it is given."""
         given = self.cfg.probe.reader
@@ -127,7 +133,7 @@ class Probes:
         options, start = self.cfg.probe, self.place / f"{ORIGINAL}.safetensors"
         adapted = weights is not None and options.adapted_epochs is not None
         files = [self.place / f"{source}.npz", *([start] if weights is None else [])]
-        inputs = {"images": self.data.fingerprint()} | ({"autoencoder": sha256(weights)} if weights else {})
+        inputs = {"images": self.images} | ({"autoencoder": sha256(weights)} if weights else {})
         inputs |= {"readers of the originals": sha256(start)} if adapted else {}
         settings = build.settings_of(self.cfg, "probe", "autoencoder") | {"asked": self.questions}
         settings |= {"readers": [architecture(config) for config in self.architectures.values()]}
@@ -142,7 +148,7 @@ class Probes:
         """Train one source's readers, from those of the originals if these are given, and keep what they saw."""
         cfg, options = self.cfg, self.cfg.probe
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        answers = self.answers()
+        answers = self.answers
         readers = self.readers(answers["test"].shape[1] // len(self.architectures))
         if start is not None:
             load_weights(readers, start)
@@ -168,6 +174,7 @@ class Probes:
                     save_weights(readers, temporary[path])
         trainer.strategy.barrier()
 
+    @cached_property
     def answers(self) -> dict[Split, Tensor]:
         """The right classes by split, ``(images, readers × questions)``."""
         asked = questions.by_name(self.configs)
