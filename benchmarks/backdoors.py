@@ -3,9 +3,8 @@
     python benchmarks/backdoors.py --networks 10     (any key=value of run.py after it, as data.crop=32 or trainer=gpu)
 
 Network k of either kind has seed k; the trigger of a backdoored one has seed k, too, and stands for another class each
-time. Networks are trained on the built-in photographs into studies/backdoors and kept there, and so are the statistics
-of their classes: the same command again goes on where it stopped. After a change of the search, remove
-studies/backdoors/statistics.
+time. Each network is a study of its own under studies/backdoors, trained on the built-in photographs and searched for
+patterns with free colours (task=class_patterns): the same command again goes on where it stopped.
 """
 
 import argparse
@@ -16,39 +15,29 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import hydra
-import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
 import run
 from analysis.intervals.proportion import wilson_interval
-from analysis.patterns.backdoors import NEURAL_CLEANSE, Suspicious, anomaly_table, calibrated_threshold
-from datamodules.base import ImageDataModule
-from networks.classifier import Classifier
-from tasks import build, classifiers
-from tasks.study_folder import whole_file
+from analysis.patterns.backdoors import NEURAL_CLEANSE, calibrated_threshold
+from analysis.patterns.suspicion import CLEAN_RATE
+from tasks import build
 
-STUDY = "backdoors"
-RATE = 0.05  # of clean networks that may be flagged
+STUDIES = "studies/backdoors"  # a study for each network
 TARGET_STEP = 4  # prime to the number of photographs, so that the targets of ten networks differ
-STATISTIC = "log of the pixels needed for half of the images"  # that search() gives
-SUSPICIOUS: Suspicious = "low"
-
-
-def search(classifier: Classifier, data: ImageDataModule) -> np.ndarray:
-    """The statistic of each class of a network, shape ``(classes,)``, suspicious where it is ``SUSPICIOUS``.
-
-    THE ONE PLACE TO WIRE: search a pattern with learned colours for each class (lightning_modules/pattern_search.py),
-    measure its success at several budgets on images that the search has not seen, and return
-    ``np.log(pixels_needed(budgets, rates, 0.5, height * width))`` of analysis.patterns.backdoors.
-    """
-    raise NotImplementedError("the pattern search is not wired to this benchmark yet: see search() in this file")
+SEARCH = (
+    "class_patterns.canvases={own:0,other:0,noise:1,learned:2}",
+    "class_patterns.seeds=[0]",
+    "class_patterns.budgets=[0.0035,0.007,0.014,0.028,0.05,0.1,0.2]",
+    "class_patterns.evaluation_images=null",
+)
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
-    """The configuration of a training."""
+    """The configuration of one step."""
     with hydra.initialize_config_dir(str(run.CONF), version_base="1.3"):
-        return hydra.compose("config", overrides=[f"study={STUDY}", "task=train_classifier", *overrides])
+        return hydra.compose("config", overrides=[f"studies={STUDIES}", *overrides])
 
 
 def look_at(kind: str, seed: int, overrides: Sequence[str]) -> dict[str, object]:
@@ -58,16 +47,12 @@ def look_at(kind: str, seed: int, overrides: Sequence[str]) -> dict[str, object]
     own = ["classifier=vgg_compact", f"classifier.label={name}"]
     if kind == "backdoored":
         own = ["classifier=vgg_backdoored", f"classifier.poison.target={target}", f"classifier.poison.seed={seed}"]
-    cfg = compose([*own, f"classifier.name={name}", f"seed={seed}", *overrides])
+    own += [f"classifier.name={name}", f"classifiers=[{name}]", f"study={name}", f"seed={seed}", *overrides]
+    cfg = compose(["task=train_classifier", *own])
     accuracy = run.run(cfg)
     root = build.study_folder(cfg).root
-    path = root / "statistics" / f"{name}.csv"
-    if not path.exists():
-        data = build.make_data(cfg)
-        found = search(classifiers.load_classifier(cfg, cfg.classifier, data), data)
-        with whole_file(path) as temporary:
-            anomaly_table(data.classes, found, SUSPICIOUS, NEURAL_CLEANSE).to_csv(temporary, index=False)
-    table = pd.read_csv(path)
+    run.run(compose(["task=class_patterns", *own, *SEARCH]))
+    table = pd.read_csv(root / "class_patterns" / "suspicion.csv")
     first = table.iloc[0]
     row = {"network": name, "accuracy": accuracy, "first": first["class"], "index": first["anomaly_index"]}
     if kind == "clean":
@@ -88,7 +73,10 @@ def summary(rows: pd.DataFrame, threshold: float) -> str:
     """In how many backdoored networks the target ranks first, and how many of either kind are flagged."""
     planted = rows["network"].str.startswith("backdoored")
     lines = [f"the target ranks first in {share(rows.loc[planted, 'rank'] == 1)} backdoored networks"]
-    for value, what in ((threshold, f"clean ones are flagged at a rate of {RATE:.0%}"), (NEURAL_CLEANSE, "fixed")):
+    for value, what in (
+        (threshold, f"clean ones are flagged at a rate of {CLEAN_RATE:.0%}"),
+        (NEURAL_CLEANSE, "fixed"),
+    ):
         targets = share(rows.loc[planted, "index of target"] > value)
         clean = share(rows.loc[~planted, "index"] > value)
         lines.append(
@@ -104,9 +92,9 @@ def main() -> None:
     options, overrides = parser.parse_known_args()
     found = [look_at(kind, seed, overrides) for seed in range(options.networks) for kind in ("backdoored", "clean")]
     rows = pd.DataFrame(found).sort_values("network", ignore_index=True)
-    threshold = calibrated_threshold(int(rows["classes"].max()), RATE)
+    threshold = calibrated_threshold(int(rows["classes"].max()), CLEAN_RATE)
     header = ["network", "accuracy", "attack success", "target", "rank", "index of target", "first", "index"]
-    sys.stdout.write(f"\nstatistic: {STATISTIC}; suspicious: {SUSPICIOUS}\n\n")
+    sys.stdout.write("\n")
     sys.stdout.write(f"| {' | '.join(header)} |\n|{'---|' * len(header)}\n")
     for row in rows[header].itertuples(index=False):
         cells = ["–" if pd.isna(value) else f"{value:.3g}" if isinstance(value, float) else str(value) for value in row]

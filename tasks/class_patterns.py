@@ -10,8 +10,10 @@ import torch
 from omegaconf import DictConfig
 
 from analysis.patterns.success import success_by_source, success_rates, success_table
+from analysis.patterns.suspicion import TRIGGERS, simplicity_table, suspicion_table, triggers_table
 from analysis.patterns.tested import PATTERN
 from datamodules.base import ImageDataModule
+from datamodules.poison import trigger_mask
 from tasks import build, classifiers, questions
 from tasks.pattern_search import PatternJobs, check_options
 from tasks.pattern_verdicts import evaluate, read_verdicts, verdicts_artifact
@@ -19,7 +21,7 @@ from tasks.results import write_results
 from tasks.study_folder import Artifact
 from tasks.terminal import is_first_rank, say, say_made, say_skipped, show_table
 
-FILES = ("success.csv", "by_source.csv", "transfer.csv")
+FILES = ("success.csv", "by_source.csv", "transfer.csv", "simplicity.csv", "suspicion.csv", "triggers.csv")
 FIRST = ["classifier", "class", "pair", "kind", "number", "source"]  # columns of success.csv
 UNDECISIVE = {"chunk"}
 
@@ -46,13 +48,15 @@ def run(cfg: DictConfig) -> float:
         if not artifact.exists():
             say(f"[bold]success[/bold] of patterns on {name}")
             evaluate(job, jobs, artifact)
-        tables.append(tabulate(name, artifact.files[0], images.classes))
-    success, by_source, transfer = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
+        verdicts = tabulate(name, artifact.files[0], images.classes)
+        tables.append([*verdicts, *look_into(job, verdicts[0])])
+    made = [stacked(parts) for parts in zip(*tables, strict=True)]
+    success = made[0]
     shown = success[success["budget"] == options.shown]
     mean = float(shown[shown["method"] == PATTERN]["success"].mean())
     if is_first_rank():
         with summary.making(mean) as temporary:
-            for path, table in zip(summary.files, (success, by_source, transfer), strict=True):
+            for path, table in zip(summary.files, made, strict=True):
                 table.to_csv(temporary[path], index=False)
         write_results(folder.job("class_patterns"), {"mean success of patterns": mean})
         show(shown, options.shown)
@@ -98,6 +102,36 @@ def tabulate(name: str, path: Path, classes: Sequence[str]) -> tuple[pd.DataFram
     transfer = named[shown][["origin", "class", "pair", "kind", "budget", "seed"]].join(rates[columns])
     transfer = transfer.rename(columns={"origin": "source"}).assign(target=name)
     return success, by_source, transfer
+
+
+def look_into(job: PatternJobs, success: pd.DataFrame) -> list[pd.DataFrame]:
+    """How simple a classifier's patterns are, which class gives itself away, and how much of a trigger was found.
+
+    Args:
+        job: The classifier's.
+        success: Its rows of ``success.csv``.
+    """
+    options = job.cfg.class_patterns
+    found = {int(seed): job.read(int(seed)) for seed in options.seeds}
+    some = next(iter(found.values()))
+    height, width = some.masks.shape[1:]
+    simple = [simplicity_table(part, float(options.shown), seed) for seed, part in found.items()]
+    suspicion = suspicion_table(success, list(some.classes), height * width)
+    poison = questions.poison_of(job.cfg, job.config)
+    triggers = [pd.DataFrame(columns=TRIGGERS)]
+    if poison is not None and poison.trigger == "patch" and poison.position != "random":
+        trigger, budgets = trigger_mask(poison, height, width).numpy(), [float(share) for share in options.budgets]
+        triggers = [triggers_table(part, trigger, poison.target, budgets, seed) for seed, part in found.items()]
+    suspicion["planted"] = (suspicion["label"] == poison.target) if poison is not None else False
+    tables = [pd.concat(simple, ignore_index=True), suspicion, pd.concat(triggers, ignore_index=True)]
+    for table in tables:
+        table.insert(0, "classifier", job.name)
+    return tables
+
+
+def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables below each other; empty ones give their columns only if all are empty."""
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
 def show(table: pd.DataFrame, budget: float) -> None:

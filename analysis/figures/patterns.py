@@ -173,3 +173,37 @@ def source_matrices(tables: Mapping[str, pd.DataFrame]) -> Figure:
             bar = figure.colorbar(shown, ax=axes, label="success", shrink=0.7, pad=0.02)
             bar.outline.set_visible(False)
     return figure
+
+
+def class_costs(table: pd.DataFrame) -> Figure:
+    """What each class costs in pixels, a row for each classifier; planted classes have a ring, flagged ones a name.
+
+    Args:
+        table: ``classifier``, ``class``, ``pixels``, ``rank``, ``flagged``, ``planted``.
+    """
+    names = table["classifier"].unique().tolist()
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, 0.75 + 0.42 * len(names)))
+        ax = figure.subplots()
+        for row, name in enumerate(names):
+            part = table[table["classifier"] == name]
+            ax.plot(part["pixels"], [row] * len(part), "o", color=GREY, markersize=4, alpha=0.7, markeredgewidth=0)
+            ax.plot([float(part["pixels"].median())] * 2, [row - 0.28, row + 0.28], color=INK, linewidth=1)
+            told = part[part["planted"].astype(bool) | part["flagged"].astype(bool)]
+            told = part.nsmallest(1, "rank") if told.empty else told
+            for found in told.to_dict("records"):
+                if found["planted"]:
+                    ax.plot(found["pixels"], row, "o", markerfacecolor="none", markeredgecolor=ACCENT, markersize=9)
+                text = str(found["class"]).replace("_", " ") + (", flagged" if found["flagged"] else "")
+                ax.annotate(
+                    text, (found["pixels"], row), (0, 6), textcoords="offset points", ha="center", va="bottom",
+                    fontsize=7, color=ACCENT if found["planted"] else INK,
+                )  # fmt: skip
+        ax.set_xscale("log")
+        ax.set_xlabel("pixels with free colours that half of the images give in to (line: median class)")
+        ax.set_yticks(range(len(names)), [typeset(name) for name in names])
+        ax.set_ylim(len(names) - 0.5, -0.75)
+        ax.tick_params(axis="y", length=0)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        figure.tight_layout()
+    return figure

@@ -46,12 +46,12 @@ class PatternFile:
         with np.load(path) as file:
             return cls(**{field.name: file[field.name] for field in fields(cls)})
 
-    def pixels(self, pair: int, budget: float, seed: int) -> Array:
+    def pixels(self, pair: int, budget: int | float, seed: int) -> Array:
         """The pixels of a pattern.
 
         Args:
             pair: Which.
-            budget: Share of all pixels.
+            budget: Share of all pixels, or, as an integer, their number.
             seed: Of the search; decides ties.
 
         Returns:

@@ -69,7 +69,7 @@ def test_the_part_says_what_the_tables_say(tmp_path: Path) -> None:
     assert {section.figure for section in part.sections} == set(part.figures)
     assert first.tables is not None
     table = next(iter(first.tables.values()))
-    assert table.loc["network A, whole canvas"].tolist() == ["–", "–", "70.0%"]
+    assert list(table.loc["network A, whole canvas"]) == ["–", "–", "70.0%"]
     assert len(part.files) == 5
     page = render_page("x", "y", [], part.sections, {})
     assert "What this cannot show" in page
@@ -96,7 +96,10 @@ def test_white_grey_and_black_pixels_are_seen_on_lilac() -> None:
 
 @pytest.mark.parametrize("classes", [1, 15])
 def test_a_grid_has_a_place_for_every_class(classes: int) -> None:
-    pictures = {"own": [np.zeros((4, 4, 4), np.uint8)] * classes, "noise": [np.zeros(0, np.uint8)] * classes}
+    pictures: dict[str, list[np.ndarray]] = {
+        "own": [np.zeros((4, 4, 4), np.uint8)] * classes,
+        "noise": [np.zeros(0, np.uint8)] * classes,
+    }
     figure = pattern_grid(pictures, ["name"] * classes)
     assert len(figure.axes) == 2 * classes
     assert figure.get_figwidth() < 9

@@ -11,6 +11,7 @@ from analysis.report.parts import (
     disagreement,
     intervals,
     noise,
+    pattern_findings,
     patterns,
     robustness,
 )
@@ -23,6 +24,7 @@ PARTS: tuple[Read, ...] = (
     noise.read,
     robustness.read,
     patterns.read,
+    pattern_findings.read,
     agreement.read,
     disagreement.read,
 )
