@@ -16,7 +16,7 @@ demo: $(READY)
 	$(BIN)/python run.py
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-cluster: $(READY)
 	$(BIN)/python -m pytest -m cluster tests/cluster

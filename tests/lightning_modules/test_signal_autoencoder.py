@@ -9,7 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from scipy.stats import kstest
+from scipy.stats import kstest  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
