@@ -25,7 +25,7 @@ class SignalAutoencoder(AutoencoderTraining):
     ``train/loss``, ``val/loss``, ``val/accuracy`` and ``val/nmi`` (between an image and its reconstruction).
 
     Source: arXiv 1803.08337, section 3. What comes after ``nmi_bins`` is this project's own; ``rate`` is the
-    variational information bottleneck (arXiv 1612.00410) with a noise of variance 1.
+    variational information bottleneck (arXiv 1612.00410) with a noise of variance 1, or less: see ``rate``.
 
     Args:
         autoencoder: The pre-trained autoencoder, A_S; changed in place.
@@ -39,12 +39,13 @@ class SignalAutoencoder(AutoencoderTraining):
             reconstructions where classifiers were trained.
         energy: Weight of the mean square of the normalised reconstructions: what the classifier does not need fades to
             the mean colour.
-        rate: Weight of the code's rate, in nats for each image: in training, normal noise of variance 1 is added to the
-            code, and half its sum of squares to the loss, so that what the classifier does not need is not sent.
+        rate: Weight of the code's rate, in nats for each image: in training, normal noise of variance 1 or less is
+            added to the code, and half its sum of squares to the loss, so that what is not needed is not sent.
         tolerance: Cross-entropy, in nats, at which that weight is lowered to 0; the smaller the cross-entropy, the
             nearer the weight is to ``rate``. ``None`` keeps it at ``rate``.
         noise: Standard deviation of noise added to the reconstructions in training, of pixels in [0, 1]: it drowns
-            what is too faint. Of each image between 0 and this, so that images without noise are learnt, too.
+            what is too faint. Of each image between 0 and this, so that images without noise are learnt, too (as for
+            the noise of ``rate``).
         shift: Pixels by which each batch of reconstructions is moved at most in training, in each direction: what
             depends on the exact place is lost.
         siblings: Classifiers that were asked the same; the loss is the mean over them and ``classifier``.
@@ -87,7 +88,7 @@ class SignalAutoencoder(AutoencoderTraining):
         """The classifiers' cross-entropy on the reconstructions of one batch, and what else they should be."""
         images, labels, _ = batch
         code, switches = self.encode(images)
-        sent = code + torch.randn_like(code) if self.price else code
+        sent = with_noise(code, 1.0) if self.price else code
         reconstructions = self.autoencoder.decode(sent, switches)
         seen = disturbed(reconstructions, self.noise, self.shift)
         readers = [self.classifier, *self.siblings]
@@ -134,7 +135,10 @@ def disturbed(images: Tensor, noise: float, shift: int) -> Tensor:
         down, right = torch.randint(2 * shift + 1, (2,)).tolist()
         height, width = images.shape[-2:]
         images = F.pad(images, [shift] * 4, mode="replicate")[..., down : down + height, right : right + width]
-    if noise:
-        deviation = noise * torch.rand(len(images), 1, 1, 1, dtype=images.dtype, device=images.device)
-        images = images + deviation * torch.randn_like(images)
-    return images
+    return with_noise(images, noise) if noise else images
+
+
+def with_noise(values: Tensor, most: float) -> Tensor:
+    """Values ``(N, C, H, W)`` with normal noise; the deviation of each of N is drawn, evenly from 0 to ``most``."""
+    deviation = most * torch.rand(len(values), 1, 1, 1, dtype=values.dtype, device=values.device)
+    return values + deviation * torch.randn_like(values)

@@ -170,7 +170,8 @@ def test_a_rate_prices_the_divergence_from_a_code_that_says_nothing(
     nats = kl_divergence(sent, silence).flatten(1).sum(dim=1).mean()
     assert float(losses[1] - losses[0]) == pytest.approx(0.02 * float(nats), rel=1e-3)
     torch.manual_seed(5)
-    logits = classifier.eval()(copy.decode(code + torch.randn_like(code), switches))
+    deviation = torch.rand(len(code), 1, 1, 1)
+    logits = classifier.eval()(copy.decode(code + deviation * torch.randn_like(code), switches))
     expected = F.cross_entropy(logits, labels) + 0.01 * nats
     assert float(losses[0]) == pytest.approx(float(expected), rel=1e-4)
     with pytest.raises(ValueError, match=r"finetune.rate=0.01 needs an encoder that learns: use finetune.trained=both"):
