@@ -131,6 +131,10 @@ class ImageDataModule(pl.LightningDataModule):
             images = paper_augmentation(images, self._augmentation_seeds(index))
         return images, labels, index
 
+    def same_images(self, one: Split, other: Split) -> bool:
+        """Whether two splits are of the same images."""
+        return one == other
+
     def use_prepared(self) -> list[Path]:
         """Read evaluation images from where ``task=prepare`` put them, if it did; returns the folders used."""
         return []

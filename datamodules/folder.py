@@ -121,6 +121,10 @@ class ImageFolder(ImageDataModule):
                 folders.append(folder)
         return folders
 
+    def same_images(self, one: Split, other: Split) -> bool:
+        """Whether two splits are of the same folder, as val and test without a folder of its own."""
+        return self._folders[one] == self._folders[other]
+
     def transform(self, name: Split) -> dict[str, Any]:
         """What makes the images of an evaluation split out of its files."""
         root = self._indexes[self._folders[name]].root

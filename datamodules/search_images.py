@@ -1,13 +1,13 @@
 """The images that patterns are searched on, and the canvases that patterns are cut out of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from datamodules.base import UNREADABLE, Batch, ImageDataModule, ImageDataset, Split
 from datamodules.loading import make_loader
@@ -22,8 +22,9 @@ NO_IMAGE = -1  # the source of a canvas of noise
 class SearchImages(pl.LightningDataModule):
     """Some images of a split, for a search that shares its patterns, not its images, among the ranks.
 
-    Every rank gets the same full batches ``(images in [0, 1], labels, index)``, in an order that depends on the seed
-    and the epoch alone. As in training, a partial last batch is left out; each epoch leaves out others.
+    Every rank gets the same batches, in an order that depends on the seed and the epoch alone: ``(images in [0, 1],
+    labels, index)``. As in training, a partial last batch is left out; each epoch leaves out others. With ``targets``,
+    a batch has a fourth part: which classes each image is for; see :class:`ClassBatches`.
 
     Args:
         images: All images.
@@ -31,6 +32,7 @@ class SearchImages(pl.LightningDataModule):
         chosen: Positions in it.
         batch_size: Images of a step.
         seed: Decides the order.
+        targets: Classes that have batches of their own, without their own images; ``None``: one batch for all.
 
     Attributes:
         consumed_batches: Batches, in the epoch that a search continues in, that were seen before.
@@ -38,29 +40,52 @@ class SearchImages(pl.LightningDataModule):
 
     consumed_batches = 0
 
-    def __init__(self, images: ImageDataModule, name: Split, chosen: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        images: ImageDataModule,
+        name: Split,
+        chosen: Sequence[int],
+        batch_size: int,
+        seed: int,
+        targets: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.images, self.source, self.chosen = images, name, list(chosen)
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.targets = batch_size, seed, targets
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The chosen images, shuffled."""
-        dataset = SearchSplit(self.images.split(self.source), self.source, self.chosen)
-        seen = self.consumed_batches * self.batch_size
-        sampler = TrainingSampler(dataset, self.batch_size, self.seed, consumed=seen)
+        split = self.images.split(self.source)
+        dataset, workers = SearchSplit(split, self.source, self.chosen), self.images.workers
+        seen = 0 if self.targets is not None else self.consumed_batches * self.batch_size
+        together = self.batch_size if self.targets is None else 1
+        sampler = TrainingSampler(dataset, together, self.seed, consumed=seen)
         if self.trainer is not None:
             sampler.set_epoch(self.trainer.current_epoch)
-        workers = self.images.workers
-        return make_loader(
-            dataset, batch_size=self.batch_size, workers=workers, sampler=sampler, persistent_workers=workers > 0
-        )
+        options: dict[str, Any] = {"workers": workers, "persistent_workers": workers > 0}
+        if self.targets is None:
+            return make_loader(dataset, batch_size=self.batch_size, sampler=sampler, **options)
+        labels = torch.tensor([split.label(position) for position in self.chosen])
+        classes, consumed = len(self.images.classes), self.consumed_batches
+        batches = ClassBatches(sampler, labels, self.targets, classes, self.batch_size, consumed)
+        return make_loader(dataset, batch_size=1, batch_sampler=batches, **options)
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Turn uint8 pixels into floats in [0, 1]; leave out images that could not be read."""
-        return self.images.on_after_batch_transfer(batch, dataloader_idx)
+        images, labels, index, *rest = batch
+        kept = labels != UNREADABLE
+        found = self.images.on_after_batch_transfer((images, labels, index), dataloader_idx)
+        return *found, *(part[kept] if self.images.on_error == "skip" else part for part in rest)
 
 
-class SearchSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+class Member(NamedTuple):
+    """A search image of some step, and the classes that it is for, boolean ``(classes,)``."""
+
+    draw: Draw
+    classes: Tensor
+
+
+class SearchSplit(torch.utils.data.Dataset[tuple[Any, ...]]):
     """See :class:`SearchImages`."""
 
     def __init__(self, split: ImageDataset, name: Split, chosen: Sequence[int]) -> None:
@@ -69,9 +94,55 @@ class SearchSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, draw: Draw) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: Draw | Member) -> tuple[Any, ...]:
+        draw = key.draw if isinstance(key, Member) else key
         position = self.chosen[draw.image]
-        return self.all[Draw(position, draw.seed) if self.name == "train" else position]
+        found = self.all[Draw(position, draw.seed) if self.name == "train" else position]
+        return (*found, key.classes) if isinstance(key, Member) else found
+
+
+class ClassBatches(Sampler[list[Member]]):
+    """For every class its own batches: the shuffled images without those of the class, ``batch_size`` at a time.
+
+    A step loads each image once that some class has in it. The last batch of a class may be partial; a class with many
+    images of its own has fewer batches than others, and none in the last steps.
+
+    Args:
+        sampler: Decides the order of all images.
+        labels: The class of each image, ``(N,)``.
+        targets: The classes.
+        classes: Number of all classes.
+        batch_size: Images of a class's batch.
+        consumed: Steps of the first pass to leave out.
+    """
+
+    def __init__(
+        self,
+        sampler: TrainingSampler,
+        labels: Tensor,
+        targets: Sequence[int],
+        classes: int,
+        batch_size: int,
+        consumed: int = 0,
+    ) -> None:
+        self.sampler, self.labels, self.targets, self.classes = sampler, labels, list(targets), classes
+        self.batch_size, self.consumed = batch_size, consumed
+
+    def __len__(self) -> int:
+        most = max(int((self.labels != target).sum()) for target in self.targets)
+        return -(-most // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Member]]:
+        order = list(self.sampler)
+        labels = self.labels[[draw.image for draw in order]]
+        others = {target: (labels != target).nonzero().flatten() for target in self.targets}
+        consumed, self.consumed = self.consumed, 0
+        for step in range(consumed, len(self)):
+            used: dict[int, Tensor] = {}
+            for target, places in others.items():
+                for place in places[step * self.batch_size : (step + 1) * self.batch_size].tolist():
+                    used.setdefault(place, torch.zeros(self.classes, dtype=torch.bool))[target] = True
+            yield [Member(order[place], used[place]) for place in sorted(used)]
 
 
 @dataclass(frozen=True)

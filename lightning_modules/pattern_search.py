@@ -1,5 +1,6 @@
 """The search for class-wise patterns: few pixels of a canvas that make a classifier say a class, wherever pasted."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,18 +24,22 @@ class Preset:
         logits: Whether the mask is a sigmoid of what is searched, else it is searched itself and cut to [0, 1].
         step: Of signs (without logits), or Adam's learning rate (with them).
         batch_size: Search images of a step.
+        own_batches: Whether each class has so many images of others in every step, else those of all classes.
         averaged: Share of the steps, at the end, over which the mask is averaged; 0 takes the last one.
     """
 
     logits: bool
     step: float
     batch_size: int
+    own_batches: bool
     averaged: float
 
 
 PRESETS: dict[str, Preset] = {
-    "stable": Preset(logits=True, step=0.3, batch_size=8, averaged=0.25),
-    "published": Preset(logits=False, step=0.02, batch_size=4, averaged=0.0),  # arXiv 2101.06898 and its code
+    "stable": Preset(logits=True, step=0.3, batch_size=8, own_batches=False, averaged=0.25),
+    "published": Preset(
+        logits=False, step=0.02, batch_size=4, own_batches=True, averaged=0.0
+    ),  # arXiv 2101.06898 and its code
 }
 
 
@@ -58,9 +63,10 @@ class PatternSearch(pl.LightningModule):
 
         α · mean CE(f(m·c + (1 − m)·image), t) + (1 − α) · Σm / (N / 2)
 
-    A step shows all pairs the same images; those of a pair's own class are left out of its mean, and a pair for which
-    none is left gets no gradient. ``published`` starts at m = 0.5 and steps by 0.02 against the sign of the gradient;
-    unlike the published code it keeps the last step. ``stable`` is Adam on the mask's logits, averaged at the end.
+    A step shows all pairs the same images, or each class those that the batch's fourth part says; those of a pair's own
+    class are left out of its mean, and a pair for which none is left gets no gradient. ``published`` starts at m = 0.5
+    and steps by 0.02 against the sign of the gradient; unlike the published code it keeps the last step. ``stable`` is
+    Adam on the mask's logits, averaged at the end.
     Where ``learned``, the colours of the pattern are searched with it, as sigmoids that begin at the canvas: that is
     Neural Cleanse, with this loss in place of its schedule for the weight of the area.
 
@@ -137,13 +143,17 @@ class PatternSearch(pl.LightningModule):
         """The masks as they are now, in [0, 1], shape ``(P, H, W)``."""
         return self.masks.sigmoid() if self.preset.logits else self.masks
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """The mean loss of all pairs, with the gradient of each pair's own loss."""
-        images, labels, _ = batch
+        images, labels, _, *members = batch
         ranks, count = self.trainer.world_size, len(self.targets)
         first, last = (count * place // ranks for place in (self.trainer.global_rank, self.trainer.global_rank + 1))
         soft = self.soft_masks()
-        losses, by_mask, by_colour = self.gradients(soft.detach(), images, labels, first, last)
+        used = labels.cpu()[None, :] != self.targets[:, None]
+        for member in members:
+            used &= member.cpu().T[self.targets]
+        with self.exact(images.device.type):
+            losses, by_mask, by_colour = self.gradients(soft.detach(), images, used, first, last)
         # The ranks' gradients are averaged, but each pair has one on a single rank.
         carrier = ranks * (soft * by_mask).sum()
         if self.colours is not None and by_colour is not None:
@@ -151,6 +161,11 @@ class PatternSearch(pl.LightningModule):
         loss = ranks * losses.sum() / count
         self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=max(1, len(images)), sync_dist=True)
         return loss + carrier - carrier.detach()
+
+    def exact(self, device: str) -> AbstractContextManager[Any]:
+        """Without float16, which rounds such small gradients to 0; the signs of ``published`` in full precision."""
+        rounds_to_zero = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+        return nullcontext() if self.preset.logits and not rounds_to_zero else torch.autocast(device, enabled=False)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Average over the last steps."""
@@ -175,14 +190,14 @@ class PatternSearch(pl.LightningModule):
         return FoundPatterns(masks, canvases)
 
     def gradients(
-        self, masks: Tensor, images: Tensor, labels: Tensor, first: int, last: int
+        self, masks: Tensor, images: Tensor, used: Tensor, first: int, last: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Losses of the pairs from ``first`` to ``last``, and their gradients, one chunk after the other.
 
         Args:
             masks: Of all pairs, in [0, 1], shape ``(P, H, W)``, detached.
             images: In [0, 1], shape ``(B, 3, H, W)``.
-            labels: Their classes, ``(B,)``.
+            used: Which images each pair is shown, boolean ``(P, B)``.
             first: The first pair.
             last: The one after the last.
 
@@ -192,7 +207,7 @@ class PatternSearch(pl.LightningModule):
         """
         by_mask = torch.zeros_like(masks)
         by_colour = None if self.colours is None else torch.zeros_like(self.colours)
-        used = labels.cpu()[None, :] != self.targets[first:last, None]
+        used = used[first:last]
         pairs, places = used.nonzero(as_tuple=True)  # a pair's images follow each other
         weights = (self.alpha / used.sum(dim=1).clamp(min=1)).to(masks)
         area, some = 2 * (1 - self.alpha), used.any(dim=1).to(masks)

@@ -14,6 +14,7 @@ from analysis.patterns.suspicion import TRIGGERS, simplicity_table, suspicion_ta
 from analysis.patterns.tested import PATTERN
 from datamodules.base import ImageDataModule
 from datamodules.poison import trigger_mask
+from datamodules.poisoned import without_poison
 from tasks import build, classifiers, questions
 from tasks.pattern_search import PatternJobs, check_options
 from tasks.pattern_verdicts import evaluate, read_verdicts, verdicts_artifact
@@ -30,7 +31,7 @@ def run(cfg: DictConfig) -> float:
     """Search and test patterns of every classifier; returns the mean success of found pixels at the budget shown."""
     folder, options = build.study_folder(cfg), cfg.class_patterns
     configs = classifiers.study_classifiers(cfg)
-    images = build.make_data(cfg)
+    images = without_poison(build.make_data(cfg))
     check_options(options, images)
     place = folder.root / "class_patterns"
     summary = tables_artifact(cfg, place, configs, images)

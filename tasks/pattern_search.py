@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from analysis.patterns.files import PatternFile
 from callbacks import Checkpointing, FiniteLoss, Monitor, SeededBatches
-from datamodules.base import ImageDataModule
+from datamodules.base import ImageDataModule, ImageDataset
 from datamodules.chosen import evenly_spread
+from datamodules.poisoned import without_poison
 from datamodules.search_images import KINDS, Canvases, SearchImages, choose_canvases
 from lightning_modules.pattern_search import PRESETS, PatternSearch
 from networks.classifier import Classifier
@@ -51,8 +52,8 @@ class PatternJobs:
 
     @cached_property
     def data(self) -> ImageDataModule:
-        """The images with these labels."""
-        return build.make_data(self.asked, TESTED_AT_ONCE)
+        """The images with these labels; clean ones, whatever the classifier was trained on."""
+        return without_poison(build.make_data(self.asked, TESTED_AT_ONCE))
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -69,9 +70,10 @@ class PatternJobs:
 
     @cached_property
     def canvases(self) -> Canvases:
-        """What patterns are cut out of: the same for all seeds of the search."""
+        """What patterns are cut out of: the same for all seeds of the search, but for the starts of learned colours."""
         options = self.cfg.class_patterns
-        split, targets = self.data.split(options.split), chosen_classes(options.classes, self.data.classes)
+        split = self.data.split(options.split)
+        targets = chosen_classes(options.classes, self.data.classes, classes_of(split))
         canvases = choose_canvases(split, options.split, targets, dict(options.canvases), self.cfg.seed)
         wanted = options.canvases.get("own", 0)
         without = [t for t in targets if wanted and not ((canvases.targets == t) & owns(canvases)).any()]
@@ -99,8 +101,9 @@ class PatternJobs:
         split = self.data.split(options.split)
         chosen = evenly_spread(split, options.search_images)
         batch_size = options.batch_size or PRESETS[options.preset].batch_size
-        images = SearchImages(self.data, options.split, chosen, batch_size, seed)
-        module = self.module()
+        targets = self.canvases.targets.unique().tolist() if PRESETS[options.preset].own_batches else None
+        images = SearchImages(self.data, options.split, chosen, batch_size, seed, targets)
+        module = self.module(seed)
         job = build.study_folder(self.cfg).job("class_patterns", self.name, seed)
         checkpointing = Checkpointing(
             job / "last.ckpt", self.cfg.checkpoint_every, identity(self.cfg, self.data, artifact)
@@ -120,12 +123,14 @@ class PatternJobs:
         trainer.strategy.barrier()
         say_made(artifact.files[0])
 
-    def module(self) -> PatternSearch:
-        """The search, at its beginning."""
+    def module(self, seed: int) -> PatternSearch:
+        """The search, at its beginning; learned colours begin as noise that depends on the seed."""
         options, canvases = self.cfg.class_patterns, self.canvases
+        generator = torch.Generator().manual_seed(hash((self.cfg.seed, seed)) % 2**62)
+        noise = torch.randint(256, canvases.pixels.shape, generator=generator, dtype=torch.uint8)
         return PatternSearch(
             self.classifier,
-            canvases.pixels,
+            torch.where(canvases.learned[:, None, None, None], noise, canvases.pixels),
             canvases.targets,
             canvases.learned,
             preset=options.preset,
@@ -156,22 +161,30 @@ def owns(canvases: Canvases) -> torch.Tensor:
     return torch.tensor([kind == "own" for kind in canvases.kinds])
 
 
-def chosen_classes(classes: Any, names: list[str]) -> list[int]:
+def classes_of(split: ImageDataset) -> list[int]:
+    """The labels that a split has images of."""
+    return sorted({split.label(position) for position in range(len(split))})
+
+
+def chosen_classes(classes: Any, names: list[str], present: list[int]) -> list[int]:
     """The labels of the classes that ``class_patterns.classes`` chooses.
 
     Args:
-        classes: ``None`` for all, how many (spread evenly), or their names.
+        classes: ``None`` for all with images, how many of these (spread evenly), or names of any.
         names: Of all classes.
+        present: The labels that there are images of.
 
     Raises:
         ValueError: If a name is unknown, or the number is out of range.
     """
     if classes is None:
-        return list(range(len(names)))
+        return present
     if isinstance(classes, int):
-        if not 1 <= classes <= len(names):
-            raise ValueError(f"class_patterns.classes={classes}: the data has {len(names)} classes; give 1 to so many")
-        return np.linspace(0, len(names) - 1, classes).round().astype(int).tolist()
+        if not 1 <= classes <= len(present):
+            raise ValueError(
+                f"class_patterns.classes={classes}: there are images of {len(present)} classes; give 1 to so many"
+            )
+        return [present[place] for place in np.linspace(0, len(present) - 1, classes).round().astype(int)]
     unknown = [name for name in classes if name not in names]
     if unknown or not len(classes) or len(set(classes)) < len(classes):
         what = f"{', '.join(map(str, unknown))} is no class of the data" if unknown else "name some, each once"
@@ -181,7 +194,6 @@ def chosen_classes(classes: Any, names: list[str]) -> list[int]:
 
 def check_options(options: DictConfig, data: ImageDataModule) -> None:
     """Find settings that cannot work before any work is done."""
-    chosen_classes(options.classes, data.classes)
     budgets = list(options.budgets)
     problems = {
         f"preset={options.preset}: choose {' or '.join(PRESETS)}": options.preset not in PRESETS,
@@ -200,13 +212,21 @@ def check_options(options: DictConfig, data: ImageDataModule) -> None:
         or not any(options.canvases.get(kind, 0) for kind in KINDS[:3]),
         f"alpha={options.alpha}: give a number from 0 to 1": not 0 <= options.alpha <= 1,
         f"epochs={options.epochs}, chunk={options.chunk}: give 1 or more": min(options.epochs, options.chunk) < 1,
+        f"batch_size={options.batch_size}: give 1 or more, or null": options.batch_size is not None
+        and options.batch_size < 1,
     }
     for problem, found in problems.items():
         if found:
             raise ValueError(f"class_patterns.{problem}")
     if data.single_pass:
         raise ValueError("task=class_patterns chooses images by their position: use images in folders, not shards")
+    if data.same_images(options.split, "test"):
+        raise ValueError(
+            f"class_patterns.split={options.split}: these images are those of test, too, and patterns must not be "
+            "tested on images that they were searched on: use class_patterns.split=train"
+        )
     split = data.split(options.split)
+    chosen_classes(options.classes, data.classes, classes_of(split))
     if len({split.label(position) for position in evenly_spread(split, options.search_images)}) < 2:
         raise ValueError(
             "the search images are of one class, and patterns are searched on images of others: raise "

@@ -17,7 +17,7 @@ from analysis.patterns.tested import HARD, PATTERN, TestedPatterns, list_pattern
 from datamodules.chosen import ChosenImages, evenly_spread
 from lightning_modules.pattern_success import PatternSuccess, PatternVerdicts
 from networks.saliency import class_saliency
-from tasks import build
+from tasks import build, questions
 from tasks.pattern_search import SEARCH, PatternJobs
 from tasks.study_folder import Artifact, sha256
 from tasks.terminal import say_made, say_skipped_images
@@ -60,7 +60,7 @@ def evaluate(job: PatternJobs, jobs: Mapping[str, PatternJobs], artifact: Artifa
     tested, rows = own_patterns(job, found)
     canvases = [part.canvases for part in found.values()]
     for name, other in jobs.items():
-        if name != job.name:
+        if name != job.name and questions.name_of(other.config) == questions.name_of(job.config):
             theirs = other.read(int(options.seeds[0]))
             offset = sum(map(len, canvases))
             rows.append(others_patterns(tested, theirs, name, offset, float(options.shown), int(options.seeds[0])))

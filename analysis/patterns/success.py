@@ -1,6 +1,7 @@
 """How often patterns succeed: verdicts on images in, tables out."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,16 @@ from analysis.patterns.tested import HARD, LEARNED, PATTERN, SOFT
 
 Array = npt.NDArray
 RESAMPLES = 2000
+
+
+def read_table(path: Path, *names: str) -> pd.DataFrame:
+    """A table of patterns, in which classes keep their names, be they ``007`` or ``null``.
+
+    Args:
+        path: The CSV.
+        names: Columns with names of classes, beside ``class``.
+    """
+    return pd.read_csv(path, dtype=dict.fromkeys(("class", *names), str), keep_default_na=False, na_values=[""])
 
 
 def success_rates(hits: Array, clean: Array, targets: Array) -> pd.DataFrame:

@@ -15,6 +15,7 @@ LEARNED = (PATTERN, NEURAL_CLEANSE)
 CONTROLS = ("random", "centre", "saliency")  # at equal budget
 HARD, SOFT = "hard", "soft"
 NO_SEED = -1  # of what no search decides
+COST_BUDGETS = (0.4, 0.7, 1.0)  # of learned colours only, beyond the others: what a class costs, however much it is
 COLUMNS = ("pair", "method", "mask", "budget", "pixels", "seed")
 
 
@@ -57,7 +58,7 @@ def list_patterns(
         masks: By the seed of the search, in [0, 1], shape ``(P, H, W)``.
         learned: Whether a pair's colours were searched, too.
         saliency: Of each pair's class on its canvas, shape ``(P, H, W)``.
-        budgets: Shares of the pixels.
+        budgets: Shares of the pixels; learned colours are tested at ``COST_BUDGETS``, too.
     """
     made = TestedPatterns()
     shape = (int(saliency.shape[-2]), int(saliency.shape[-1]))
@@ -68,7 +69,8 @@ def list_patterns(
             canvas, ties = place * len(learned) + pair, tie_seed(seed, pair)
             row: dict[str, Any] = {"pair": pair, "method": NEURAL_CLEANSE if free else PATTERN, "seed": seed}
             made.add(found[pair], canvas, **row | {"mask": SOFT, "budget": 1.0, "pixels": everything})
-            for budget, count in counts.items():
+            more = {share: pixel_count(share, everything) for share in COST_BUDGETS if free}
+            for budget, count in {**counts, **more}.items():
                 size = {"budget": budget, "pixels": count}
                 made.add(top_pixels(found[pair], count, ties), canvas, **row | size)
                 if not free:

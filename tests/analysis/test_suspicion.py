@@ -13,7 +13,7 @@ from analysis.patterns.suspicion import simplicity_table, suspicion_table, trigg
 from analysis.report.page import render_page
 from analysis.report.parts.pattern_findings import read
 
-CLASSES = [f"class {number}" for number in range(8)]
+CLASSES = [f"0{number}" for number in range(7)] + ["null"]  # that pandas would read otherwise
 COUNTS = [10, 20, 40]
 
 
@@ -57,6 +57,17 @@ def test_a_class_that_needs_few_pixels_is_first_and_flagged() -> None:
         assert row["statistic"] == pytest.approx(np.log(expected))
         assert row["label"] == CLASSES.index(row["class"])
         assert row["flagged"] == (row["anomaly_index"] > calibrated_threshold(7, 0.05))
+
+
+def test_expensive_classes_are_not_flagged_because_others_are_more_expensive_still() -> None:
+    rates = {name: [0.02, 0.05 + number / 100, 0.2 + number / 50] for number, name in enumerate(CLASSES)}
+    tables = []
+    for cheap in (1, 2, 3):
+        ends = {name: 0.9 if number < cheap else 0.7 for number, name in enumerate(CLASSES)}
+        success = learned(rates)
+        whole = success[success["pixels"] == 40].assign(pixels=144, success=lambda table: table["class"].map(ends))  # noqa: B023
+        tables.append(suspicion_table(pd.concat([success, whole]), CLASSES, 144))
+    assert not any(table["flagged"].any() for table in tables)
 
 
 def test_of_two_classes_none_stands_out() -> None:
@@ -103,6 +114,10 @@ def write(root: Path, planted: bool) -> None:
     suspicion = pd.concat(tables)
     marked = (suspicion["label"] == 5) & (suspicion["classifier"] == "b")
     suspicion.assign(planted=marked & planted).to_csv(place / "suspicion.csv", index=False)
+    if planted:
+        (root / "backdoors").mkdir()
+        shares = {"measure": ["clean accuracy", "attack success"], "share": [0.9, 0.98], "lower": 0.8, "upper": 1.0}
+        pd.DataFrame(shares).to_csv(root / "backdoors" / "b.csv", index=False)
     triggers = triggers_table(found, trigger, 5, [0.25], 0).assign(classifier="b")
     (triggers if planted else triggers[:0]).to_csv(place / "triggers.csv", index=False)
 
@@ -119,7 +134,10 @@ def test_the_page_names_the_class_that_stands_out(planted: bool, tmp_path: Path)
     assert shapes.tables["Differences, with 95 % intervals over classes"].shape == (1, 5)
     text = "Network A: none flagged; Network B: none flagged."
     if planted:
-        text = "Network A: none flagged; Network B: class 5 flagged (planted: class 5, rank 1 of 8)."
+        text = "Network A: none flagged; Network B: 05 flagged (planted: 05, rank 1 of 8)."
+        works = costs.tables["Planted backdoors, on clean test images and on those with the trigger"]
+        assert works.to_dict("index")["Network B"]["attack success"] == "98.0% [80.0%, 100.0%]"
+        assert part.files[-1].name == "b.csv"
         rows = costs.tables["How much of the trigger patterns hold, mean over patterns"]
         assert list(rows.loc["Network B, the trigger’s class, image of another"]) == ["1.00", "1.00", "1.00", "0.25"]
     assert text in costs.text

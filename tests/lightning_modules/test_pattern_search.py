@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from callbacks import Checkpointing, SeededBatches
 from datamodules import FakeImages
+from datamodules.sampling import TrainingSampler
 from datamodules.search_images import NO_IMAGE, SearchImages, choose_canvases
 from lightning_modules.pattern_search import PatternSearch
 from networks.classifier import Classifier
@@ -64,23 +65,47 @@ def test_the_published_search_equals_its_steps_written_out(
     classifier: Classifier, small: FakeImages, make_trainer: MakeTrainer
 ) -> None:
     classifier.double()
-    data = SearchImages(small, "val", range(14), batch_size=4, seed=1)
+    data = SearchImages(small, "val", range(14), batch_size=4, seed=1, targets=[0, 3, 5])
     module = PatternSearch(classifier, canvases(), TARGETS, preset="published", chunk=5)
     found = searched(module.double(), data, make_trainer).soft_masks().detach()
+    split = small.split("val")
     for pair, target in enumerate(TARGETS.tolist()):
         canvas = canvases()[pair].double() / 255
         mask = torch.full((16, 16), 0.5, dtype=torch.float64)
-        for images, labels in batches(data, epochs=2):
-            mask.requires_grad_()
-            loss = (1 - 0.2) * mask.sum() / (16 * 16 / 2)
-            others = [image for image, label in zip(images, labels, strict=True) if label != target]
-            for image in others:
-                logits = classifier((mask * canvas + (1 - mask) * image)[None])
-                loss = loss + 0.2 * F.cross_entropy(logits, torch.tensor([target])) / len(others)
-            [gradient] = torch.autograd.grad(loss, mask)
-            mask = (mask.detach() - 0.02 * gradient.sign()).clamp(0, 1)
+        for epoch in range(2):
+            order = TrainingSampler(range(14), 1, seed=1)
+            order.set_epoch(epoch)
+            others = [draw.image for draw in order if split.label(draw.image) != target]  # class t is left out
+            for start in range(0, len(others), 4):
+                images = [split[index][0].double() / 255 for index in others[start : start + 4]]
+                mask.requires_grad_()
+                loss = (1 - 0.2) * mask.sum() / (16 * 16 / 2)
+                for image in images:
+                    logits = classifier((mask * canvas + (1 - mask) * image)[None])
+                    loss = loss + 0.2 * F.cross_entropy(logits, torch.tensor([target])) / len(images)
+                [gradient] = torch.autograd.grad(loss, mask)
+                mask = (mask.detach() - 0.02 * gradient.sign()).clamp(0, 1)
         assert float(mask.std()) > 0.02  # something was learnt
         torch.testing.assert_close(found[pair], mask, rtol=0, atol=1e-6)
+
+
+def test_batches_of_a_class_are_all_others_and_go_on_after_an_interruption(small: FakeImages) -> None:
+    split = small.split("val")
+    data = SearchImages(small, "val", range(14), batch_size=4, seed=1, targets=[0, 3])
+    whole = [(index.tolist(), member) for *_, index, member in data.train_dataloader()]
+    for target in (0, 3):
+        seen = [
+            [place for place, used in zip(index, member[:, target].tolist(), strict=True) if used]
+            for index, member in whole
+        ]
+        others = [place for place in range(14) if split.label(place) != target]
+        assert sorted(place for batch in seen for place in batch) == others
+        assert {len(batch) for batch in seen[:-1]} == {4}
+    assert not any(member[:, [1, 2, 4, 5]].any() for _, member in whole)
+    data.consumed_batches = 2
+    rest = [(index.tolist(), member) for *_, index, member in data.train_dataloader()]
+    assert [index for index, _ in rest] == [index for index, _ in whole[2:]]
+    assert all(torch.equal(one, other) for (_, one), (_, other) in zip(rest, whole[2:], strict=True))
 
 
 def test_the_stable_search_equals_adam_on_each_pair_alone(
@@ -116,10 +141,15 @@ def test_the_chunk_decides_nothing(preset: Any, classifier: Classifier, small: F
     found = []
     for chunk in (1, 3, 1000):
         module = PatternSearch(classifier, canvases(), TARGETS, LEARNED, preset=preset, chunk=chunk)
-        found.append(module.gradients(torch.rand(4, 16, 16, generator=seeded()), images, labels, 0, 4))
+        found.append(module.gradients(torch.rand(4, 16, 16, generator=seeded()), images, shown(labels), 0, 4))
     for other in found[1:]:
         for part, expected in zip(other, found[0], strict=True):
             torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-7)
+
+
+def shown(labels: Tensor) -> Tensor:
+    """Which images each pair is shown: those of other classes."""
+    return labels[None] != TARGETS[:, None]
 
 
 def seeded() -> torch.Generator:
@@ -130,11 +160,11 @@ def test_gradients_are_those_of_finite_differences(classifier: Classifier) -> No
     module = PatternSearch(classifier.double(), canvases(), TARGETS, LEARNED, chunk=3).double()
     images, labels = torch.rand(3, 3, 16, 16, dtype=torch.float64), torch.tensor([0, 1, 3])
     masks = 0.2 + 0.6 * torch.rand(4, 16, 16, generator=seeded(), dtype=torch.float64)
-    _, by_mask, _ = module.gradients(masks, images, labels, 0, 4)
+    _, by_mask, _ = module.gradients(masks, images, shown(labels), 0, 4)
     for pair, row, column in ((0, 3, 4), (2, 8, 1), (3, 15, 15)):
         moved = masks.clone()
         moved[pair, row, column] += 1e-6
-        up, down = (module.gradients(part, images, labels, 0, 4)[0] for part in (moved, masks))
+        up, down = (module.gradients(part, images, shown(labels), 0, 4)[0] for part in (moved, masks))
         assert float((up - down)[pair]) / 1e-6 == pytest.approx(float(by_mask[pair, row, column]), rel=1e-4)
         assert (up != down).nonzero().flatten().tolist() == [pair]  # pairs do not see each other
 
@@ -142,14 +172,14 @@ def test_gradients_are_those_of_finite_differences(classifier: Classifier) -> No
 def test_images_of_the_class_itself_are_left_out_and_no_image_is_no_step(classifier: Classifier) -> None:
     module = PatternSearch(classifier, canvases(), TARGETS)
     masks, images = torch.full((4, 16, 16), 0.5), torch.rand(2, 3, 16, 16)
-    losses, by_mask, _ = module.gradients(masks, images, torch.tensor([3, 3]), 0, 4)
+    losses, by_mask, _ = module.gradients(masks, images, shown(torch.tensor([3, 3])), 0, 4)
     assert losses[1] == losses[2] == 0
     assert not by_mask[1:3].any()
     assert by_mask[0].any()
-    alone = module.gradients(masks, images[:1], torch.tensor([1]), 0, 4)
-    joined = module.gradients(masks, images, torch.tensor([1, 3]), 0, 4)
+    alone = module.gradients(masks, images[:1], shown(torch.tensor([1])), 0, 4)
+    joined = module.gradients(masks, images, shown(torch.tensor([1, 3])), 0, 4)
     torch.testing.assert_close(joined[1][1], alone[1][1])  # the second image is of its class
-    nothing = module.gradients(masks, images[:0], torch.tensor([], dtype=torch.long), 0, 4)
+    nothing = module.gradients(masks, images[:0], shown(torch.tensor([], dtype=torch.long)), 0, 4)
     assert not nothing[1].any()
 
 
@@ -247,6 +277,7 @@ def split_kinds(found: Any) -> list[list[str]]:
 
 
 TWO_RANKS = """
+from datamodules.sampling import TrainingSampler
 from datamodules.search_images import SearchImages
 from lightning_modules.pattern_search import PatternSearch
 from lightning_modules.pattern_success import PatternSuccess

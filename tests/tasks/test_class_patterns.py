@@ -222,6 +222,7 @@ def test_two_ranks_make_the_tables_of_one(patterned: Path, finished: Path, tmp_p
 
 def test_classes_are_all_or_a_number_or_named() -> None:
     names = ["a", "b", "c", "d", "e"]
-    assert chosen_classes(None, names) == [0, 1, 2, 3, 4]
-    assert chosen_classes(3, names) == [0, 2, 4]
-    assert chosen_classes(["e", "b"], names) == [4, 1]
+    assert chosen_classes(None, names, [0, 2, 3, 4]) == [0, 2, 3, 4]
+    assert chosen_classes(3, names, [0, 1, 2, 3, 4]) == [0, 2, 4]
+    assert chosen_classes(2, names, [1, 3]) == [1, 3]
+    assert chosen_classes(["e", "b"], names, [1]) == [4, 1]

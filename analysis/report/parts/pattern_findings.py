@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.figures.patterns import class_costs
-from analysis.patterns.success import mean_over_classes
+from analysis.patterns.success import mean_over_classes, read_table
 from analysis.patterns.suspicion import CLEAN_RATE
 from analysis.report.page import Part, Section
 
-FOLDER = "class_patterns"
+FOLDER, BACKDOORS = "class_patterns", "backdoors"
 FILES = ("simplicity.csv", "suspicion.csv", "triggers.csv")
 PHOTOGRAPHS = ("own", "other")  # canvases whose shapes the search did not make
 NUMBERS = {
@@ -46,7 +46,12 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
     files = [root / FOLDER / name for name in FILES]
     if not all(path.exists() for path in files):
         return None
-    simple, suspicion, triggers = (pd.read_csv(path).replace({"classifier": dict(labels)}) for path in files)
+    simple, suspicion, triggers = (read_table(path).replace({"classifier": dict(labels)}) for path in files)
+    planted = {
+        labels.get(path.stem, path.stem): path
+        for path in sorted((root / BACKDOORS).glob("*.csv"))
+        if path.stem in labels
+    }
     sections, figures = [], {}
     shapes = simple[simple["kind"].isin(PHOTOGRAPHS)]
     if len(shapes):
@@ -54,12 +59,26 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
     if len(suspicion):
         figures["patterns_costs"] = class_costs(suspicion)
         tables = {"The three most suspicious classes, and planted ones": suspicious_table(suspicion)}
+        if planted:
+            tables["Planted backdoors, on clean test images and on those with the trigger"] = backdoor_table(planted)
         if len(triggers):
             tables["How much of the trigger patterns hold, mean over patterns"] = trigger_table(triggers)
         sections.append(
             Section("Does a class give itself away?", COSTS + given_away(suspicion), "patterns_costs", tables)
         )
-    return Part(sections, figures, files) if sections else None
+    return Part(sections, figures, [*files, *planted.values()]) if sections else None
+
+
+def backdoor_table(paths: Mapping[str, Path]) -> pd.DataFrame:
+    """Whether each backdoor works: shares with their 95 % intervals, by the classifier's name."""
+    rows = {
+        name: {
+            row.measure: f"{row.share:.1%} [{row.lower:.1%}, {row.upper:.1%}]"
+            for row in pd.read_csv(path).itertuples(index=False)
+        }
+        for name, path in paths.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def shape_tables(shapes: pd.DataFrame) -> dict[str, pd.DataFrame]:

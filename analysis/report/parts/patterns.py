@@ -19,8 +19,8 @@ from analysis.figures.patterns import (
 )
 from analysis.patterns.files import PatternFile
 from analysis.patterns.masks import pattern_image
-from analysis.patterns.success import curves, margins, mean_over_classes
-from analysis.patterns.tested import PATTERN
+from analysis.patterns.success import curves, margins, mean_over_classes, read_table
+from analysis.patterns.tested import COST_BUDGETS, NEURAL_CLEANSE, PATTERN
 from analysis.report.page import Part, Section
 
 FOLDER = "class_patterns"
@@ -39,7 +39,8 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
     files = [root / FOLDER / name for name in FILES]
     if not all(path.exists() for path in files):
         return None
-    success, by_source, transfer = (pd.read_csv(path) for path in files)
+    success, by_source, transfer = read_table(files[0]), read_table(files[1], "source"), read_table(files[2])
+    success = success[(success["method"] != NEURAL_CLEANSE) | ~success["budget"].isin(COST_BUDGETS)]
     budget, seed = float(transfer["budget"].iloc[0]), int(transfer["seed"].iloc[0])
     names = success["classifier"].unique().tolist()
     paths = {name: root / FOLDER / (f"{name}-seed{seed}.npz" if seed else f"{name}.npz") for name in names}
