@@ -1,4 +1,4 @@
-"""Adversaries: who attacks a classifier while it is trained here, and who does when it is tested."""
+"""Adversaries: who attacks a classifier while it is trained here."""
 
 from dataclasses import MISSING, fields
 
@@ -30,28 +30,25 @@ def opposed(cfg: DictConfig, config: DictConfig) -> DictConfig:
 
 def adversary(cfg: DictConfig) -> Adversary | None:
     """Who attacks the training images, if anyone does."""
-    return described(cfg, "adversary")
-
-
-def tester(cfg: DictConfig) -> Adversary | None:
-    """Who attacks the test images once the training is over: by default, who attacked the training images."""
-    return described(cfg, "test_adversary") or adversary(cfg)
+    return read(cfg.train_classifier.adversary, "train_classifier.adversary")
 
 
 def check(cfg: DictConfig, config: DictConfig) -> None:
-    """Find mistakes in a classifier's adversaries before any work is done."""
+    """Find mistakes in a classifier's adversary before any work is done."""
     if not config.weights:
-        tester(opposed(cfg, config))
         adversary(opposed(cfg, config))
 
 
-def described(cfg: DictConfig, name: str) -> Adversary | None:
-    """The adversary that an option of ``train_classifier`` describes.
+def read(options: object, key: str) -> Adversary | None:
+    """The adversary that options describe.
+
+    Args:
+        options: A node of the configuration.
+        key: Where it is.
 
     Raises:
         ValueError: If an option of it is unknown, missing or out of range; names its key.
     """
-    key, options = f"train_classifier.{name}", cfg.train_classifier[name]
     if options is None:
         return None
     if not isinstance(options, DictConfig):

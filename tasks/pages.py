@@ -83,16 +83,19 @@ class ClassifiersPage:
     """The page of a study of classifiers alone; attributes as of :class:`StudyPage`."""
 
     def __init__(self, cfg: DictConfig, configs: Mapping[str, DictConfig]) -> None:
-        self.native = build.study_folder(cfg).native_accuracy
+        folder = build.study_folder(cfg)
+        self.native, self.robust = folder.native_accuracy, folder.robust_accuracy
         self.records = {name: origin(cfg, config) for name, config in configs.items()}
-        self.tables = [self.native] if self.native.exists() else []
+        self.tables = [table for table in (self.native, self.robust) if table.exists()]
         self.others = [record for record in self.records.values() if isinstance(record, Path)]
 
     def lay_out(self, data: ImageDataModule, configs: Mapping[str, DictConfig]) -> Page:
         """Read how the classifiers were trained."""
         views = views_table(configs, data.smallest_side)
         images = len(data.split("test"))
-        study = classifiers_report.read_classifiers(self.records, labels_of(configs), images, views, self.native)
+        study = classifiers_report.read_classifiers(
+            self.records, labels_of(configs), images, views, self.native, self.robust
+        )
         return Page(
             classifiers_report.lead(study), classifiers_report.facts(study), classifiers_report.sections(study), {}, []
         )

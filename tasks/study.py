@@ -7,12 +7,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tasks import adversaries, build, classifiers, planted_backdoor, questions
+from tasks import adversaries, build, classifiers, planted_backdoor, questions, robust_accuracy
 from tasks.jobs import run_task
 from tasks.terminal import is_first_rank, say
 
 MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "probe")
-ANALYSES = ("class_patterns", "native_accuracy")  # of classifiers and images alone
+ANALYSES = ("robust_accuracy", "class_patterns", "native_accuracy")  # of classifiers and images alone
 
 
 def run(cfg: DictConfig) -> float:
@@ -43,6 +43,8 @@ def check(cfg: DictConfig, steps: Sequence[DictConfig]) -> None:
     """Find errors before any step runs."""
     check_tasks("measurements", cfg.measurements, MEASUREMENTS)
     check_tasks("analyses", cfg.analyses, ANALYSES)
+    if "robust_accuracy" in cfg.analyses:
+        robust_accuracy.adversary(cfg)
     controls = [control for control in classifiers.CONTROL_STEPS if control in cfg.controls]
     for key, wanted in {"measurements": cfg.measurements, "controls": controls, "seeds": cfg.seeds}.items():
         if wanted:

@@ -35,6 +35,7 @@ class StudyFolder:
         self.accuracy = self.cross_evaluation / "accuracy.csv"
         self.verdicts = self.cross_evaluation / "correct.npz"
         self.native_accuracy = self.cross_evaluation / "native_accuracy.csv"
+        self.robust_accuracy = self.root / "robust_accuracy.csv"
         self.order = self.root / "order"
         self.report = self.root / "report"
 
@@ -133,10 +134,8 @@ class Artifact:
         return float(json.loads(self.provenance.read_text())["objective"])
 
     @contextmanager
-    def making(self, objective: float, results: Mapping[str, float] | None = None) -> Iterator[dict[Path, Path]]:
+    def making(self, objective: float) -> Iterator[dict[Path, Path]]:
         """Give the temporary path to write each file to; on success put them in place with their provenance.
-
-        The provenance holds the objective, and further numbers if ``results`` has some.
 
         Provenance comes first and files follow by renaming, so an interruption leaves either the whole artifact or
         one that counts as missing. On failure nothing stays behind and what was there before is kept.
@@ -152,7 +151,6 @@ class Artifact:
                 "inputs": self.inputs,
                 "sha256": digests,
                 "objective": objective,
-                "results": {name: float(value) for name, value in (results or {}).items()},
                 "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
                 "git_commit": git_commit(),
                 "seconds": round(time.monotonic() - self._start, 2),

@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
 from datamodules.poisoned import PoisonedImages
-from lightning_modules import AdversarialTraining, ClassifierTraining, RobustAccuracy
+from lightning_modules import AdversarialTraining, ClassifierTraining
 from networks.classifier import Classifier
 from tasks import adversaries, build, classifiers, planted_backdoor, questions
 from tasks.instantiation import instantiate
@@ -39,7 +39,7 @@ def run(cfg: DictConfig) -> float:
 
 def fit(cfg: DictConfig, data: ImageDataModule, artifact: Artifact) -> float:
     """Train ``cfg.classifier`` and return its validation accuracy."""
-    config, options, tester = cfg.classifier, cfg.train_classifier, adversaries.tester(cfg)
+    config, options = cfg.classifier, cfg.train_classifier
     pl.seed_everything(cfg.seed + WEIGHTS_SEED_STEP * config.weights_seed, workers=True, verbose=False)
     classifier = classifiers.make_classifier(config, data)
     build.accelerate(cfg, classifier)
@@ -52,7 +52,6 @@ def fit(cfg: DictConfig, data: ImageDataModule, artifact: Artifact) -> float:
         network=classifier,
         artifact=artifact,
         objective="val/accuracy",
-        tested=None if tester is None else RobustAccuracy(classifier, tester, cfg.seed),
     )
 
 

@@ -29,7 +29,6 @@ def train(
     network: nn.Module,
     artifact: Artifact,
     objective: str,
-    tested: pl.LightningModule | None = None,
 ) -> float:
     """Fit a module, keep one of its networks as an artifact, and return what validation logs as the objective.
 
@@ -44,7 +43,6 @@ def train(
         network: The network whose weights are kept.
         artifact: The weights file.
         objective: The logged value that says how good the network is, such as ``val/accuracy``.
-        tested: What the network goes through in the end, on the test images; its numbers are kept with the others.
     """
     checkpointing = Checkpointing(job / "last.ckpt", cfg.checkpoint_every, identity(cfg, data, artifact))
     consumed, resumed = checkpointing.consumed(), None
@@ -59,17 +57,16 @@ def train(
         if length.steps is not None or length.epochs:
             trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True if resumed else None)
         [results] = trainer.validate(module, datamodule=data, verbose=False)
-        [found] = [{}] if tested is None else trainer.test(tested, datamodule=data, verbose=False)
     value, [path] = results[objective], artifact.files
     if trainer.is_global_zero:
-        with artifact.making(value, {**results, **found}) as temporary:
+        with artifact.making(value) as temporary:
             save_weights(network, temporary[path])
-        write_results(job, {**results, **found})
+        write_results(job, results)
         for left in (checkpointing.path, job / NOT_FINITE):
             left.unlink(missing_ok=True)
     trainer.strategy.barrier()
     say_skipped_images(data.unreadable(), job)
-    say_made(path, **{objective: value, **found})
+    say_made(path, **{objective: value})
     return value
 
 

@@ -12,11 +12,9 @@ import pandas as pd
 from analysis.report.page import Section, typeset_html
 from analysis.report.study import views_section
 
-COLUMNS = {
-    "val/accuracy": "accuracy, validation images",
-    "test/accuracy": "accuracy, test images",
-    "test/robust_accuracy": "accuracy, test images under attack",
-}
+VALIDATED, TESTED, ATTACKED = (
+    f"accuracy, {images}" for images in ("validation images", "test images", "test images under attack")
+)
 NORMS = {"linf": "L∞", "l2": "L2"}
 
 
@@ -25,8 +23,9 @@ class ClassifierTables:
     """What is known of a study's classifiers, with names as people read them.
 
     Attributes:
-        training: How each was trained, and against whom it was tested.
-        accuracy: In [0, 1]; NaN where it was not measured when the classifier was trained.
+        training: How each was trained.
+        accuracy: In [0, 1]; NaN where it was not measured.
+        attacker: Who attacked the test images, in words; ``None`` if nobody did.
         images: Number of test images.
         views: What each classifier does to an image and how much of it it sees.
         native: Accuracy on the originals in each classifier's native view, and as published; or ``None``.
@@ -34,13 +33,19 @@ class ClassifierTables:
 
     training: pd.DataFrame
     accuracy: pd.DataFrame
+    attacker: str | None
     images: int
     views: pd.DataFrame
     native: pd.DataFrame | None
 
 
 def read_classifiers(
-    records: Mapping[str, Path | str], labels: Mapping[str, str], images: int, views: pd.DataFrame, native: Path
+    records: Mapping[str, Path | str],
+    labels: Mapping[str, str],
+    images: int,
+    views: pd.DataFrame,
+    native: Path,
+    robust: Path,
 ) -> ClassifierTables:
     """Read how the classifiers of a study were trained and what their trainings found.
 
@@ -50,32 +55,43 @@ def read_classifiers(
         images: Number of test images.
         views: What each does to an image, by its name.
         native: The table of ``task=native_accuracy``, which may be missing.
+        robust: That of ``task=robust_accuracy``, likewise; its provenance is beside it.
     """
+    attacked = pd.read_csv(robust, index_col=0) if robust.exists() else pd.DataFrame()
     accuracy, training = {}, {}
     for name, source in records.items():
         record = json.loads(source.read_text(encoding="utf-8")) if isinstance(source, Path) else {}
-        results = record.get("results") or {"val/accuracy": record.get("objective", np.nan)}
-        accuracy[labels[name]] = {column: results.get(key, np.nan) for key, column in COLUMNS.items()}
-        training[labels[name]] = [source, "–"] if isinstance(source, str) else described(record["settings"])
+        accuracy[labels[name]] = {VALIDATED: record.get("objective", np.nan)}
+        if name in attacked.index:
+            row = attacked.loc[name]
+            accuracy[labels[name]] |= {TESTED: row["accuracy"], ATTACKED: row["robust_accuracy"]}
+        training[labels[name]] = source if isinstance(source, str) else described(record["settings"])
     table = pd.DataFrame.from_dict(accuracy, orient="index").astype(float)
     return ClassifierTables(
-        pd.DataFrame.from_dict(training, orient="index", columns=["trained", "attacked in the test by"]),
+        pd.DataFrame.from_dict(training, orient="index", columns=["trained"]),
         table.dropna(axis=1, how="all"),
+        attack(provenance(robust)["adversary"]) if robust.exists() else None,
         images,
         views.rename(index=dict(labels)),
         pd.read_csv(native, index_col=0).rename(index=dict(labels)) if native.exists() else None,
     )
 
 
-def described(settings: Mapping[str, Any]) -> list[str]:
-    """How a classifier was trained and who attacked it in the test, in words, from its weights' settings."""
+def provenance(table: Path) -> dict[str, Any]:
+    """The settings that a table was made with."""
+    record: dict[str, Any] = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))
+    settings: dict[str, Any] = record["settings"]
+    return settings
+
+
+def described(settings: Mapping[str, Any]) -> str:
+    """How a classifier was trained, in words, from its weights' settings."""
     training = settings.get("train_classifier")
     if training is None:
-        return ["from another classifier", "–"]
+        return "from another classifier"
     adversary, poison = training.get("adversary"), settings.get("data", {}).get("poison")
     how = "on images as they are" if adversary is None else f"on images attacked by {attack(adversary)}"
-    tester = training.get("test_adversary") or adversary
-    return [how + ("" if poison is None else ", some of them poisoned"), "–" if tester is None else attack(tester)]
+    return how + ("" if poison is None else ", some of them poisoned")
 
 
 def attack(adversary: Mapping[str, Any]) -> str:
@@ -107,13 +123,13 @@ def sections(study: ClassifierTables) -> list[Section]:
     """The parts that every such page begins with."""
     tables = {"How they were trained": study.training}
     if study.accuracy.shape[1]:
-        tables["Accuracy at the end of the training"] = study.accuracy
+        tables["Accuracy"] = study.accuracy
     text = "The classifiers that the following sections look into, and how often each of them is right. Over "
     text += f"{study.images} test images, an accuracy’s standard error is at most {50 / study.images**0.5:.1f} points."
-    if COLUMNS["test/robust_accuracy"] in study.accuracy:
+    if study.attacker is not None:
         text += (
-            " <em>Under attack</em>, an image counts as right if the classifier is right on it as it is and on every "
-            "image that projected gradient descent tries within its budget: for any value of any pixel (L<sub>∞</sub>) "
-            "or for the Euclidean length of the whole change (L<sub>2</sub>), pixels in [0, 1]."
+            f" <em>Under attack</em> ({study.attacker}), an image counts as right if the classifier is right on it as "
+            "it is and on every image that projected gradient descent tries within its budget: for any value of any pixel "
+            "(L<sub>∞</sub>) or for the Euclidean length of the whole change (L<sub>2</sub>), pixels in [0, 1]."
         )
     return [Section("The classifiers", text, tables=tables), views_section(study.views, study.native)]

@@ -1,12 +1,15 @@
 """Adversarial training as a task: repeated, resumed, told apart from others, and its mistakes found before any work."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 import run
 from networks.attacks import image_generators, pgd
@@ -18,6 +21,9 @@ from tests.tasks.conftest import Program, compose
 from tests.tasks.test_resume import interrupted, weights
 
 ADVERSARY = "train_classifier.adversary={norm:linf,epsilon:0.02,steps:2}"
+MEASURING = (
+    "task=robust_accuracy", "classifiers=[alexnet_compact]", "robust_accuracy.adversary={epsilon:0.02,steps:2}"
+)  # fmt: skip
 TRAINING = ("task=train_classifier", "classifier=alexnet_compact", "train_classifier.epochs=2", "checkpoint_every=0")
 
 
@@ -38,45 +44,43 @@ def test_random_starts_and_dropout_go_on(
     assert weights(tmp_path) == weights(whole)
 
 
-def kept(studies: Path) -> dict[str, float]:
-    """The numbers of a training, which its provenance and its job both have."""
-    study = studies / "smoke"
-    record = json.loads((study / "classifiers" / "alexnet_compact.json").read_text())
-    metrics = json.loads((study / "jobs" / "train_classifier-alexnet_compact" / "metrics.json").read_text())
-    assert record["results"] == metrics
-    return dict(metrics)
-
-
 def directly_found(studies: Path) -> dict[str, float]:
-    """Clean and robust accuracies of the weights that a study holds, one image at a time."""
+    """Clean and robust test accuracies of the weights that a study holds, one image at a time."""
     classifier = Classifier(CompactAlexNet(6)).eval()
-    found: dict[str, float] = {}
     load_weights(classifier, studies / "smoke" / "classifiers" / "alexnet_compact.safetensors")
-    for name in ("val", "test"):
-        split, clean, robust = build.make_data(compose(studies)).split(name), 0, 0
-        for index in range(len(split)):
-            image, label = split[index][0][None].float() / 255, torch.tensor([split.label(index)])
-            right = bool(classifier(image).argmax() == label)
-            attacked = pgd(
-                classifier, image, label, norm="linf", epsilon=0.02, step=0.025, steps=2, random_start=True,
-                keep="first", generator=image_generators(0, torch.tensor([index])),
-            )  # fmt: skip
-            clean, robust = clean + right, robust + (right and bool(classifier(attacked).argmax() == label))
-        found |= {f"{name}/accuracy": clean / len(split), f"{name}/robust_accuracy": robust / len(split)}
-    return found
+    split, clean, robust = build.make_data(compose(studies)).split("test"), 0, 0
+    for index in range(len(split)):
+        image, label = split[index][0][None].float() / 255, torch.tensor([split.label(index)])
+        right = bool(classifier(image).argmax() == label)
+        attacked = pgd(
+            classifier, image, label, norm="linf", epsilon=0.02, step=0.025, steps=2, random_start=True,
+            keep="first", generator=image_generators(0, torch.tensor([index])),
+        )  # fmt: skip
+        clean, robust = clean + right, robust + (right and bool(classifier(attacked).argmax() == label))
+    return {"accuracy": clean / len(split), "robust_accuracy": robust / len(split)}
 
 
-def test_what_the_test_found_is_kept_and_is_what_direct_calls_find(whole: Path) -> None:
-    numbers, direct = kept(whole), directly_found(whole)
-    assert {name: numbers[name] for name in direct} == pytest.approx(direct)
+def measured(studies: Path) -> dict[str, float]:
+    """What ``task=robust_accuracy`` wrote of the one classifier."""
+    [row] = pd.read_csv(studies / "smoke" / "robust_accuracy.csv").to_dict("records")
+    assert row["classifier"] == "alexnet_compact"
+    interval = binomtest(round(row["robust_accuracy"] * row["images"]), row["images"]).proportion_ci(method="wilson")
+    assert [row["lower"], row["upper"]] == pytest.approx([interval.low, interval.high])
+    return {name: row[name] for name in ("accuracy", "robust_accuracy")}
+
+
+def test_the_accuracy_under_attack_is_what_direct_calls_find(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    run.run(compose(tmp_path, *MEASURING))
+    assert measured(tmp_path) == pytest.approx(directly_found(whole))
 
 
 @pytest.mark.slow
 def test_two_ranks_find_what_direct_calls_find(tmp_path: Path, program: Program) -> None:
     two = ("trainer.devices=2", "trainer.strategy=ddp", "experiment=smoke", f"studies={tmp_path}")
     program(*TRAINING, ADVERSARY, *two)
-    numbers, direct = kept(tmp_path), directly_found(tmp_path)
-    assert {name: numbers[name] for name in direct} == pytest.approx(direct)
+    program(*MEASURING, *two)
+    assert measured(tmp_path) == pytest.approx(directly_found(tmp_path))
 
 
 def test_no_budget_gives_the_weights_of_plain_training(tmp_path: Path) -> None:
@@ -99,22 +103,23 @@ def test_an_own_adversary_changes_some_options_of_the_common_one(tmp_path: Path)
     assert record["settings"]["train_classifier"]["adversary"] == {"norm": "linf", "epsilon": 0.01, "steps": 2}
 
 
-def test_plain_training_can_be_tested_under_attack(tmp_path: Path) -> None:
-    run.run(compose(tmp_path / "plain", *TRAINING))
-    tested = "train_classifier.test_adversary={norm:linf,epsilon:1,random_start:false}"
-    run.run(compose(tmp_path / "tested", *TRAINING, tested))
-    assert weights(tmp_path / "tested") == weights(tmp_path / "plain")
-    found = json.loads((tmp_path / "tested" / "smoke" / "classifiers" / "alexnet_compact.json").read_text())["results"]
-    assert "val/robust_accuracy" not in found
-    assert found["test/robust_accuracy"] <= found["test/accuracy"]
+def test_another_attacker_needs_no_other_weights(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    run.run(compose(tmp_path, *MEASURING))
+    first = measured(tmp_path)
+    with pytest.raises(ValueError, match=r"other settings: adversary.epsilon was 0.02, now 1"):
+        run.run(compose(tmp_path, *MEASURING, "robust_accuracy.adversary.epsilon=1"))
+    (tmp_path / "smoke" / "robust_accuracy.csv").unlink()
+    run.run(compose(tmp_path, *MEASURING, "robust_accuracy.adversary.epsilon=1"))
+    assert measured(tmp_path)["robust_accuracy"] <= first["robust_accuracy"]
+    assert weights(tmp_path) == weights(whole)
 
 
 def test_weights_made_before_there_were_adversaries_are_kept(tmp_path: Path) -> None:
     run.run(compose(tmp_path, *TRAINING))
     path = tmp_path / "smoke" / "classifiers" / "alexnet_compact.json"
     record: dict[str, Any] = json.loads(path.read_text())
-    del record["settings"]["train_classifier"]["adversary"], record["settings"]["train_classifier"]["test_adversary"]
-    del record["results"]
+    del record["settings"]["train_classifier"]["adversary"]
     path.write_text(json.dumps(record))
     run.run(compose(tmp_path, *TRAINING))
     assert json.loads(path.read_text()) == record
@@ -140,7 +145,6 @@ def test_the_built_in_adversarial_network_is_the_natural_ones_twin(tmp_path: Pat
         (["train_classifier.adversary={norm:linf,eps:0.03}"], r"train_classifier.adversary has no eps; it takes norm,"),
         (["train_classifier.adversary={norm:linf}"], r"train_classifier.adversary lacks epsilon; it takes norm, eps"),
         (["train_classifier.adversary={norm:linf,epsilon:8/255}"], r"adversary.epsilon='8/255'; give a number from 0"),
-        (["train_classifier.test_adversary={norm:l1,epsilon:1}"], r"train_classifier.test_adversary.norm='l1' is unkn"),
         (["train_classifier.adversary=pgd"], r"train_classifier.adversary=pgd; give options, as \{norm: linf"),
         (["+classifier.adversary=pgd"], r"classifier resnet_compact: adversary=pgd; give options, as \{norm: linf"),
         (

@@ -23,7 +23,7 @@ from tests.tasks.conftest import compose
 
 ALONE = ("autoencoder=none", "train_classifier.epochs=1", "study=alone")
 MEASURED = (*ALONE, "analyses=[counting]")
-ATTACKED = "train_classifier.test_adversary={norm:linf,epsilon:0.02,steps:2}"
+ATTACKED = ("analyses=[robust_accuracy,counting]", "robust_accuracy.adversary={epsilon:0.02,steps:2}")
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def page_of(studies: Path, study: str = "alone") -> str:
 
 
 def test_classifiers_are_trained_and_analysed_and_nothing_else(tmp_path: Path, counted: list[str]) -> None:
-    cfg = compose(tmp_path, *MEASURED, ATTACKED)
+    cfg = compose(tmp_path, *ALONE, *ATTACKED)
     assert run.run(cfg) == 7.0
     assert counted == ["study"]
     made = {str(path.relative_to(tmp_path / "alone")) for path in (tmp_path / "alone").rglob("*") if path.is_file()}
     folders = {name.split("/")[0] for name in made}
-    assert folders == {"classifiers", "counting", "report", "jobs"}
+    assert folders == {"classifiers", "counting", "report", "jobs", "robust_accuracy.csv", "robust_accuracy.json"}
     page = page_of(tmp_path)
     for text in ("What was counted", "What each classifier looks at", "How they were trained", "under attack",
                  "PGD, L∞ ≤ 0.02, 2 steps", "A. Author, “Counting” (arXiv 0000.00000)."):  # fmt: skip
@@ -77,11 +77,12 @@ def test_classifiers_are_trained_and_analysed_and_nothing_else(tmp_path: Path, c
 
 
 def test_the_page_shows_what_the_trainings_found(tmp_path: Path) -> None:
-    run.run(compose(tmp_path, *ALONE, ATTACKED, "controls=[random_weights]"))
+    run.run(compose(tmp_path, *ALONE, ATTACKED[1], "analyses=[robust_accuracy]", "controls=[random_weights]"))
+    table = pd.read_csv(tmp_path / "alone" / "robust_accuracy.csv", index_col=0)
     for name in ("vgg_compact", "resnet_compact"):
         record = json.loads((tmp_path / "alone" / "classifiers" / f"{name}.json").read_text())
-        for key in ("val/accuracy", "test/accuracy", "test/robust_accuracy"):
-            assert f"<td>{record['results'][key]:.3f}</td>" in page_of(tmp_path)
+        for value in (record["objective"], *table.loc[name, ["accuracy", "robust_accuracy"]]):
+            assert f"<td>{value:.3f}</td>" in page_of(tmp_path)
     assert "not at all: random weights" in page_of(tmp_path)
 
 
@@ -129,6 +130,10 @@ def test_images_may_be_smaller_than_an_autoencoder_takes(tmp_path: Path) -> None
     [
         (["measurements=[robustness]"], r"measurements=\['robustness'\] needs autoencoders, and autoencoder=none says"),
         (["controls=[second_start]"], r"controls=\['second_start'\] needs autoencoders, .*autoencoder=segnet_compact"),
+        (
+            ["analyses=[robust_accuracy]", "robust_accuracy.adversary.norm=l1"],
+            r"robust_accuracy.adversary.norm='l1' is unknown; choose linf or l2",
+        ),
         (["seeds=[0,1]"], r"seeds=\[0, 1\] needs autoencoders"),
         (["task=finetune"], r"task=finetune needs autoencoders"),
         (["task=cross_evaluate"], r"task=cross_evaluate needs autoencoders"),
