@@ -129,7 +129,7 @@ def sections(study: ClassifierTables) -> list[Section]:
     if study.attacker is not None:
         text += (
             f" <em>Under attack</em> ({study.attacker}), an image counts as right if the classifier is right on it as "
-            "it is and on every image that projected gradient descent tries within its budget: for any value of any pixel "
-            "(L<sub>∞</sub>) or for the Euclidean length of the whole change (L<sub>2</sub>), pixels in [0, 1]."
+            "it is and on every image that projected gradient descent tries within its budget: for any value of any "
+            "pixel (L<sub>∞</sub>) or for the Euclidean length of the whole change (L<sub>2</sub>), pixels in [0, 1]."
         )
     return [Section("The classifiers", text, tables=tables), views_section(study.views, study.native)]
