@@ -95,7 +95,7 @@ class SignalAutoencoder(AutoencoderTraining):
         loss = torch.stack([F.cross_entropy(reader(seen), labels) for reader in readers]).mean()
         if self.price:
             if self.price.tolerance is not None:
-                self.price.update(self.trainer.strategy.reduce(loss.detach(), reduce_op="mean"))
+                self.price.update(self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean"))
             self.log("train/price", self.price.value, on_epoch=True, on_step=False, batch_size=len(images))
             loss = loss + self.price.value * code.square().flatten(1).sum(dim=1).mean() / 2
         normalize = self.autoencoder.normalization

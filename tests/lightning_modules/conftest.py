@@ -38,11 +38,15 @@ classifiers = {"a": Classifier(CompactVGG(6)), "b": Classifier(CompactResNet(6))
 data = FakeImages(class_count=6, size=32, images=11, batch_size=4)
 
 
-def tested(module, data=data):
-    trainer = pl.Trainer(
+def make_trainer(**options):
+    return pl.Trainer(
         accelerator="cpu", devices=int(sys.argv[1]), strategy="ddp" if sys.argv[1] == "2" else "auto", logger=False,
-        enable_progress_bar=False, enable_checkpointing=False, use_distributed_sampler=False,
+        enable_progress_bar=False, enable_checkpointing=False, use_distributed_sampler=False, **options,
     )
+
+
+def tested(module, data=data):
+    trainer = make_trainer()
     trainer.test(module, datamodule=data, verbose=False)
     assert trainer.world_size == int(sys.argv[1])
     return module.result
@@ -110,7 +114,10 @@ def sgd() -> Callable[..., torch.optim.Optimizer]:
 
 @pytest.fixture
 def on_one_and_two_ranks(tmp_path: Path) -> Callable[[str], tuple[Arrays, Arrays, Arrays]]:
-    """Runs a script that calls ``tested(module)`` and ``save(arrays)``: the arrays of one rank, and of each of two."""
+    """Runs a script that calls ``save(arrays)``: the arrays of one rank, and of each of two.
+
+    It has ``tested(module)``, ``make_trainer(**options)`` and small networks and data (``TESTED_ON_RANKS``).
+    """
 
     def compute(script: str) -> tuple[Arrays, Arrays, Arrays]:
         (tmp_path / "script.py").write_text(TESTED_ON_RANKS + script)

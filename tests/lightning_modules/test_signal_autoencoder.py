@@ -5,6 +5,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -203,6 +204,35 @@ def test_a_price_follows_the_cross_entropy_and_is_in_checkpoints(
     another = SignalAutoencoder(autoencoder, make_classifier(2), 6, sgd, trained="both", rate=0.1, tolerance=3.0)
     another.load_state_dict(module.state_dict(), strict=False)
     assert torch.equal(another.state_dict()["price.value"], module.state_dict()["price.value"])
+
+
+PRICE_ON_RANKS = """
+import functools
+
+from lightning_modules import SignalAutoencoder
+
+sgd = functools.partial(torch.optim.SGD, lr=0.1)
+module = SignalAutoencoder(autoencoders["a"], classifiers["a"], 6, sgd, trained="both", rate=0.01, tolerance=4.0)
+trainer = make_trainer(max_epochs=3, limit_val_batches=0)
+own, heard = [], []
+reduce, update = trainer.strategy.reduce, module.price.update
+trainer.strategy.reduce = lambda value, *args, **options: (own.append(float(value)), reduce(value, *args, **options))[1]
+module.price.update = lambda loss: (heard.append(float(loss)), own.insert(0, own.pop()), update(loss))[2]
+trainer.fit(module, datamodule=data)
+save({"own": own[len(heard) - 1 :: -1], "heard": heard, "price": float(module.price.value)})
+"""
+
+
+@pytest.mark.slow
+def test_all_ranks_ask_the_price_that_the_mean_loss_makes(on_one_and_two_ranks: Any) -> None:
+    one, first, second = on_one_and_two_ranks(PRICE_ON_RANKS)
+    assert len(one["heard"]) == len(first["heard"]) == 6
+    assert np.array_equal(one["heard"], one["own"])
+    assert not np.allclose(first["own"], second["own"], rtol=1e-3)
+    for rank in (first, second):
+        np.testing.assert_allclose(rank["heard"], (first["own"] + second["own"]) / 2, rtol=1e-6)
+        assert rank["price"] == first["price"]
+    assert 0 < first["price"] < 0.01
 
 
 def test_a_tolerance_needs_a_price(autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any) -> None:
