@@ -1,6 +1,7 @@
 """Drawn images whose cues are known: colour, shape, texture and background, each agreeing with the label or not."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import torch
@@ -87,7 +88,10 @@ class CuedImages(ImageDataModule):
 
 
 class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
-    """One split of :class:`CuedImages`, drawn when first asked for and then kept."""
+    """One split of :class:`CuedImages`, drawn when first asked for and then kept as long as the process lives.
+
+    Other questions about the same images find them drawn.
+    """
 
     def __init__(self, data: CuedImages, name: Split) -> None:
         self.cues, self.conjunction, self.size, self.noise = data.cues, data.conjunction, data.size, data.noise
@@ -96,13 +100,13 @@ class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
         drawn = [torch.randperm(self.length, generator=generator) % VALUES for _ in range(len(CUES) + 1)]
         self.values, self.labels = torch.stack(drawn[1:], dim=1), drawn[0]
         self.seeds = torch.randint(2**62, (self.length,), generator=generator)
-        self.drawn: dict[int, Tensor] = {}
         columns = [CUES.index(cue) for cue in self.cues]
         if self.conjunction:
             self.labels = self.values[:, columns].sum(dim=1) % VALUES
         elif columns:
             self.labels = self.values[:, columns[0]].clone()
             self.values[:, columns] = self.labels[:, None]
+        self.drawn = drawn_before(data.seed, name, self.length, self.size, self.noise, self.values.numpy().tobytes())
 
     def __len__(self) -> int:
         return self.length
@@ -124,6 +128,12 @@ class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
         image = draw_cues(colour, shape, texture, background, self.size, generator)
         image += self.noise * torch.randn(image.shape, generator=generator)
         return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+@lru_cache(maxsize=8)
+def drawn_before(*_: object) -> dict[int, Tensor]:
+    """The images of these settings and values that this process has drawn, by their index."""
+    return {}
 
 
 def draw_cues(

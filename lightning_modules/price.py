@@ -14,7 +14,7 @@ class Price(nn.Module):
     pays on. Price and mean are in checkpoints.
 
     Source: the idea, a weight that follows a constraint on the loss, is GECO's (arXiv 1810.00597); the rule is ours:
-    one that multiplies the price step by step, as there, was measured to lag behind (docs/trust.md).
+    one that multiplies the price step by step, as there, lagged behind in trials (docs/trust.md).
 
     Args:
         full: The price at most.

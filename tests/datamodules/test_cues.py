@@ -11,7 +11,7 @@ from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
 from datamodules import CuedImages
-from datamodules.cues import COLOURS, CUES, VALUES, draw_cues, shape_mask, texture_pattern
+from datamodules.cues import COLOURS, CUES, VALUES, draw_cues, drawn_before, shape_mask, texture_pattern
 from tests.tasks.conftest import compose_any
 
 
@@ -115,14 +115,27 @@ def test_classifiers_are_asked_different_questions_about_the_same_images() -> No
 
 
 def test_an_image_depends_on_seed_split_and_index_alone() -> None:
-    first, again = cued().split("train"), cued(images=400).split("train")
+    first = cued().split("train")
     there = [first[index][0] for index in (5, 3, 5)]
+    drawn_before.cache_clear()
+    again = cued(images=400).split("train")
     assert torch.equal(there[0], there[2])
     assert torch.equal(again[3][0], there[1])
     assert not torch.equal(cued(seed=1).split("train")[3][0], there[1])
     pixels = {split[index][0].numpy().tobytes() for split in (first, cued().split("val"), cued().split("test"))
               for index in range(40)}  # fmt: skip
     assert len(pixels) == 120
+
+
+def test_images_are_drawn_once_for_all_questions() -> None:
+    drawn_before.cache_clear()
+    colour = cued(cues=["colour"]).split("test")
+    colour[3]
+    assert cued(cues=["colour", "shape"], conjunction=True).split("test").drawn is colour.drawn
+    others: list[dict[str, Any]] = [
+        {"cues": ["colour", "shape"]}, {"noise": 0.2}, {"size": 16}, {"seed": 1}, {"held_out": 44},
+    ]  # fmt: skip
+    assert all(not cued(**options).split("test").drawn for options in others)
 
 
 def test_neither_brightness_nor_area_nor_contrast_gives_a_cue_away() -> None:

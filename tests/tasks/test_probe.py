@@ -19,6 +19,7 @@ STUDY = (
     "experiment=planted_cues", "data.size=16", "data.images=32", "data.held_out=16", "signal=published",
     "classifiers=[colour_a,colour_b,shape_a]", "controls=[]", "measurements=[]", "train_classifier.epochs=1",
     "pretrain.epochs=1", "finetune.epochs=1", "probe.epochs=2", "probe.adapted_epochs=1", "probe.noise=0",
+    "probe.reader=null",
 )  # fmt: skip
 
 
@@ -53,7 +54,7 @@ def test_readers_have_the_classifiers_architectures_and_start_from_those_of_the_
     assert "there already" in capsys.readouterr().out
     shutil.rmtree(place)
     run.run(compose_any(tmp_path, *STUDY, "task=probe", "probe.adapted_epochs=null",
-                        "+probe.reader._target_=networks.compact_classifiers.CompactResNet"))  # fmt: skip
+                        "probe.reader={_target_:networks.compact_classifiers.CompactResNet}"))  # fmt: skip
     single = pd.read_csv(place / "accuracy.csv").pivot_table("accuracy", "source", "classifier", sort=False)
     assert (single["colour_a"] == single["colour_b"]).all()  # the same reader, the same question
     assert np.load(place / "colour_a.npz")["right"].shape == (16, 2)
