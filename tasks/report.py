@@ -62,9 +62,12 @@ def run(cfg: DictConfig) -> float:
             save_figure(figure, folder, name)
         text = render_page(
             f"What the networks of “{cfg.study}” like to see",
-            study_report.lead(study),
+            " ".join([study_report.lead(study), *(part.lead for part in parts if part.lead)]),
             study_report.facts(study),
-            [*study_report.sections(study), *(section for part in parts for section in part.sections)],
+            [
+                *(section for section in study_report.sections(study) if section.figure in (None, *drawn)),
+                *(section for part in parts for section in part.sections),
+            ],
             {f"../{path.relative_to(folder.root)}": str(path.relative_to(folder.root)) for path in tables},
         )
         temporary[page].write_text(text, encoding="utf-8")

@@ -36,11 +36,13 @@ class Part:
         sections: Its sections, in order; their figures are among ``figures``.
         figures: Figures by the name of their files.
         files: The raw data behind them.
+        lead: What it has to say at the very top of the page; may hold HTML.
     """
 
     sections: Sequence[Section]
     figures: Mapping[str, Figure]
     files: Sequence[Path]
+    lead: str = ""
 
 
 def render_page(
