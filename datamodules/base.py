@@ -75,7 +75,10 @@ class ImageDataModule(pl.LightningDataModule):
 
     @abstractmethod
     def showcase(self, count: int) -> dict[str, Tensor]:
-        """Up to ``count`` whole images, float ``(3, H, W)`` in [0, 1], by name: for pictures, never for numbers."""
+        """Up to ``count`` whole images, float ``(3, H, W)`` in [0, 1], by name: for pictures, never for numbers.
+
+        There may be none.
+        """
 
     @property
     @abstractmethod

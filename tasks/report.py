@@ -55,9 +55,12 @@ def text_of(study: str, page: Page, parts: Sequence[Part], files: Mapping[str, s
     """The page's HTML: what it begins with, then the parts."""
     return render_page(
         f"What the networks of “{study}” like to see",
-        page.lead,
+        " ".join([page.lead, *(part.lead for part in parts if part.lead)]),
         page.facts,
-        [*page.sections, *(section for part in parts for section in part.sections)],
+        [
+            *(section for section in page.sections if section.figure in (None, *page.figures)),
+            *(section for part in parts for section in part.sections),
+        ],
         files,
         list(dict.fromkeys([*page.methods, *(part.method for part in parts if part.method is not None)])),
     )

@@ -37,12 +37,14 @@ class Part:
         figures: Figures by the name of their files.
         files: The raw data behind them.
         method: Where the method is published, for the foot of the page; ``None`` names nothing new.
+        lead: What it has to say at the very top of the page; may hold HTML.
     """
 
     sections: Sequence[Section]
     figures: Mapping[str, Figure]
     files: Sequence[Path]
     method: str | None = None
+    lead: str = ""
 
 
 def render_page(

@@ -23,6 +23,7 @@ METHOD = (
     "S. Palacio, J. Folz, J. Hees, F. Raue, D. Borth, A. Dengel, “What do Deep Networks Like to See?”, CVPR 2018 "
     "(arXiv 1803.08337)."
 )
+NARROW = 0.05  # range of thresholds below which an order is a hint
 CONTROLS = {"second_start": "second start", "extra_training": "extra training"}
 
 
@@ -112,18 +113,19 @@ def draw_figures(
 
     Args:
         study: The results.
-        photographs: Whole images under each source, by its name as people read it.
+        photographs: Whole images under each source, by its name as people read it; there may be none.
         test_images: Test images, likewise.
         test_names: What each test image shows.
     """
     autoencoders = study.nmi.drop(index=IMAGES)
     drawn = {
-        "photographs": figures.image_grid(photographs, width=1.75),
         "test_images": figures.image_grid(test_images, test_names, width=1.1),
         "accuracy": figures.accuracy_matrix(study.accuracy, baselines=len(study.accuracy) - len(study.rrc)),
         "rrc": figures.rrc_curve(study.intervals, study.rrc, study.chain),
         "nmi": figures.nmi_bars(autoencoders, study.nmi["inter_mean"].to_dict()[IMAGES]),
     }
+    if any(photographs.values()):
+        drawn["photographs"] = figures.image_grid(photographs, width=1.75)
     if study.chain is not None:
         drawn["lattice"] = lattice((study.rrc >= (study.chain.lower + study.chain.upper) / 2).T)
     return drawn
@@ -144,10 +146,12 @@ def lead(study: StudyTables) -> str:
     )
     if study.chain is None:
         return text + "At no threshold are the classifiers totally ordered by whose images serve whom."
+    width = study.chain.upper - study.chain.lower
+    narrow = f" That range is only {width:.3f} wide: take the order as a hint." if width < NARROW else ""
     return text + (
         f"At thresholds between {study.chain.lower:.3f} and {study.chain.upper:.3f}, the widest range with a total "
         f"order, the classifiers rank <strong>{order_in_words(study)}</strong>, from the one that the fewest "
-        "autoencoders serve to the one that the most serve."
+        f"autoencoders serve to the one that the most serve.{narrow}"
     )
 
 

@@ -1,5 +1,6 @@
 """A study of two dozen classifiers: from its tables to its page, with text that does not meet other text."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -95,6 +96,18 @@ def test_the_page_shows_the_widest_ranges_and_says_where_the_others_are() -> Non
     assert f"The 20 widest of {len(study.intervals)} ranges of thresholds (all are in order.json)" in page
     few = synthetic(NAMES[:4])
     assert "Every threshold" in render_page("few", lead(few), [], sections(few), {})
+
+
+def test_a_narrow_order_is_called_a_hint_and_without_whole_images_there_is_no_figure_of_them() -> None:
+    study = synthetic(NAMES[:4])
+    for high, narrow in ((0.9, False), (0.52, True)):
+        rrc = pd.DataFrame(np.where(np.triu(np.ones((4, 4))) > 0, high, 0.5), study.rrc.index, study.rrc.columns)
+        text = lead(replace(study, rrc=rrc))
+        assert ("That range is only 0.020 wide: take the order as a hint." in text) == narrow
+    images = {name: [torch.rand(3, 6, 8)] for name in study.accuracy.index}
+    drawn = draw_figures(study, {name: [] for name in images}, images, ["grass"])
+    assert "photographs" not in drawn
+    assert "test_images" in drawn
 
 
 def test_shown_intervals_are_the_widest_and_hold_the_chain() -> None:

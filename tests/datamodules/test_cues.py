@@ -175,3 +175,4 @@ def test_the_configuration_makes_them(tmp_path: Path) -> None:
     assert isinstance(data, CuedImages)
     assert data.cues == ("shape", "colour")
     assert len(data.fingerprint()) == 16
+    assert not data.showcase(4)  # test images are whole images

@@ -90,6 +90,10 @@ def test_part_shows_what_was_measured(seeds: int, tmp_path: Path) -> None:
     call(tmp_path)
     part = read(root, LABELS)
     assert isinstance(part, Part)
+    widest = json.loads((root / "intervals" / "order.json").read_text())["widest"]
+    share = "" if widest is None else f"{100 * widest['same_order_share']:.1f} % give exactly this order."
+    assert part.lead.endswith(share)
+    assert bool(part.lead) == bool(share)
     assert len(part.sections) == len(part.figures) == (2 if seeds == 1 else 3)
     assert {section.figure for section in part.sections} == set(part.figures)
     tables = part.sections[0].tables

@@ -50,8 +50,8 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
         sections.append(
             Section(
                 "What is there to be read, whoever it was made for",
-                "Accuracy of networks of each classifier’s architecture that were trained on each source of images, "
-                "under noise, to answer its question. A frozen classifier tells what it can use itself of another’s "
+                "Accuracy of readers: networks that were trained on each source of images, under noise, to answer each "
+                "classifier’s question. A frozen classifier tells what it can use itself of another’s "
                 "images; these readers tell what is there at all. A cue that neither can read is gone; one that only "
                 "these readers find is there in a form that the frozen one does not know.",
                 "cue_probes",

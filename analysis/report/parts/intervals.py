@@ -48,7 +48,10 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
         ranks = pd.DataFrame(order["seeds"]["ranks"]).T[list(order["seeds"]["mean_rank"])]
         drawn["intervals_seeds"] = interval_figures.ranks_by_seed(ranks.rename(columns=names.column))
         sections.append(seeds_section(tables, order["seeds"], classifiers, names))
-    return Part(sections, drawn, files)
+    lead = ""
+    if widest is not None:
+        lead = f"Of resamples of the test images {100 * widest['same_order_share']:.1f} % give exactly this order."
+    return Part(sections, drawn, files, lead)
 
 
 class Names:
