@@ -1,5 +1,6 @@
 """The two kinds of report: of a study with autoencoders, and of one of classifiers alone."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,8 +111,10 @@ def origin(cfg: DictConfig, config: DictConfig) -> Path | str:
 
 
 def labels_of(configs: Mapping[str, DictConfig]) -> dict[str, str]:
-    """What people call each classifier."""
-    return {name: str(config.label) for name, config in configs.items()}
+    """What people call each classifier, each once: where two have the same label, their names stand behind it."""
+    labels = {name: str(config.label) for name, config in configs.items()}
+    shared = {label for label, count in Counter(labels.values()).items() if count > 1}
+    return {name: f"{label} ({name})" if label in shared else label for name, label in labels.items()}
 
 
 def draw(

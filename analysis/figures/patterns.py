@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from analysis.figures.study import ACCENT, GREY, INK, LETTER, PAGE, PALE, STYLE, name_columns, typeset
 
 ABSENT = (216, 204, 236)  # behind transparent pixels: a lilac, since photographs are often black, white or grey
+MOST_NAMES = 30  # along an axis
 MOST_CLASSES = 15
 METHODS = {  # name, colour, line, width
     "pattern": ("pattern found", ACCENT, "-", 1.8),
@@ -149,9 +150,10 @@ def source_matrices(tables: Mapping[str, pd.DataFrame]) -> Figure:
     across = min(3, len(tables))
     down = math.ceil(len(tables) / across)
     side = min(2.5, max(1.4, 0.16 * max(rows, columns)))
+    height = min(2.5, max(0.8, side * rows / columns))
     label = 0.75 * LETTER * max(len(str(name)) for name in next(iter(tables.values())).index)
     with mpl.rc_context(STYLE):
-        size = (side * across + label + 1.0, (side * rows / columns + label + 0.5) * down)
+        size = (side * across + label + 1.0, (height + label + 0.5) * down)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(down, across, squeeze=False, sharey=True)
         colours = mpl.colormaps["GnBu"].with_extremes(bad="#eceff2")
@@ -161,9 +163,10 @@ def source_matrices(tables: Mapping[str, pd.DataFrame]) -> Figure:
                 ax.set_visible(False)
                 continue
             table = tables[name]
-            shown = ax.imshow(table.to_numpy(dtype=float), cmap=colours, vmin=0, vmax=1)
-            ax.set_xticks(range(len(table.columns)), list(table.columns), rotation=90, fontsize=6)
-            ax.set_yticks(range(len(table)), list(table.index), fontsize=6)
+            shown = ax.imshow(table.to_numpy(dtype=float), cmap=colours, vmin=0, vmax=1, aspect="auto")
+            across_named, down_named = (some_names(list(names)) for names in (table.columns, table.index))
+            ax.set_xticks(list(across_named), list(across_named.values()), rotation=90, fontsize=6)
+            ax.set_yticks(list(down_named), list(down_named.values()), fontsize=6)
             ax.tick_params(length=0)
             ax.set_title(name, color=INK)
             ax.spines[:].set_visible(False)
@@ -173,6 +176,12 @@ def source_matrices(tables: Mapping[str, pd.DataFrame]) -> Figure:
             bar = figure.colorbar(shown, ax=axes, label="success", shrink=0.7, pad=0.02)
             bar.outline.set_visible(False)
     return figure
+
+
+def some_names(names: list[str]) -> dict[int, str]:
+    """Names by their place: all, or, of more than can be read side by side, some, evenly spread."""
+    every = math.ceil(len(names) / MOST_NAMES)
+    return {place: names[place] for place in range(0, len(names), every)}
 
 
 def class_costs(table: pd.DataFrame) -> Figure:

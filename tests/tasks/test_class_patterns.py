@@ -20,6 +20,7 @@ from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.weights import load_weights
 from tasks import build
 from tasks.pattern_search import chosen_classes
+from tests.datamodules.trees import make_tree
 from tests.tasks.conftest import Program, compose
 
 SMALL = (
@@ -38,6 +39,27 @@ def patterned(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return studies
 
 
+def pixels_of(found: PatternFile, pair: int) -> torch.Tensor:
+    """A canvas, in [0, 1]."""
+    return torch.from_numpy(found.canvases[pair]).float() / 255
+
+
+def hard_success(classifier: Classifier, images: torch.Tensor, scores: Any, canvas: torch.Tensor, target: int) -> float:
+    """Of the 5 % of the pixels with the highest scores, pasted on one image after the other."""
+    count, flat = round(0.05 * scores.size), np.asarray(scores).ravel()
+    chosen = np.zeros(scores.size, dtype=bool)
+    chosen[np.argsort(-flat, kind="stable")[:count]] = True
+    assert flat[chosen].min() > flat[~chosen].max()  # no ties, else chance decides
+    there = torch.from_numpy(chosen.reshape(scores.shape))
+    hits = 0
+    for image in images:
+        pasted = image.clone()
+        pasted[:, there] = canvas[:, there]
+        with torch.no_grad():
+            hits += int(classifier(pasted[None]).argmax()) == target
+    return hits / len(images)
+
+
 def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
     cfg, place = compose(patterned, *SMALL), patterned / "smoke" / "class_patterns"
     data, table = build.make_data(cfg), pd.read_csv(place / "success.csv")
@@ -51,6 +73,20 @@ def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
             assert len(images) == 12
         with torch.no_grad():
             clean = classifier(images).argmax(dim=1)
+
+        found = PatternFile.load(place / f"{name}.npz")
+        for row in table[(table["classifier"] == name) & (table["seed"] == -1)].to_dict("records"):
+            target, canvas = data.classes.index(row["class"]), pixels_of(found, row["pair"])
+            free = clean != target
+            if row["method"] == "canvas":
+                with torch.no_grad():
+                    assert row["success"] == float(classifier(canvas[None]).argmax() == target)
+            if row["method"] == "saliency" and row["budget"] == 0.05:
+                inputs = canvas[None].clone().requires_grad_()
+                classifier(inputs)[0, target].backward()
+                assert inputs.grad is not None
+                scores = inputs.grad[0].abs().amax(dim=0).numpy()
+                assert row["success"] == pytest.approx(hard_success(classifier, images[free], scores, canvas, target))
         for seed, file in ((0, name), (1, f"{name}-seed1")):
             found = PatternFile.load(place / f"{file}.npz")
             rows = table[(table["classifier"] == name) & (table["seed"] == seed)]
@@ -60,7 +96,7 @@ def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
                 target, pair = data.classes.index(row["class"]), row["pair"]
                 assert found.targets[pair] == target
                 assert (found.kinds[pair], found.numbers[pair]) == (row["kind"], row["number"])
-                canvas = torch.from_numpy(found.canvases[pair]).float() / 255
+                canvas = pixels_of(found, pair)
                 with torch.no_grad():
                     seen = classifier(paste(images, canvas, torch.from_numpy(found.masks[pair]))).argmax(dim=1)
                 free = clean != target
@@ -68,6 +104,9 @@ def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
                 assert row["soft"] == pytest.approx(float((seen[free] == target).float().mean()))
                 assert row["clean"] == pytest.approx(float((clean == target).float().mean()))
                 assert row["pixels"] == round(0.05 * found.masks[0].size)
+                assert row["success"] == pytest.approx(
+                    hard_success(classifier, images[free], found.masks[pair], canvas, target)
+                )
     assert set(table["method"]) == {"pattern", "neural_cleanse", "random", "centre", "saliency", "canvas"}
     assert ((table["lower"] <= table["success"]) & (table["success"] <= table["upper"])).all()
     assert (table[table["method"] == "canvas"]["budget"] == 1).all()
@@ -80,6 +119,12 @@ def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
     assert len(own) == 2 * 3 * 3
     assert np.allclose(own["success_x"], own["success_y"])
     assert len(transfer) == 2 * len(own)
+    others = transfer[(transfer["source"] == "vgg_compact") & (transfer["target"] == "resnet_compact")]
+    found = PatternFile.load(place / "vgg_compact.npz")
+    for row in others.to_dict("records"):  # of the last network above, the ResNet
+        target, canvas = data.classes.index(row["class"]), pixels_of(found, row["pair"])
+        scores, free = found.masks[row["pair"]], clean != target
+        assert row["success"] == pytest.approx(hard_success(classifier, images[free], scores, canvas, target))
 
 
 def test_pictures_are_transparent_where_the_pattern_is_not(patterned: Path) -> None:
@@ -174,7 +219,7 @@ def test_the_published_search_runs(finished: Path, tmp_path: Path) -> None:
         ("shown=0.3", "shown=0.3: choose one of budgets"),
         ("seeds=[]", "seeds=.*at least one"),
         ("classes=[class_0,cat]", "cat is no class of the data; choose from class_0"),
-        ("classes=99", "classes=99: the data has"),
+        ("classes=99", "classes=99: there are images of 6 classes"),
         ("search_images=1", "of one class"),
         ("canvases={own:0,other:0,noise:0}", "one of the first three"),
         ("epochs=0", "give 1 or more"),
@@ -186,6 +231,20 @@ def test_what_cannot_work_is_said_before_any_work(override: str, message: str, f
     assert not (finished / "smoke" / "class_patterns").exists()
 
 
+def test_images_that_are_tested_on_are_not_searched_on(finished: Path, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "images", 2, 2)
+    with pytest.raises(ValueError, match=r"class_patterns.split=val: these images are those of test, too"):
+        run.run(compose(finished, *SMALL, "data=folder", f"data.root={tree}", "data.size=32", "data.resize=32"))
+
+
+def test_gradients_are_not_accumulated(finished: Path, tmp_path: Path, patterned: Path) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    run.run(compose(tmp_path, *SMALL, "trainer.accumulate_grad_batches=2", "classifiers=[vgg_compact]"))
+    file = Path("smoke/class_patterns/vgg_compact.npz")
+    one, two = (PatternFile.load(studies / file) for studies in (patterned, tmp_path))
+    assert np.array_equal(one.masks, two.masks)
+
+
 def test_a_classifier_that_is_not_trained_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="task=train_classifier"):
         run.run(compose(tmp_path, *SMALL))
@@ -195,7 +254,8 @@ def test_a_class_without_images_has_no_canvas_of_its_own(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    few = ("data.images=4", "class_patterns.classes=null", "class_patterns.seeds=[0]", "classifiers=[vgg_compact]")
+    named = "class_patterns.classes=[class_3,class_4,class_5]"
+    few = ("data.images=4", named, "class_patterns.seeds=[0]", "classifiers=[vgg_compact]")
     run.run(compose(tmp_path, *SMALL, *few))  # four images, one each of four of the six classes
     assert "no image in val of class_4, class_5: no canvas of their own" in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "smoke" / "class_patterns" / "success.csv")

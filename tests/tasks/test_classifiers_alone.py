@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import analysis.report.parts
 import run
 import tasks.study
 from analysis.report.page import Part, Section
 from tasks import build
+from tasks.pages import labels_of
 from tests.tasks.conftest import compose
 
 ALONE = ("autoencoder=none", "train_classifier.epochs=1", "study=alone")
@@ -151,3 +152,9 @@ def test_a_signal_makes_no_autoencoder_of_none(tmp_path: Path) -> None:
     assert not build.has_autoencoders(compose(tmp_path, *ALONE, "signal=no_switches"))
     assert build.has_autoencoders(compose(tmp_path, "signal=no_switches"))
     assert np.isfinite(run.run(compose(tmp_path, *ALONE, "signal=no_switches")))
+
+
+def test_classifiers_with_the_same_label_are_told_apart() -> None:
+    labels = {"vgg": "VGG", "vgg_wide": "VGG", "resnet": "ResNet"}
+    configs = {name: OmegaConf.create({"label": label}) for name, label in labels.items()}
+    assert labels_of(configs) == {"vgg": "VGG (vgg)", "vgg_wide": "VGG (vgg_wide)", "resnet": "ResNet"}
