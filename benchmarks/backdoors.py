@@ -30,7 +30,7 @@ SEARCH = (
     "class_patterns.canvases={own:0,other:0,noise:1,learned:2}",
     "class_patterns.seeds=[0]",
     "class_patterns.budgets=[0.0035,0.007,0.014,0.028,0.05,0.1,0.2]",
-    "class_patterns.evaluation_images=null",
+    "class_patterns.evaluation_images=150",
 )
 
 
