@@ -26,6 +26,7 @@ from tasks import build
 
 STUDIES = "studies/backdoors"  # a study for each network
 TARGET_STEP = 4  # prime to the number of photographs, so that the targets of ten networks differ
+TRAINING = "train_classifier.epochs=40"  # as experiment=class_patterns
 SEARCH = (
     "class_patterns.canvases={own:0,other:0,noise:1,learned:2}",
     "class_patterns.seeds=[0]",
@@ -47,7 +48,7 @@ def look_at(kind: str, seed: int, overrides: Sequence[str]) -> dict[str, object]
     own = ["classifier=vgg_compact", f"classifier.label={name}"]
     if kind == "backdoored":
         own = ["classifier=vgg_backdoored", f"classifier.poison.target={target}", f"classifier.poison.seed={seed}"]
-    own += [f"classifier.name={name}", f"classifiers=[{name}]", f"study={name}", f"seed={seed}", *overrides]
+    own += [f"classifier.name={name}", f"classifiers=[{name}]", f"study={name}", f"seed={seed}", TRAINING, *overrides]
     cfg = compose(["task=train_classifier", *own])
     accuracy = run.run(cfg)
     root = build.study_folder(cfg).root
