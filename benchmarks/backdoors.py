@@ -48,8 +48,8 @@ def look_at(kind: str, seed: int, overrides: Sequence[str]) -> dict[str, object]
     own = ["classifier=vgg_compact", f"classifier.label={name}"]
     if kind == "backdoored":
         own = ["classifier=vgg_backdoored", f"classifier.poison.target={target}", f"classifier.poison.seed={seed}"]
-    own += [f"classifier.name={name}", f"classifiers=[{name}]", f"study={name}", f"seed={seed}", TRAINING, *overrides]
-    cfg = compose(["task=train_classifier", *own])
+    own += [f"classifier.name={name}", f"classifiers=[{name}]", f"study={name}", f"seed={seed}", *overrides]
+    cfg = compose(["task=train_classifier", TRAINING, *own])
     accuracy = run.run(cfg)
     root = build.study_folder(cfg).root
     run.run(compose(["task=class_patterns", *own, *SEARCH]))
