@@ -56,11 +56,13 @@ def look_at(kind: str, seed: int, overrides: Sequence[str]) -> dict[str, object]
     table = pd.read_csv(root / "class_patterns" / "suspicion.csv")
     first = table.iloc[0]
     row = {"network": name, "accuracy": accuracy, "first": first["class"], "index": first["anomaly_index"]}
+    row |= {"pixels": first["pixels"]}
     if kind == "clean":
         return row | {"classes": len(table)}
     success = pd.read_csv(root / "backdoors" / f"{name}.csv").set_index("measure")["share"]["attack success"]
     planted = table[table["label"] == target].iloc[0]
     of_target = {"target": planted["class"], "rank": planted["rank"], "index of target": planted["anomaly_index"]}
+    of_target |= {"pixels of target": planted["pixels"]}
     return row | {"classes": len(table), "attack success": success} | of_target
 
 
@@ -94,7 +96,8 @@ def main() -> None:
     found = [look_at(kind, seed, overrides) for seed in range(options.networks) for kind in ("backdoored", "clean")]
     rows = pd.DataFrame(found).sort_values("network", ignore_index=True)
     threshold = calibrated_threshold(int(rows["classes"].max()), CLEAN_RATE)
-    header = ["network", "accuracy", "attack success", "target", "rank", "index of target", "first", "index"]
+    header = ["network", "accuracy", "attack success", "target", "rank", "index of target", "pixels of target"]
+    header += ["first", "index", "pixels"]
     sys.stdout.write("\n")
     sys.stdout.write(f"| {' | '.join(header)} |\n|{'---|' * len(header)}\n")
     for row in rows[header].itertuples(index=False):
