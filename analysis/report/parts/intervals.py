@@ -51,7 +51,7 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
     lead = ""
     if widest is not None:
         lead = f"Of resamples of the test images {100 * widest['same_order_share']:.1f} % give exactly this order."
-    return Part(sections, drawn, files, lead)
+    return Part(sections, drawn, files, lead=lead)
 
 
 class Names:
