@@ -17,8 +17,8 @@ SHRUNK = (
     "pretrain.images=4", "pretrain.check_every=2", "pretrain.batch_size=2",
     "finetune.epochs=1", "finetune.batch_size=2", "cross_evaluate.batch_size=4", "report.test_images=1",
     "report.photographs=1", "class_patterns.epochs=1", "class_patterns.search_images=8", "class_patterns.classes=3",
-    "class_patterns.evaluation_images=4", "class_patterns.seeds=[0]",
-    "class_patterns.canvases={own:1,other:1,noise:1,learned:1}",
+    "class_patterns.evaluation_images=2", "class_patterns.seeds=[0]",
+    "class_patterns.canvases={own:0,other:0,noise:1,learned:1}",
 )  # fmt: skip
 
 
