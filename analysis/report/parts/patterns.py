@@ -80,7 +80,8 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
         {name: by_class(chosen[chosen["classifier"] == name]) for name in success["classifier"].unique()}
     )
     sections.append(Section("Which images give in", SOURCES, "patterns_by_source"))
-    return Part(sections, figures, [*files, *(path for path in paths.values() if path.exists())])
+    shown = [*files, *(path for path in paths.values() if path.exists())]
+    return Part(sections, figures, shown, method="Class-wise patterns: arXiv 2101.06898.")
 
 
 WHAT = (
