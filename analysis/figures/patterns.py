@@ -23,6 +23,7 @@ METHODS = {  # name, colour, line, width
     "centre": ("centre patch", INK, ":", 1.2),
 }
 CANVAS = "whole canvas (100 %)"
+TICK_GAP = 1.9  # least ratio of two numbers whose names do not touch
 
 
 def pattern_grid(pictures: Mapping[str, Sequence[npt.NDArray]], names: Sequence[str]) -> Figure:
@@ -108,10 +109,21 @@ def budget_panel(ax: Axes, table: pd.DataFrame) -> None:
         ax.axhline(float(whole["success"].iloc[0]), color=GREY, linewidth=0.8, linestyle="-.", label=CANVAS)
     budgets = sorted(table[table["method"] != "canvas"]["budget"].unique())
     ax.set_xscale("log")
-    ax.set_xticks(budgets, [f"{100 * budget:g} %" for budget in budgets], fontsize=8)
+    ax.set_xticks(budgets, tick_names(budgets), fontsize=8)
     ax.minorticks_off()
     ax.set_ylim(-0.02, 1.02)
     ax.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
+
+
+def tick_names(budgets: Sequence[float]) -> list[str]:
+    """Names for ascending places on a logarithmic axis; none where the next named one would be too near."""
+    named: list[str] = []
+    following = math.inf
+    for budget in reversed(budgets):
+        free = following / budget > TICK_GAP
+        named.append(f"{100 * budget:g} %" if free else "")
+        following = budget if free else following
+    return named[::-1]
 
 
 def transfer_matrix(table: pd.DataFrame) -> Figure:
