@@ -1,85 +1,20 @@
-"""Coupled non-negative factorisation, pass by pass over the images; no more than one chunk of them is needed at once."""
+"""Coupled non-negative factorisation, pass by pass over the images; one chunk of them is needed at a time."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from analysis.concepts import descent, start
+from analysis.concepts.blocks import Blocks, Reduce, Sums
 from analysis.concepts.descent import Penalties
 
 Solver = Literal["hals", "published"]
 Start = Literal["nndsvda", "random"]
 START_PASSES = 4  # over the images, to find singular vectors; one more gives the images' coordinates
 PATIENCE = 3  # passes with too little decrease, before it stops
-Reduce = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """What is to be known of the blocks ``X_b`` before they are factorised.
-
-    Attributes:
-        widths: m_b of each.
-        rows: N, the number of images.
-        squares: ‖X_b‖² of each.
-        sums: The sum of the entries of each.
-        weights: a_b of each.
-    """
-
-    widths: Sequence[int]
-    rows: int
-    squares: Sequence[float]
-    sums: Sequence[float]
-    weights: Sequence[float]
-
-    def __post_init__(self) -> None:
-        empty = [place for place, square in enumerate(self.squares) if not 0 < square < float("inf")]
-        if empty:
-            raise ValueError(f"block number {empty[0]} is all 0 or not finite: leave it out")
-        if not all(0 <= weight < float("inf") for weight in self.weights) or not any(self.weights):
-            raise ValueError(f"weights={list(self.weights)}: give numbers from 0 on, not all 0")
-
-    @property
-    def roots(self) -> list[float]:
-        """√a_b of each."""
-        return [weight**0.5 for weight in self.weights]
-
-    @property
-    def norms(self) -> list[float]:
-        """a_b‖X_b‖² of each."""
-        return [weight * square for weight, square in zip(self.weights, self.squares, strict=True)]
-
-    @property
-    def mean(self) -> float:
-        """The mean of the stacked, weighted matrix."""
-        total = sum(root * entries for root, entries in zip(self.roots, self.sums, strict=True))
-        return total / (self.rows * sum(self.widths))
-
-
-@dataclass
-class Sums:
-    """What one pass over the images adds up, all in float64; what ranks add up among each other.
-
-    Attributes:
-        gram: HᵀH, ``(k, k)``; before there is an H, that of coordinates in the subspace.
-        products: √a_b HᵀX_b of each block, ``(k, m_b)``.
-        scalars: Sum of H, sum of the groups' norms, number of rows, sum of their numbers.
-        halves: Sums of squares of positive and negative parts of singular vectors, ``(2, k)``.
-    """
-
-    gram: Tensor
-    products: list[Tensor]
-    scalars: Tensor
-    halves: Tensor = field(default_factory=lambda: torch.zeros(0))
-
-    def reduced(self, reduce: Reduce) -> "Sums":
-        """The sums over all ranks."""
-        return Sums(
-            reduce(self.gram), [reduce(part) for part in self.products], reduce(self.scalars), reduce(self.halves)
-        )
 
 
 class CoupledFactorization:
@@ -176,21 +111,25 @@ class CoupledFactorization:
                 factor /= norms[:, None]
             self.image_factor *= norms[:, None].to(self.dtype)
 
+    def to(self, device: torch.device) -> None:
+        """Go to a device."""
+        self.device = device
+        self.image_factor, self.coordinates = self.image_factor.to(device), self.coordinates.to(device)
+        self.subspace, self.factors = self.subspace.to(device), [factor.to(device) for factor in self.factors]
+
+    def owned_mask(self) -> Tensor:
+        """1 for each image that came to this process in the last pass, else 0, ``(N,)``."""
+        owned = torch.ones_like(self.own) if self.owned is None else self.owned
+        return owned.to(self.device, self.dtype)
+
     def begin_pass(self) -> None:
         """Forget the sums of the last pass."""
         k = self.concepts if self.factors else self.subspace.shape[1]
-        wide = {"dtype": torch.float64, "device": self.device}
-        products = [torch.zeros(k, width, **wide) for width in self.blocks.widths]  # type: ignore[call-overload]
-        self.sums = Sums(
-            torch.zeros(k, k, **wide),  # type: ignore[call-overload]
-            products,
-            torch.zeros(4, **wide),  # type: ignore[call-overload]
-            torch.zeros(2, self.concepts, **wide),  # type: ignore[call-overload]
-        )
+        self.sums = Sums.zeros(k, self.blocks.widths, self.device)
         self.own.zero_()
         source = self.factors or self.subspace.T.split(list(self.blocks.widths), dim=1)
         self.working = [part.to(self.dtype).contiguous() for part in source]
-        self.gram = sum((part @ part.T for part in source), torch.zeros(k, k, **wide)).to(self.dtype)  # type: ignore[call-overload]
+        self.gram = torch.stack([part @ part.T for part in source]).sum(dim=0).to(self.dtype)
 
     def add(self, rows: Tensor, chunk: Sequence[Tensor]) -> None:
         """Take in some images.
@@ -206,10 +145,8 @@ class CoupledFactorization:
             raise ValueError("an image came twice in one pass: use a sampler that neither pads nor repeats")
         self.own[rows] = True
         matrices = [part.to(self.device, self.dtype) for part in chunk]
-        products = sum(
-            (root * (w @ x.T) for root, w, x in zip(self.blocks.roots, self.working, matrices, strict=True)),
-            torch.zeros((), dtype=self.dtype, device=self.device),
-        )
+        parts = [root * (w @ x.T) for root, w, x in zip(self.blocks.roots, self.working, matrices, strict=True)]
+        products = torch.stack(parts).sum(dim=0)
         places = rows.to(self.device)
         if self.factors:
             found = self.image_factor[:, places]
@@ -306,7 +243,7 @@ class CoupledFactorization:
     def converged(self, tolerance: float) -> bool:
         """Whether the objective fell by no more than ``tolerance`` of its first value in each of the last passes."""
         values = [entry[0] for entry in self.history[-PATIENCE - 1 :]]
-        falls = [before - after for before, after in zip(values, values[1:], strict=False)]
+        falls = [before - after for before, after in pairwise(values)]
         return len(falls) == PATIENCE and all(fall <= tolerance * self.history[0][0] for fall in falls)
 
     def block_factors(self) -> list[Tensor]:
@@ -326,14 +263,14 @@ class CoupledFactorization:
         parts = [r * (w @ x.to(self.device, wide).T) for r, w, x in zip(roots, factors, chunk, strict=True)]
         return descent.project(torch.stack(parts).sum(dim=0), gram, self.penalties).T
 
-    def state_dict(self, image_factor: Tensor | None = None) -> dict[str, object]:
+    def state_dict(self, gathered: Tensor | None = None) -> dict[str, object]:
         """All that the passes so far have left.
 
         Args:
-            image_factor: Of all images, where ranks share them.
+            gathered: The image factor of all images, where ranks share them.
         """
         return {
-            "image_factor": self.image_factor if image_factor is None else image_factor,
+            "image_factor": self.image_factor if gathered is None else gathered,
             "factors": self.factors,
             "subspace": self.subspace,
             "passes_to_start": self.passes_to_start,
@@ -344,6 +281,8 @@ class CoupledFactorization:
         """Go on from :meth:`state_dict`, between two passes."""
         for name, value in state.items():
             setattr(self, name, value)
+        if self.factors:
+            self.coordinates = torch.zeros(0)
 
 
 def fit(

@@ -15,7 +15,7 @@ class SignedStart:
     """What a non-negative start is made from: the singular vectors' larger halves.
 
     Attributes:
-        rotation: From the subspace's coordinates of an image to left singular vectors times singular values, ``(l, k)``.
+        rotation: From an image's coordinates in the subspace to left singular vectors times values, ``(l, k)``.
         signs: Whether a component's positive (1) or negative (-1) half is taken, ``(k,)``.
         scales: What each image's half is multiplied with, ``(k,)``.
         factors: The stacked rows, without the filling of zeros, ``(k, M)``.

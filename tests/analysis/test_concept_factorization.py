@@ -1,17 +1,20 @@
 """Coupled factorisation against scikit-learn, matcouply, literal loops, and in any chunks."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import nnls
+from scipy.optimize import nnls  # type: ignore[import-untyped]
 from sklearn.decomposition import NMF
 from sklearn.decomposition._nmf import _initialize_nmf
 from torch import Tensor
 
+from analysis.concepts.blocks import Blocks
 from analysis.concepts.descent import Penalties
-from analysis.concepts.factorization import Blocks, CoupledFactorization, fit
+from analysis.concepts.factorization import CoupledFactorization, fit
 
 WIDTHS = (7, 12, 5, 9, 4)
 
@@ -19,13 +22,15 @@ WIDTHS = (7, 12, 5, 9, 4)
 def planted(rows: int = 60, concepts: int = 4, noise: float = 0.0, seed: int = 0) -> tuple[list[Tensor], Tensor]:
     """Blocks of unequal scale made of sparse factors, and the image factor."""
     generator = torch.Generator().manual_seed(seed)
-    wide = {"generator": generator, "dtype": torch.float64}
-    images = torch.rand(rows, concepts, **wide) * (torch.rand(rows, concepts, **wide) < 0.5)
+    drawn = partial(torch.rand, generator=generator, dtype=torch.float64)
+    images = drawn(rows, concepts) * (drawn(rows, concepts) < 0.5)
     made = []
     for place, width in enumerate(WIDTHS):
-        factor = torch.rand(concepts, width, **wide) * (torch.rand(concepts, width, **wide) < 0.6)
+        factor = drawn(concepts, width) * (drawn(concepts, width) < 0.6)
         block = images @ factor
-        block = (block + noise * block.std() * torch.randn(block.shape, **wide)).clamp(min=0)
+        block = (
+            block + noise * block.std() * torch.randn(block.shape, generator=generator, dtype=torch.float64)
+        ).clamp(min=0)
         made.append(block * 10.0 ** (place - 2))
     return made, images
 
@@ -111,7 +116,7 @@ def test_no_pass_raises_the_objective_and_it_is_the_literal_one(penalties: Penal
     found = CoupledFactorization(described(matrices), 4, penalties=penalties, groups=groups)
     fit(found, in_chunks(matrices, 24), 40, tolerance=-1.0)
     objectives = [entry[0] for entry in found.history]
-    assert all(after <= before + 1e-12 * objectives[0] for before, after in zip(objectives, objectives[1:], strict=False))
+    assert all(after <= before + 1e-12 * objectives[0] for before, after in pairwise(objectives))
     images, factors = found.image_factor.T, found.block_factors()
     literal = sum(
         weight * float(((x - images @ w) ** 2).sum()) / 2
@@ -170,9 +175,10 @@ def test_chunks_and_their_order_change_nothing(start: str, solver: str) -> None:
     matrices, _ = planted(noise=0.3)
     made = []
     for size, backwards in ((60, False), (7, False), (11, True)):
-        chunks = in_chunks(matrices, size)
+        parts = list(in_chunks(matrices, size)())
+        ordered = parts[::-1] if backwards else parts
         found = CoupledFactorization(described(matrices), 4, start=start, solver=solver)  # type: ignore[arg-type]
-        fit(found, (lambda every=chunks: reversed(list(every()))) if backwards else chunks, 30, tolerance=-1.0)
+        fit(found, partial(iter, ordered), 30, tolerance=-1.0)
         made.append(found)
     for other in made[1:]:
         assert (made[0].image_factor - other.image_factor).abs().max() < 1e-10
@@ -268,3 +274,23 @@ def test_what_cannot_be_factorised_is_refused() -> None:
     grouped.begin_pass()
     with pytest.raises(ValueError, match="one chunk"):
         grouped.add(rows[:10], [x[:10] for x in matrices])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_matcouply_reaches_the_same_error() -> None:
+    from matcouply.decomposition import cmf_aoadmm
+
+    matrices, _ = planted(noise=0.3, rows=40)
+    found = CoupledFactorization(described(matrices), 4)
+    fit(found, in_chunks(matrices, 40), 3000, tolerance=1e-9)
+    weighted = [(root * x).numpy().T for root, x in zip(found.blocks.roots, matrices, strict=True)]
+    errors = []
+    for seed in range(3):  # it starts at random
+        (_, (_, rows, shared)), trace = cmf_aoadmm(
+            weighted, rank=4, non_negative=True, n_iter_max=2000, random_state=seed, return_errors=True,
+            tol=1e-12, absolute_tol=1e-12,
+        )  # fmt: skip
+        errors.append(trace.rec_errors[-1] ** 2)
+        assert len(rows) == 5
+        assert shared.shape == (40, 4)
+    assert direct_error(found, matrices) == pytest.approx(min(errors), abs=1e-4)
