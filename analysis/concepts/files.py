@@ -62,10 +62,11 @@ class ConceptFile:
 
     def save(self, path: Path) -> None:
         """Write the file."""
-        arrays: dict[str, Array] = {
+        arrays: dict[str, Any] = {
             field.name: getattr(self, field.name) for field in fields(self) if field.name != "factors"
         }
-        np.savez_compressed(path, **arrays, **{f"factor_{place}": part for place, part in enumerate(self.factors)})
+        arrays |= {f"factor_{place}": part for place, part in enumerate(self.factors)}
+        np.savez_compressed(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "ConceptFile":
