@@ -42,6 +42,7 @@ class ChosenImages(ImageDataModule):
         super().__init__(images.batch_size, images.seed, images.workers)
         self.images, self.chosen = images, list(chosen)
         self.classes, self.on_error, self.labelled = images.classes, images.on_error, images.labelled
+        self.superclasses, self.attributes = images.superclasses, images.attributes
 
     @property
     def smallest_side(self) -> int:
@@ -74,6 +75,12 @@ class ChosenSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     def label(self, index: int) -> int:
         """The label of an image, without reading it."""
         return self.all.label(self.chosen[index])
+
+    @property
+    def values(self) -> Tensor:
+        """What is known of the images beside their labels, where it is."""
+        known: Tensor = self.all.values[self.chosen]  # type: ignore[attr-defined]
+        return known
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         return self.all[self.chosen[index]]

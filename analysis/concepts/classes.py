@@ -145,7 +145,7 @@ def entropy_difference(
     Returns:
         Three numbers without a shape; NaN where one of them has no live concept or there is a single class.
 
-    Source: Efron & Tibshirani, "An Introduction to the Bootstrap", sections 10.2 (bias) and 13.3 (such intervals).
+    Source: A. C. Davison, D. V. Hinkley, "Bootstrap Methods and their Application", Cambridge 1997, section 5.2.
     """
     return difference_interval(mean_of_concepts, (first, second), labels, resamples, seed, level)
 
