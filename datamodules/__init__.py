@@ -1,6 +1,7 @@
 """LightningDataModules: images in [0, 1] with labels and a stable index per image."""
 
 from datamodules.cifar10 import Cifar10Images
+from datamodules.cifar100 import Cifar100Images
 from datamodules.cues import CuedImages
 from datamodules.fake import FakeImages
 from datamodules.folder import ImageFolder
@@ -11,6 +12,7 @@ from datamodules.unlabelled import UnlabelledImages
 
 __all__ = [
     "Cifar10Images",
+    "Cifar100Images",
     "CuedImages",
     "FakeImages",
     "ImageFolder",

@@ -50,12 +50,17 @@ class ImageDataModule(pl.LightningDataModule):
 
     Attributes:
         classes: Name of each class, in the order of the labels.
+        superclasses: The super-class of each class, where the data have their own.
+        attributes: Names of what is known of every image beside its label; where there are any, a split's ``values``
+            hold them, small integers ``(N, attributes)``.
         labelled: Whether the labels mean anything.
         single_pass: Whether no training image may be seen twice.
         consumed_batches: Batches of this rank, in the epoch that training continues in, that were seen before.
     """
 
     classes: list[str]
+    superclasses: list[str] | None = None
+    attributes: tuple[str, ...] = ()
     labelled = True
     single_pass = False
     on_error: OnError = "raise"

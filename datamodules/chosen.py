@@ -35,13 +35,15 @@ class ChosenImages(ImageDataModule):
 
     Args:
         images: All of them.
-        chosen: Positions of test images, ascending.
+        chosen: Positions, ascending.
+        source: The split that they are chosen of, and that is ``test`` here.
     """
 
-    def __init__(self, images: ImageDataModule, chosen: Sequence[int]) -> None:
+    def __init__(self, images: ImageDataModule, chosen: Sequence[int], source: Split = "test") -> None:
         super().__init__(images.batch_size, images.seed, images.workers)
-        self.images, self.chosen = images, list(chosen)
+        self.images, self.chosen, self.source = images, list(chosen), source
         self.classes, self.on_error, self.labelled = images.classes, images.on_error, images.labelled
+        self.superclasses, self.attributes = images.superclasses, images.attributes
 
     @property
     def smallest_side(self) -> int:
@@ -50,8 +52,7 @@ class ChosenImages(ImageDataModule):
 
     def split(self, name: Split) -> ImageDataset:
         """The chosen images for ``test``, all of them else."""
-        split = self.images.split(name)
-        return ChosenSplit(split, self.chosen) if name == "test" else split
+        return ChosenSplit(self.images.split(self.source), self.chosen) if name == "test" else self.images.split(name)
 
     def showcase(self, count: int) -> dict[str, Tensor]:
         """Those of all images."""
@@ -74,6 +75,12 @@ class ChosenSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     def label(self, index: int) -> int:
         """The label of an image, without reading it."""
         return self.all.label(self.chosen[index])
+
+    @property
+    def values(self) -> Tensor:
+        """What is known of the images beside their labels, where it is."""
+        known: Tensor = self.all.values[self.chosen]  # type: ignore[attr-defined]
+        return known
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         return self.all[self.chosen[index]]

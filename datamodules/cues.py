@@ -47,6 +47,8 @@ class CuedImages(ImageDataModule):
         ValueError: If a cue is unknown or named twice, or a conjunction has fewer than two.
     """
 
+    attributes = CUES
+
     def __init__(
         self,
         *,
@@ -90,6 +92,10 @@ class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     """One split of :class:`CuedImages`, drawn when first asked for and then kept as long as the process lives.
 
     Other questions about the same images find them drawn.
+
+    Attributes:
+        values: Of every image's cues, in the order of ``CUES``, from 0 to 3, ``(N, 4)``.
+        labels: ``(N,)``.
     """
 
     def __init__(self, data: CuedImages, name: Split) -> None:

@@ -44,6 +44,7 @@ class PoisonedImages(ImageDataModule):
             corner(poison, images.smallest_side, images.smallest_side, 0)
         self.images, self.poison = images, poison
         self.classes, self.on_error = images.classes, images.on_error
+        self.superclasses = images.superclasses
         self._train: PoisonedSplit | None = None
 
     @property
