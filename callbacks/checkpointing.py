@@ -44,13 +44,14 @@ class Checkpointing(Callback):
         path: The file.
         seconds: Time between two saves.
         identity: What tells this training from others; a checkpoint of another one is refused.
+        between_epochs: Whether it saves before the first batch of an epoch only.
 
     Raises:
         Stopped: In the training, after a signal.
     """
 
-    def __init__(self, path: Path, seconds: float, identity: str) -> None:
-        self.path, self.seconds, self.identity = path, seconds, identity
+    def __init__(self, path: Path, seconds: float, identity: str, between_epochs: bool = False) -> None:
+        self.path, self.seconds, self.identity, self.between_epochs = path, seconds, identity, between_epochs
         self.consumed_batches = 0
         self._saved_at = time.monotonic()
 
@@ -73,6 +74,8 @@ class Checkpointing(Callback):
         """Save, when it is time or a stop is wanted, with all that came before this batch complete."""
         if batch_idx % trainer.accumulate_grad_batches:
             return  # gradients are not saved
+        if batch_idx and self.between_epochs:
+            return
         wanted = STOP_REQUESTS.asked is not None or time.monotonic() - self._saved_at >= self.seconds
         if not trainer.strategy.reduce_boolean_decision(wanted, all=False):
             return

@@ -39,8 +39,9 @@ class ConceptFactorization(pl.LightningModule):
         return []
 
     def on_train_start(self) -> None:
-        """Go where the images will be."""
+        """Go where the images will be, and begin: one that is resumed has no start of an epoch."""
         self.factorization.to(self.device)
+        self.factorization.begin_pass()
 
     def on_train_epoch_start(self) -> None:
         """Begin a pass."""

@@ -1,0 +1,244 @@
+"""Pixels and activations of a classifier's images, collected once and kept for every factorisation."""
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from omegaconf import DictConfig
+
+from analysis.concepts.blocks import Blocks
+from analysis.concepts.files import PIXELS
+from datamodules.base import ImageDataModule, Split
+from datamodules.chosen import ChosenImages, evenly_spread
+from datamodules.stored_blocks import BlockRows, StoredMatrix
+from lightning_modules.activation_collection import ActivationCollection, Collected, block_shapes, nonnegative_layers
+from networks.classifier import Classifier
+from tasks import build
+from tasks.study_folder import Artifact, partial
+from tasks.terminal import is_first_rank, say_skipped_images
+
+NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+COLLECTION = ("pool", "negative", "storage")
+LOOKED_AT = 4  # images that show which layers make no negative number
+STATISTICS = 6  # matrices (k, M) of doubles that a factorisation holds at once
+SPARE = 0.8  # share of what is free that may be used
+
+
+@dataclass(frozen=True)
+class Images:
+    """Some images of a split.
+
+    Attributes:
+        split: Which.
+        chosen: Positions, ascending.
+    """
+
+    split: Split
+    chosen: list[int]
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Blocks of some images of one classifier.
+
+    Attributes:
+        names: Of the blocks, pixels first.
+        shapes: Channels, height, width of each.
+        matrices: Their files.
+        rows: Which of their rows are images that could be read, ascending.
+        index: Positions of these in their split, ``(N,)``.
+        collected: What else is known; its arrays have a value for every row of the files.
+    """
+
+    names: list[str]
+    shapes: list[tuple[int, int, int]]
+    matrices: list[StoredMatrix]
+    rows: npt.NDArray[np.int64]
+    index: npt.NDArray[np.int64]
+    collected: Collected
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Of the images, ``(N,)``."""
+        return self.collected.labels[self.rows]
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """What the classifier says of them, ``(N,)``."""
+        return self.collected.predicted[self.rows]
+
+    def of(self, names: Sequence[str]) -> "Activations":
+        """Some of the blocks."""
+        places = [self.names.index(name) for name in names]
+        some: dict[str, Any] = {
+            key: [getattr(self.collected, key)[place] for place in places] for key in ("sums", "squares")
+        }
+        known = {key: getattr(self.collected, key) for key in ("seen", "labels", "predicted", "mean_image")}
+        matrices, shapes = [self.matrices[place] for place in places], [self.shapes[place] for place in places]
+        return Activations(list(names), shapes, matrices, self.rows, self.index, Collected(**known, **some))
+
+    def blocks(self, weights: Sequence[float] | None) -> Blocks:
+        """What a factorisation has to know of them; weights ``1 / ‖X_b‖²`` by default."""
+        widths = [matrix.shape[1] for matrix in self.matrices]
+        squares = self.collected.squares
+        empty = [name for name, square in zip(self.names, squares, strict=True) if square <= 0]
+        if empty:
+            raise ValueError(
+                f"block {empty[0]} is 0 for every image, so nothing can be found in it: leave it out of concepts.layers"
+            )
+        return Blocks(widths, len(self.rows), squares, self.collected.sums, weights or [1 / one for one in squares])
+
+    def passes(self, chunk: int, by_class: bool = False) -> BlockRows:
+        """Passes over the rows; by class, no class is split among chunks."""
+        return BlockRows(self.matrices, chunk, self.rows, self.labels if by_class else None)
+
+    def stacked(self, weights: Sequence[float]) -> npt.NDArray[np.float32]:
+        """All blocks side by side, each times √a_b, ``(N, M)``, in memory."""
+        parts = [
+            float(weight) ** 0.5 * matrix.read(self.rows).float().numpy()
+            for weight, matrix in zip(weights, self.matrices, strict=True)
+        ]
+        return np.concatenate(parts, axis=1)
+
+
+def choose_images(options: DictConfig, data: ImageDataModule) -> tuple[Images, Images]:
+    """The images that are factorised, and others that are held out.
+
+    Raises:
+        ValueError: If none would be left to hold out.
+    """
+    fitted: Split = options.split
+    other: Split = "test" if fitted == "val" else "val"
+    chosen = evenly_spread(data.split(fitted), options.images)
+    if not data.same_images("val", "test"):
+        return Images(fitted, chosen), Images(other, evenly_spread(data.split(other), options.heldout_images))
+    left = sorted(set(range(len(data.split(fitted)))) - set(chosen))
+    if not left:
+        raise ValueError(
+            "the validation images are the test images, so none is left to hold out: use fewer than "
+            f"{len(chosen)} in concepts.images"
+        )
+    count = len(left) if options.heldout_images is None else min(options.heldout_images, len(left))
+    places = np.linspace(0, len(left) - 1, count).round().astype(int)
+    return Images(fitted, chosen), Images(fitted, [left[place] for place in places])
+
+
+def layers_of(options: DictConfig, classifier: Classifier, data: ImageDataModule, images: Images) -> list[str]:
+    """The blocks: pixels, then layers by name, or some that make no negative numbers."""
+    if options.layers is not None:
+        layers = [str(layer) for layer in options.layers]
+    else:
+        split = data.split(images.split)
+        some = torch.stack([split[place][0] for place in images.chosen[:LOOKED_AT]]).float() / 255
+        layers = nonnegative_layers(classifier, some, options.layer_count)
+    return ([PIXELS] if options.pixels else []) + layers
+
+
+def collect(
+    cfg: DictConfig,
+    classifier: Classifier,
+    data: ImageDataModule,
+    images: Images,
+    layers: Sequence[str],
+    place: Path,
+    inputs: dict[str, str],
+) -> Activations:
+    """Collect blocks, or read those that were collected before.
+
+    Args:
+        cfg: The configuration.
+        classifier: Whose.
+        data: The images.
+        images: Which of them.
+        layers: Names of the blocks.
+        place: The folder of their files.
+        inputs: Fingerprints of images and weights.
+    """
+    options: Any = cfg.concepts
+    first = data.split(images.split)[images.chosen[0]][0].float() / 255
+    shapes = block_shapes(classifier, first, layers, options.pool, options.negative)
+    settings = build.settings_of(cfg) | {key: options[key] for key in COLLECTION}
+    settings |= {"layers": list(layers), "split": images.split, "images": images.chosen}
+    paths = [place / f"{number}_{NOT_IN_NAMES.sub('_', layer)}.npy" for number, layer in enumerate(layers)]
+    known = place / "images.npz"
+    artifact = Artifact([known, *paths], place / "activations.json", settings, inputs, precious=False)
+    if not artifact.exists():
+        widths = [int(np.prod(shape)) for shape in shapes]
+        check_room(len(images.chosen), widths, options, place)
+        measure(cfg, artifact, classifier, data, images, layers, widths)
+    with np.load(known) as file:
+        found = {name: file[name] for name in file.files}
+    sums, squares = found.pop("sums").tolist(), found.pop("squares").tolist()
+    collected = Collected(**found, sums=sums, squares=squares)
+    rows = np.flatnonzero(collected.seen)
+    index = np.array(images.chosen)[rows]
+    return Activations(list(layers), shapes, [StoredMatrix.find(path) for path in paths], rows, index, collected)
+
+
+def measure(
+    cfg: DictConfig,
+    artifact: Artifact,
+    classifier: Classifier,
+    data: ImageDataModule,
+    images: Images,
+    layers: Sequence[str],
+    widths: Sequence[int],
+) -> None:
+    """Pass the images through the classifier and write the files, whole or not at all."""
+    chosen = ChosenImages(data, images.chosen, images.split)
+    trainer = build.make_trainer(cfg)
+    known, *paths = artifact.files
+    module = ActivationCollection(
+        classifier,
+        layers,
+        [partial(path) for path in paths],
+        widths,
+        str(cfg.concepts.storage),
+        images.chosen,
+        cfg.concepts.pool,
+        cfg.concepts.negative,
+    )
+    with artifact.making(0.0) if is_first_rank() else nullcontext():
+        trainer.test(module, datamodule=chosen, verbose=False)
+        if is_first_rank():
+            np.savez_compressed(partial(known), **vars(module.result))
+    trainer.strategy.barrier()
+    say_skipped_images(chosen.unreadable(), build.study_folder(cfg).job("concepts"))
+
+
+def check_room(rows: int, widths: Sequence[int], options: DictConfig, place: Path) -> None:
+    """Refuse what neither disk nor memory would hold, before anything is collected.
+
+    Raises:
+        ValueError: Says how much it would take, and what takes less.
+    """
+    columns, size = sum(widths), np.dtype(options.storage).itemsize
+    folder = next(parent for parent in (place, *place.parents) if parent.exists())
+    on_disk, free = rows * columns * size, shutil.disk_usage(folder).free
+    statistics = STATISTICS * options.k * columns * 8 + rows * options.k * 8
+    in_memory = statistics + 2 * min(rows, options.chunk) * columns * 4
+    limit = memory() if options.memory is None else options.memory * 2**30
+    instead = "use concepts.pool=avg, fewer layers, fewer concepts.images, or concepts.storage=float16"
+    if on_disk > SPARE * free:
+        raise ValueError(
+            f"{rows} images with {columns} numbers each take {on_disk / 2**30:.1f} GiB, and {folder} has "
+            f"{free / 2**30:.1f} GiB free: {instead}"
+        )
+    if in_memory > SPARE * limit:
+        raise ValueError(
+            f"{options.k} concepts of {columns} numbers for each image take about {in_memory / 2**30:.1f} GiB of "
+            f"memory, and there are {limit / 2**30:.1f} GiB: {instead}, a smaller concepts.k or concepts.chunk"
+        )
+
+
+def memory() -> float:
+    """Memory of this machine, in bytes."""
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

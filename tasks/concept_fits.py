@@ -1,0 +1,240 @@
+"""Factorisations of ``task=concepts``: each a run of Lightning's Trainer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from analysis.concepts.descent import Penalties
+from analysis.concepts.factorization import CoupledFactorization, Solver, Start
+from callbacks import Checkpointing
+from lightning_modules.concept_factorization import ConceptFactorization
+from tasks import boards, build
+from tasks.concept_activations import Activations
+from tasks.terminal import say
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How blocks are factorised.
+
+    Attributes:
+        solver: ``hals`` or ``published``.
+        weights: ``balanced``, ``equal``, or a factor of the balanced weight by the block's name.
+        penalties: On the images' factor.
+        passes: Most of them.
+        tolerance: See :class:`~lightning_modules.concept_factorization.ConceptFactorization`.
+        start: ``nndsvda`` or ``random``.
+        seed: Of the start.
+    """
+
+    solver: Solver
+    weights: Any
+    penalties: Penalties
+    passes: int
+    tolerance: float = 1e-6
+    start: Start = "nndsvda"
+    seed: int = 0
+
+
+PRESETS = {
+    "stable": Method("hals", "balanced", Penalties(), 1000),
+    "published": Method("published", "equal", Penalties(l1=1.0, l2=1.0), 50, start="random"),
+}  # the second: arXiv 2012.12516
+
+
+@dataclass(frozen=True)
+class Found:
+    """A factorisation.
+
+    Attributes:
+        factors: W_b of each block, ``(k, m_b)``.
+        image_factor: H, ``(N, k)``.
+        weights: a_b of each block.
+        errors: Relative squared error of each block.
+        objective: After each pass.
+    """
+
+    factors: list[Floats]
+    image_factor: Floats
+    weights: list[float]
+    errors: list[float]
+    objective: list[float]
+
+    def scaled(self) -> tuple[Floats, list[Floats]]:
+        """As :meth:`analysis.concepts.files.ConceptFile.scaled`."""
+        stacked = [weight**0.5 * factor for weight, factor in zip(self.weights, self.factors, strict=True)]
+        norms = np.sqrt(sum((part**2).sum(axis=1) for part in stacked))
+        divisor = np.where(norms > 0, norms, 1.0)
+        return self.image_factor * norms, [part / divisor[:, None] for part in stacked]
+
+    @property
+    def error(self) -> float:
+        """Mean over the blocks."""
+        return float(np.mean(self.errors))
+
+
+def method_of(options: DictConfig) -> Method:
+    """The method that the settings choose; a wrong one is refused."""
+    if options.preset not in PRESETS:
+        raise ValueError(f"concepts.preset={options.preset}: choose {' or '.join(PRESETS)}")
+    preset = PRESETS[options.preset]
+    plain: Any = OmegaConf.to_container(options, resolve=True)
+    chosen = {key: plain[key] for key in ("solver", "weights", "passes") if plain[key] is not None}
+    if plain["penalties"] is not None:
+        unknown = plain["penalties"].keys() - vars(preset.penalties).keys()
+        if unknown:
+            raise ValueError(f"concepts.penalties: unknown {', '.join(unknown)}; use {', '.join(vars(Penalties()))}")
+        chosen["penalties"] = Penalties(**plain["penalties"])
+    return replace(preset, tolerance=float(options.tolerance), **chosen)
+
+
+def block_weights(weights: Any, activations: Activations) -> list[float]:
+    """a_b of each block.
+
+    Args:
+        weights: As for :class:`Method`.
+        activations: The blocks.
+
+    Raises:
+        ValueError: If a name is unknown.
+    """
+    balanced = activations.blocks(None).weights
+    if weights == "balanced":
+        return list(balanced)
+    if weights == "equal":
+        return [1.0] * len(activations.names)
+    if not isinstance(weights, Mapping) or weights.keys() - set(activations.names):
+        raise ValueError(
+            f"concepts.weights={weights}: use balanced, equal, or factors by name of {', '.join(activations.names)}"
+        )
+    return [float(weights.get(name, 1.0)) * own for name, own in zip(activations.names, balanced, strict=True)]
+
+
+def factorize(
+    cfg: DictConfig, activations: Activations, concepts: int, method: Method, job: Path | None = None, identity: str = ""
+) -> Found:
+    """Factorise blocks; with a job, one that was interrupted goes on.
+
+    Args:
+        cfg: The configuration.
+        activations: The blocks.
+        concepts: k.
+        method: How.
+        job: Where its log and checkpoint go; ``None``: it has none.
+        identity: What tells it from others.
+    """
+    options = cfg.concepts
+    grouped = method.penalties.group > 0
+    factorization = CoupledFactorization(
+        activations.blocks(block_weights(method.weights, activations)),
+        concepts,
+        penalties=method.penalties,
+        solver=method.solver,
+        start=method.start,
+        seed=method.seed,
+        groups=torch.from_numpy(activations.labels) if grouped else None,
+        dtype=torch.float32,
+    )
+    module = ConceptFactorization(factorization, activations.names, method.tolerance)
+    rows = activations.passes(options.chunk, by_class=grouped)
+    length = build.Length(factorization.passes_to_start + method.passes)
+    plain = exact(cfg)
+    if job is None:
+        build.make_trainer(plain, length).fit(module, datamodule=rows)
+    else:
+        checkpointing = Checkpointing(job / "last.ckpt", cfg.checkpoint_every, identity, between_epochs=True)
+        resumed = None if checkpointing.consumed() is None else checkpointing.path
+        if resumed is not None:
+            say(f"going on from {resumed}")
+        with boards.opened(cfg, job, identity, keep_log=resumed is not None) as loggers:
+            trainer = build.make_trainer(plain, length, [checkpointing], loggers)
+            trainer.fit(module, datamodule=rows, ckpt_path=resumed, weights_only=True if resumed else None)
+    weights, history = list(factorization.blocks.weights), factorization.history
+    return Found(
+        [part.cpu().double().numpy() for part in factorization.block_factors()],
+        module.gathered().cpu().double().numpy().T,
+        weights,
+        history[-1][1:],
+        [entry[0] for entry in history],
+    )
+
+
+def exact(cfg: DictConfig) -> DictConfig:
+    """The configuration with full precision and without accumulation: nothing here has a gradient."""
+    changes = {"trainer": {"accumulate_grad_batches": 1, "precision": "32-true"}}
+    changed: DictConfig = OmegaConf.merge(cfg, changes)  # type: ignore[assignment]
+    return changed
+
+
+def project(found: Found, activations: Activations, penalties: Penalties, chunk: int) -> tuple[Floats, list[float]]:
+    """H of other images ``(N', k)``, factors fixed, and the relative squared error of each block.
+
+    Args:
+        found: The factorisation.
+        activations: Blocks of the other images, the same.
+        penalties: On H; that of groups is left out.
+        chunk: Images at once.
+    """
+    projection = CoupledFactorization(
+        activations.blocks(found.weights), found.image_factor.shape[1], penalties=replace(penalties, group=0.0),
+        start="random",
+    )  # fmt: skip
+    factors = [torch.from_numpy(factor) for factor in found.factors]
+    projection.factors = [root * factor for root, factor in zip(projection.blocks.roots, factors, strict=True)]
+    made, errors = [], np.zeros(len(factors))
+    for _, blocks in activations.passes(chunk).every_chunk():
+        images = projection.transform(blocks)
+        made.append(images)
+        errors += [float(((x - images @ w) ** 2).sum()) for x, w in zip(blocks, factors, strict=True)]
+    return torch.cat(made).numpy(), (errors / np.array(activations.collected.squares)).tolist()
+
+
+def heldout_column_error(found: Found, activations: Activations, chunk: int, seed: int) -> float:
+    """How well half of the columns tells the other half, in images that were not factorised.
+
+    H is fitted to a random half of every block's columns, and the error is that of the other half: with too many
+    concepts it rises again, as that of the columns fitted never does.
+
+    Args:
+        found: The factorisation.
+        activations: Blocks of other images.
+        chunk: Images at once.
+        seed: Of the halves.
+
+    Returns:
+        Relative squared error, mean over the blocks that have two columns or more.
+    """
+    generator = np.random.default_rng(seed)
+    halves = [np.sort(generator.permutation(factor.shape[1])[: factor.shape[1] // 2]) for factor in found.factors]
+    others = [
+        np.setdiff1d(np.arange(factor.shape[1]), half) for factor, half in zip(found.factors, halves, strict=True)
+    ]
+    roots = [weight**0.5 for weight in found.weights]
+    known = [torch.from_numpy(r * w[:, half]) for r, w, half in zip(roots, found.factors, halves, strict=True)]
+    told = [torch.from_numpy(w[:, other]) for w, other in zip(found.factors, others, strict=True)]
+    errors, squares = np.zeros(len(roots)), np.zeros(len(roots))
+    for _, blocks in activations.passes(chunk).every_chunk():
+        images = project_on(known, [root * x[:, half] for root, x, half in zip(roots, blocks, halves, strict=True)])
+        for place, (block, other, factor) in enumerate(zip(blocks, others, told, strict=True)):
+            wanted = block[:, other].double()
+            errors[place] += float(((wanted - images @ factor) ** 2).sum())
+            squares[place] += float((wanted**2).sum())
+    used = squares > 0
+    return float((errors[used] / squares[used]).mean())
+
+
+def project_on(factors: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor]) -> torch.Tensor:
+    """H ``(n, k)`` of stacked rows, without penalties."""
+    from analysis.concepts.descent import project as project_rows
+
+    gram = torch.stack([w @ w.T for w in factors]).sum(dim=0)
+    products = torch.stack([w @ x.double().T for w, x in zip(factors, blocks, strict=True)]).sum(dim=0)
+    return project_rows(products, gram, Penalties()).T
