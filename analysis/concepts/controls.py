@@ -1,4 +1,4 @@
-"""Plain groupings of the same images, to set concepts against: k-means and PCA with as many components."""
+"""What concepts are set against: the names of the controls, and k-means and PCA with as many components."""
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -7,6 +7,26 @@ from sklearn.decomposition import PCA
 from analysis.concepts.files import Array
 
 STARTS = 4  # of k-means, of which the best is kept
+
+OWN = "own"  # no control: the concepts of the network, in every table the first row of each classifier
+LAYER = "layer:"  # before the name of the one layer whose activations were factorised
+CONTROLS = {  # what each control is called in ``controls.csv``, and to people
+    OWN: "the network’s concepts",
+    "untrained": "untrained network",
+    "permuted": "labels permuted",
+    "pixels": "pixels alone",
+    "activations": "activations alone",
+    "kmeans": "k-means",
+    "pca": "PCA",
+    "published": "published algorithm",
+}
+
+
+def control_name(control: str) -> str:
+    """What people call a control."""
+    if control.startswith(LAYER):
+        return f"{control.removeprefix(LAYER)} alone"
+    return CONTROLS.get(control, control)
 
 
 def kmeans_factor(matrix: Array, components: int, seed: int, heldout: Array | None = None) -> tuple[Array, Array]:
