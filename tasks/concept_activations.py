@@ -85,6 +85,11 @@ class Activations:
         matrices, shapes = [self.matrices[place] for place in places], [self.shapes[place] for place in places]
         return Activations(list(names), shapes, matrices, self.rows, self.index, Collected(**known, **some))
 
+    def not_empty(self) -> "Activations":
+        """The blocks that are not 0 everywhere, as layers of a network with random weights may be."""
+        squares = zip(self.names, self.collected.squares, strict=True)
+        return self.of([name for name, square in squares if square > 0])
+
     def blocks(self, weights: Sequence[float] | None) -> Blocks:
         """What a factorisation has to know of them; weights ``1 / ‖X_b‖²`` by default."""
         widths = [matrix.shape[1] for matrix in self.matrices]

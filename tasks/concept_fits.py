@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from analysis.concepts import descent
 from analysis.concepts.descent import Penalties
 from analysis.concepts.factorization import CoupledFactorization, Solver, Start
 from callbacks import Checkpointing
@@ -70,10 +71,16 @@ class Found:
 
     def scaled(self) -> tuple[Floats, list[Floats]]:
         """As :meth:`analysis.concepts.files.ConceptFile.scaled`."""
-        stacked = [weight**0.5 * factor for weight, factor in zip(self.weights, self.factors, strict=True)]
-        norms = np.sqrt(sum((part**2).sum(axis=1) for part in stacked))
-        divisor = np.where(norms > 0, norms, 1.0)
-        return self.image_factor * norms, [part / divisor[:, None] for part in stacked]
+        norms = self.norms()
+        divisor = np.where(norms > 0, norms, 1.0)[:, None]
+        stacked = zip(self.weights, self.factors, strict=True)
+        return self.image_factor * norms, [weight**0.5 * factor / divisor for weight, factor in stacked]
+
+    def norms(self) -> Floats:
+        """The length of each concept's stacked row, ``(k,)``."""
+        squares = [weight * (factor**2).sum(axis=1) for weight, factor in zip(self.weights, self.factors, strict=True)]
+        found: Floats = np.sqrt(np.sum(squares, axis=0))
+        return found
 
     @property
     def error(self) -> float:
@@ -119,7 +126,12 @@ def block_weights(weights: Any, activations: Activations) -> list[float]:
 
 
 def factorize(
-    cfg: DictConfig, activations: Activations, concepts: int, method: Method, job: Path | None = None, identity: str = ""
+    cfg: DictConfig,
+    activations: Activations,
+    concepts: int,
+    method: Method,
+    job: Path | None = None,
+    identity: str = "",
 ) -> Found:
     """Factorise blocks; with a job, one that was interrupted goes on.
 
@@ -233,8 +245,6 @@ def heldout_column_error(found: Found, activations: Activations, chunk: int, see
 
 def project_on(factors: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor]) -> torch.Tensor:
     """H ``(n, k)`` of stacked rows, without penalties."""
-    from analysis.concepts.descent import project as project_rows
-
     gram = torch.stack([w @ w.T for w in factors]).sum(dim=0)
     products = torch.stack([w @ x.double().T for w, x in zip(factors, blocks, strict=True)]).sum(dim=0)
-    return project_rows(products, gram, Penalties()).T
+    return descent.project(products, gram, Penalties()).T

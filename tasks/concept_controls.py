@@ -1,0 +1,116 @@
+"""What a classifier's concepts are set against: rows of one table."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.concepts import readouts
+from analysis.concepts.controls import LAYER, OWN, kmeans_factor, pca_factor
+from analysis.concepts.files import PIXELS
+from tasks.concept_activations import Activations
+from tasks.concept_fits import PRESETS, Floats, Method, factorize, project
+from tasks.concept_job import UNTRAINED, ConceptJob
+
+PLAIN = {"kmeans": kmeans_factor, "pca": pca_factor}
+Row = dict[str, Any]
+
+
+def controls_table(job: ConceptJob) -> pd.DataFrame:
+    """The network's own concepts, and below them what they are set against.
+
+    Labels permuted; the same of a network with random weights; some of the blocks alone; k-means and PCA with as many
+    components; the published algorithm.
+
+    Args:
+        job: The classifier's.
+    """
+    own, labels = job.own.scaled()[0], job.fitted.labels
+    rows = [row(job, OWN, own, job.fitted, readouts.held(job.file()), job.own.error)]
+    if not job.options.controls:
+        return pd.DataFrame(rows)
+    shuffled = np.random.default_rng(job.cfg.seed).permutation(labels)
+    rows.append(row(job, "permuted", own, job.fitted, None, job.own.error, shuffled))
+    untrained, further = (job.collected(images, untrained=True) for images in job.images)
+    untrained = untrained.not_empty()
+    layers = [layer for layer in job.layers if layer != PIXELS]
+    rows.append(factorized(job, UNTRAINED, untrained, further))
+    parts = {"pixels": [PIXELS], "activations": layers} if PIXELS in job.layers else {}
+    parts |= {f"{LAYER}{layer}": [layer] for layer in layers}
+    rows += [factorized(job, name, job.fitted.of(some), job.heldout) for name, some in parts.items()]
+    rows += [
+        factorized(job, f"{UNTRAINED} {LAYER}{layer}", untrained.of([layer]), further)
+        for layer in layers
+        if layer in untrained.names
+    ]
+    rows += plain(job)
+    published = replace(PRESETS["published"], seed=job.cfg.seed)
+    rows.append(factorized(job, "published", job.fitted, job.heldout, published))
+    return pd.DataFrame(rows)
+
+
+def factorized(
+    job: ConceptJob, name: str, fitted: Activations, heldout: Activations, method: Method | None = None
+) -> Row:
+    """A row of another factorisation, of no more concepts than its columns allow.
+
+    Args:
+        job: The classifier's.
+        name: Of the row.
+        fitted: The blocks.
+        heldout: Blocks of the images held out, these among them.
+        method: How; by default as the network's own.
+    """
+    method = method or job.method
+    if isinstance(method.weights, Mapping):
+        method = replace(method, weights={key: part for key, part in method.weights.items() if key in fitted.names})
+    columns = sum(matrix.shape[1] for matrix in fitted.matrices)
+    found = factorize(job.cfg, fitted, min(int(job.options.k), columns), method)
+    others = heldout.of(fitted.names)
+    projected, _ = project(found, others, method.penalties, job.options.chunk)
+    held = (projected * found.norms(), others.labels, others.predicted)
+    return row(job, name, found.scaled()[0], fitted, held, found.error)
+
+
+def plain(job: ConceptJob) -> list[Row]:
+    """Rows of k-means and PCA, on the blocks side by side."""
+    fitted, heldout = (part.stacked(job.own.weights) for part in (job.fitted, job.heldout))
+    rows = []
+    for name, grouping in PLAIN.items():
+        made, further = grouping(fitted, int(job.options.k), job.cfg.seed, heldout)
+        held = (further, job.heldout.labels, job.heldout.predicted)
+        rows.append(row(job, name, made, job.fitted, held, float("nan")))
+    return rows
+
+
+def row(
+    job: ConceptJob,
+    name: str,
+    factor: Floats,
+    images: Activations,
+    held: readouts.Held | None,
+    error: float,
+    labels: Any = None,
+) -> Row:
+    """How far an image factor keeps to the classes, beside the network's own concepts.
+
+    Args:
+        job: The classifier's.
+        name: Of the row.
+        factor: ``(N, k)``.
+        images: Their labels and what the classifier says of them.
+        held: Of the images held out.
+        error: Relative squared error, mean over the blocks.
+        labels: Instead of the images' own.
+    """
+    labels = images.labels if labels is None else labels
+    seed, permutations = job.cfg.seed, job.options.permutations
+    summary = readouts.summary_row(factor, labels, images.predicted, job.superclasses, held, seed, permutations)
+    return (
+        {"control": name}
+        | summary
+        | readouts.difference_columns(factor, job.own.scaled()[0], labels, seed=seed)
+        | {"error": error}
+    )
