@@ -84,10 +84,21 @@ def profile_table(file: ConceptFile) -> pd.DataFrame:
     return long(shares, [str(block) for block in file.blocks], "block")
 
 
-def classes_table(file: ConceptFile) -> pd.DataFrame:
-    """How each concept's mass is spread over the classes that there are: ``concept``, ``class``, ``share``."""
+def classes_table(file: ConceptFile, superclasses: Sequence[str] | None = None) -> pd.DataFrame:
+    """How each concept's mass is spread over the classes that there are.
+
+    Args:
+        file: The factorisation.
+        superclasses: The super-class of each class, if there are any.
+
+    Returns:
+        ``concept``, ``class`` in the order of the labels, ``share``; with super-classes also ``superclass``.
+    """
     shares, present = class_mass(file.scaled()[0], file.labels)
-    return long(shares, [str(name) for name in file.classes[present]], "class")
+    table = long(shares, [str(name) for name in file.classes[present]], "class")
+    if superclasses is not None:
+        table["superclass"] = [superclasses[label] for label in present] * len(shares)
+    return table
 
 
 def neurons_table(file: ConceptFile) -> pd.DataFrame:

@@ -17,7 +17,6 @@ from analysis.intervals.proportion import wilson_interval
 Floats = npt.NDArray[np.float64]
 SECOND = "#d08c2f"  # beside the accent, also for those who see few colours
 BAND = "#dfe5ea"  # of what chance gives
-ENTROPY = "class entropy (0: one class, 1: all alike)"
 
 
 def class_map(table: pd.DataFrame, groups: Sequence[str] | None = None) -> Figure:
@@ -65,35 +64,36 @@ def share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
 
 
 def control_dots(table: pd.DataFrame) -> Figure:
-    """The mean class entropy of concepts and of each control, beside what permuted labels give.
+    """The class entropy of concepts and of each control: of the concepts themselves, and within their clusters.
 
     Args:
-        table: In the order of the rows: ``classifier``, ``control``, ``class_entropy``, ``null_lower``, ``null_upper``;
-            the first of each classifier are its own concepts.
+        table: In the order of the rows: ``classifier``, ``control``, ``class_entropy``, ``null_lower``,
+            ``null_upper``, ``cluster_entropy``; the first of each classifier are its own concepts.
     """
     names = table["classifier"].unique().tolist()
     parts = [table[table["classifier"] == name].reset_index(drop=True) for name in names]
     heights = [len(part) for part in parts]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE * 0.8, 0.75 + 0.27 * sum(heights) + 0.3 * len(parts)))
-        grid = {"height_ratios": heights, "hspace": 1.5 / (sum(heights) / len(heights))}
-        axes = figure.subplots(len(parts), 1, sharex=True, squeeze=False, gridspec_kw=grid)[:, 0]
-        for ax, name, part in zip(axes, names, parts, strict=True):
-            for place, row in enumerate(part.to_dict("records")):
-                colour = ACCENT if place == 0 else INK
-                ends = [row["null_lower"], row["null_upper"]]
-                label = "permuted labels, the middle 95 %" if place == 0 else None
-                ax.plot(ends, [place] * 2, color="#c3ced9", linewidth=6, solid_capstyle="butt", label=label)
-                ax.plot(row["class_entropy"], place, "o", color=colour, markersize=6 if place == 0 else 5)
-            ax.axvline(float(part["class_entropy"].iloc[0]), color=ACCENT, linewidth=0.8, linestyle=":")
-            ax.set_yticks(range(len(part)), [str(control) for control in part["control"]])
-            ax.get_yticklabels()[0].set(color=ACCENT, fontweight="bold")
-            ax.set_ylim(len(part) - 0.4, -0.6)
-            ax.set_title(typeset(name), color=INK, loc="left")
-            ax.tick_params(axis="y", length=0)
-            ax.spines["left"].set_visible(False)
-        axes[-1].set_xlabel(ENTROPY)
-        axes[0].legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+        figure = Figure(figsize=(PAGE * 0.9, 0.75 + 0.25 * sum(heights) + 0.35 * len(parts)))
+        grid = {"height_ratios": heights, "hspace": 1.5 / (sum(heights) / len(heights)), "wspace": 0.08}
+        axes = figure.subplots(len(parts), 2, sharex="col", sharey="row", squeeze=False, gridspec_kw=grid)
+        for (left, right), name, part in zip(axes, names, parts, strict=True):
+            places = range(len(part))
+            ends = part["null_lower"], part["null_upper"]
+            left.hlines(places, *ends, color="#c3ced9", linewidth=6, label="labels permuted (95 %)")
+            for ax, column in ((left, "class_entropy"), (right, "cluster_entropy")):
+                ax.plot(part[column], places, "o", color=INK, markersize=5)
+                ax.plot(part[column][:1], [0], "o", color=ACCENT, markersize=7)
+                ax.axvline(float(part[column].iloc[0]), color=ACCENT, linewidth=0.8, linestyle=":")
+                ax.tick_params(axis="y", length=0)
+                ax.spines["left"].set_visible(False)
+            left.set_yticks(places, [str(control) for control in part["control"]])
+            left.get_yticklabels()[0].set(color=ACCENT, fontweight="bold")
+            left.set_ylim(len(part) - 0.4, -0.6)
+            left.set_title(typeset(name), color=INK, loc="left", fontweight="bold")
+        axes[-1, 0].set_xlabel("class entropy of concepts\n(0: one class, 1: all alike)")
+        axes[-1, 1].set_xlabel("class entropy left within clusters\n(each image in one only)")
+        axes[0, 0].legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
