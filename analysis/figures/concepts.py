@@ -93,7 +93,8 @@ def control_dots(table: pd.DataFrame) -> Figure:
             left.set_title(typeset(name), color=INK, loc="left", fontweight="bold")
         axes[-1, 0].set_xlabel("class entropy of concepts\n(0: one class, 1: all alike)")
         axes[-1, 1].set_xlabel("class entropy left within clusters\n(each image in one only)")
-        axes[0, 0].legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+        handles, texts = axes[0, 0].get_legend_handles_labels()
+        axes[0, 1].legend(handles, texts, frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
@@ -101,8 +102,8 @@ def layer_entropies(table: pd.DataFrame) -> Figure:
     """Class entropy of concepts of single layers, in the order of the network, a panel for each classifier.
 
     Args:
-        table: ``classifier``, ``layer``, ``class_entropy``, ``null_lower``, ``null_upper``; and ``together``, the
-            entropy of the concepts of all blocks.
+        table: ``classifier``, ``layer``, ``class_entropy``, ``null_lower``, ``null_upper``; ``together``, the entropy
+            of the concepts of all blocks; ``untrained``, that of the layer with random weights, or NaN.
     """
     names = table["classifier"].unique().tolist()
     axes, figure = panels(len(names), 3.1, 2.7)
@@ -112,6 +113,10 @@ def layer_entropies(table: pd.DataFrame) -> Figure:
             ends = part["null_lower"], part["null_upper"]
             ax.fill_between(part.index, *ends, color=BAND, linewidth=0, label="permuted labels (95 %)")
             ax.plot(part.index, part["class_entropy"], "o-", color=ACCENT, label="one layer alone", linewidth=1.4)
+            if part["untrained"].notna().any():
+                ax.plot(
+                    part.index, part["untrained"], "o:", color=INK, mfc="white", label="random weights", linewidth=1
+                )
             together = float(part["together"].iloc[0])
             ax.axhline(together, color=SECOND, linestyle="--", linewidth=1.2, label="all blocks together")
             name_columns(ax, [str(layer) for layer in part["layer"]], 2.2 / len(part))
@@ -160,7 +165,13 @@ def rank_curves(table: pd.DataFrame) -> Figure:
         for (left, right), name in zip(axes, names, strict=True):
             part = table[table["classifier"] == name].sort_values("k")
             left.plot(part["k"], part["error"], "o-", color=ACCENT, label="images factorised")
-            left.plot(part["k"], part["heldout_error"], "s--", color=SECOND, label="images held out")
+            left.plot(
+                part["k"],
+                part["heldout_error"],
+                "s--",
+                color=SECOND,
+                label="the other half of columns,\nimages held out",
+            )
             right.plot(part["k"], part["stability"], "o-", color=ACCENT, label="matched concepts")
             right.plot(part["k"], part["chance"], ":", color=INK, label="chance")
             left.set_ylim(0, None)
@@ -219,7 +230,7 @@ def importance_dots(table: pd.DataFrame, most: int = 12) -> Figure:
             places = range(len(part))
             ax.hlines(places, part["control_logit_drop"], part["logit_drop"], color=GREY, linewidth=1)
             drops = part["control_logit_drop"]
-            ax.plot(drops, places, "o", markersize=4.5, mfc="white", mec=INK, label="as much of anything")
+            ax.plot(drops, places, "o", markersize=4.5, mfc="white", mec=INK, label="as much of random channels")
             ax.plot(part["logit_drop"], places, "o", color=ACCENT, markersize=5.5, label="the concept")
             ax.axvline(0, color=INK, linewidth=0.6)
             ax.set_yticks(places, [str(concept) for concept in part["concept"]], fontsize=8)
@@ -247,4 +258,6 @@ def panels(count: int, width: float, height: float) -> tuple[list[Axes], Figure]
 def legend_above(figure: Figure, ax: Axes) -> None:
     """One legend for all panels."""
     handles, texts = ax.get_legend_handles_labels()
-    figure.legend(handles, texts, frameon=False, fontsize=8, loc="outside upper center", ncols=3, columnspacing=1.2)
+    figure.legend(
+        handles, texts, frameon=False, fontsize=8, loc="outside upper center", ncols=2 if len(texts) > 3 else 3
+    )

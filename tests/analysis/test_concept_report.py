@@ -23,7 +23,8 @@ def control_rows(file: ConceptFile, name: str) -> list[dict[str, object]]:
     own, _ = file.scaled()
     shuffled = np.random.default_rng(0).permutation(own)
     ones, _ = kmeans_factor(own, 8, 0)
-    factors = {OWN: own, "untrained": shuffled, "layer:layer2": shuffled, "layer:layer4": own, "kmeans": ones}
+    layers = {"layer:layer2": shuffled, "layer:layer4": own, "untrained layer:layer2": shuffled}
+    factors = {OWN: own, "untrained": shuffled, **layers, "kmeans": ones}
     return [
         {"classifier": name, "control": control}
         | readouts.summary_row(factor, file.labels, file.predicted, SUPERCLASSES, seed=0, permutations=99)
@@ -100,6 +101,7 @@ def test_the_part_says_what_the_tables_say(tmp_path: Path) -> None:
         "untrained network",
         "layer2 alone",
         "layer4 alone",
+        "layer2 alone, untrained",
         "k-means",
     ]
     assert str(table.loc["untrained network", "entropy − own"]).startswith("+0.")

@@ -26,10 +26,10 @@ MATRIX = (
     "found again; a dark cell beside it, that two concepts are nearly one."
 )
 RANKS = (
-    "What more concepts buy. Left: what is left of pixels and activations, for images that were factorised and for "
-    "those that were not, with the concepts fixed; where the latter stops falling, further concepts describe single "
-    "images. Right: how well the concepts are found again from another start. A good number is one beyond which held "
-    "out images gain little while the match falls. "
+    "What more concepts buy. Left: what is left of pixels and activations in the images factorised; and, in images "
+    "held out, what half of the columns tells of the other half. The first can only fall; where the second stops "
+    "falling, further concepts describe single images. Right: how well the concepts are found again from another "
+    "start. A good number is one beyond which images held out gain little while the match falls. "
 )
 IMPURE = (
     "An image is <em>impure</em> where its neighbours, those with the most similar mix of concepts, are of other "
@@ -39,9 +39,10 @@ IMPURE = (
     "error. "
 )
 MATTERS = (
-    "One concept at a time was taken out of a layer’s activation, and the rest of the network run on. Filled: by how "
-    "much the logit of the class that the network said falls, mean over images; hollow: by how much when as much of "
-    "something else is taken out. Where both are alike, the network does not care for the concept in particular. "
+    "One concept at a time was taken out of a layer’s activation, in images held out that have most of it, and the "
+    "rest of the network run on: of every neuron the share that the concept explains. Filled: by how much the logit of "
+    "the class that the network said falls; hollow: by how much when as much is taken out of random channels. Where "
+    "both are alike, the network does not care for the concept in particular. "
 )
 PLANTED = (
     "These images were drawn, so what is in them is known. For each value of each cue: the concept that tells best "
@@ -143,7 +144,11 @@ def ranks(folder: Path, labels: Mapping[str, str]) -> Drawn:
         return NOTHING
     named = table.replace({"classifier": dict(labels)})
     shown = named.assign(k=named["k"].astype(str)).set_index("classifier").rename_axis(None)
-    columns = {"heldout_error": "error, held out", "stability": "cosine with other starts", "chance": "by chance"}
+    columns = {
+        "heldout_error": "error of the other half, held out",
+        "stability": "cosine with other starts",
+        "chance": "by chance",
+    }
     section = Section("How many concepts?", RANKS, "concepts_ranks", {"Numbers": shown.rename(columns=columns)})
     return [section], {"concepts_ranks": rank_curves(named)}, [path]
 
@@ -198,8 +203,8 @@ def importance(folder: Path, labels: Mapping[str, str]) -> Drawn:
         columns = {
             "logit falls by": own["logit_drop"].map("{:.3f}".format),
             "decisions changed": own["changed"].map("{:.1%}".format),
-            "logit, as much of anything": own["control_logit_drop"].map("{:.3f}".format),
-            "decisions, as much of anything": own["control_changed"].map("{:.1%}".format),
+            "logit falls by, random channels": own["control_logit_drop"].map("{:.3f}".format),
+            "decisions changed, random channels": own["control_changed"].map("{:.1%}".format),
         }
         rows = own["block"] + ", concept " + own["concept"].astype(str)
         sections.append(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control  # type: ignore[import-untyped]
 
-from analysis.concepts.controls import OWN, control_name
+from analysis.concepts.controls import OWN, PERMUTED, UNTRAINED, control_name
 
 SUREST = 0.05  # p below which something is called no chance
 NOT_TRAINED = "so training did not make concepts keep to classes"
@@ -38,7 +38,7 @@ def finding(concepts: pd.DataFrame, controls: pd.DataFrame, name: str) -> str:
         f"[{own['null_lower']:.3f}, {own['null_upper']:.3f}] (p = {own['p']:.2g}{sure}). {surely} of them keep "
         "to classes each by itself (of these one in twenty may be chance)."
     )
-    untrained = controls[controls["control"] == "untrained"]
+    untrained = controls[controls["control"] == UNTRAINED]
     text += "".join(f" {beside(row)}" for row in untrained.to_dict("records"))
     dead = len(concepts) - len(alive)
     return text + (f" Died out, and not counted: {dead}." if dead else "")
@@ -69,7 +69,7 @@ def control_table(controls: pd.DataFrame) -> pd.DataFrame:
     shown["p"] = controls["p"].map("{:.2g}".format).to_numpy()
     for title, column in (("entropy − own", "difference"), ("within clusters − own", "cluster_difference")):
         if column in controls:
-            others = controls.assign(**{column: controls[column].where(controls["control"] != OWN)})
+            others = controls.assign(**{column: controls[column].mask(controls["control"].isin([OWN, PERMUTED]))})
             shown[title] = intervals(others, column, f"{column}_lower", f"{column}_upper", "+")
     for column, title in NUMBERS.items():
         if column in controls and controls[column].notna().any():

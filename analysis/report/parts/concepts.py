@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.concepts.controls import LAYER, OWN, control_name
+from analysis.concepts.controls import LAYER, OWN, UNTRAINED, control_name
 from analysis.concepts.files import ConceptFile
 from analysis.concepts.pictures import pixel_pictures
 from analysis.figures.concept_cards import Card, concept_cards
@@ -54,8 +54,8 @@ MAP = (
     "of one class; a column of several pale cells is something that these classes share. "
 )
 LAYERS = (
-    "Concepts of one layer alone, from the first to the last. Where the line falls, classes come apart; the dashed "
-    "line are the concepts of all blocks together. "
+    "Concepts of one layer alone, from the first to the last. Where the line falls, classes come apart. Open circles: "
+    "the same layer with random weights. Dashed: the concepts of all blocks together. "
 )
 
 
@@ -73,6 +73,8 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
     sections, figures = [controls_section(concepts, controls, labels)], {"concepts_controls": dots(controls, labels)}
     found = [path for name in names_of(controls) if (path := root / FOLDER / f"{name}.npz").exists()]
     for path in found:
+        if of(concepts, path.stem)["dead"].all():
+            continue
         own, name = of(concepts, path.stem), labels.get(path.stem, path.stem)
         cards, shares = f"concepts_{safe(path.stem)}", f"concepts_classes_{safe(path.stem)}"
         figures[cards] = draw_cards(ConceptFile.load(path), own, of(profile, path.stem))
@@ -186,8 +188,13 @@ def fewer_classes(classes: pd.DataFrame) -> str:
 
 
 def layer_table(controls: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """Class entropies of single layers in the order of the network, with that of all blocks together."""
+    """Class entropies of single layers in the order of the network, with those of all blocks and of random weights."""
+    own = controls[controls["control"] == OWN].set_index("classifier")["class_entropy"]
+    entropies = controls.set_index(["classifier", "control"])["class_entropy"].to_dict()
     single = controls[controls["control"].str.startswith(LAYER)]
-    together = controls[controls["control"] == OWN].set_index("classifier")["class_entropy"]
-    single = single.assign(layer=single["control"].str.removeprefix(LAYER), together=single["classifier"].map(together))
+    keys = zip(single["classifier"], single["control"], strict=True)
+    untrained = [entropies.get((name, f"{UNTRAINED} {control}"), np.nan) for name, control in keys]
+    single = single.assign(
+        layer=single["control"].str.removeprefix(LAYER), together=single["classifier"].map(own), untrained=untrained
+    )
     return single.replace({"classifier": dict(labels)})
