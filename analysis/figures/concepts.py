@@ -106,7 +106,7 @@ def layer_entropies(table: pd.DataFrame) -> Figure:
             of the concepts of all blocks; ``untrained``, that of the layer with random weights, or NaN.
     """
     names = table["classifier"].unique().tolist()
-    axes, figure = panels(len(names), 3.1, 2.7)
+    axes, figure = panels(len(names), 3.1, 3.2)
     with mpl.rc_context(STYLE):
         for ax, name in zip(axes, names, strict=False):
             part = table[table["classifier"] == name].reset_index(drop=True)

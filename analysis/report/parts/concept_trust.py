@@ -42,7 +42,8 @@ MATTERS = (
     "One concept at a time was taken out of a layer’s activation, in images held out that have most of it, and the "
     "rest of the network run on: of every neuron the share that the concept explains. Filled: by how much the logit of "
     "the class that the network said falls; hollow: by how much when as much is taken out of random channels. Where "
-    "both are alike, the network does not care for the concept in particular. "
+    "both are alike, the network does not care for the concept in particular. Each dot is from few images: small "
+    "differences may be chance. "
 )
 PLANTED = (
     "These images were drawn, so what is in them is known. For each value of each cue: the concept that tells best "
@@ -85,9 +86,10 @@ def planted(folder: Path, labels: Mapping[str, str]) -> Drawn:
         own, called = of(table, name), labels.get(name, name)
         found = own["auroc"] > own["null_upper"]
         told.append(
-            f"{html.escape(called)}: {found.sum()} of {len(own)} values appear as a concept, mean AUROC "
-            f"{own['auroc'].mean():.3f}; the best of all would have {own['null_upper'].iloc[0]:.3f} at most in 95 % of "
-            f"studies by chance. Found of each cue: {by_cue(own.assign(found=found))}."
+            f"{html.escape(called)}: {found.sum()} of {len(own)} values appear as a concept (concepts stand "
+            f"for {(own['concept'] >= 0).sum()}, with a mean AUROC of {own['auroc'].mean():.3f}); by chance the best of all "
+            f"has {own['null_upper'].iloc[0]:.3f} at most, in 95 of 100 shuffles. Found of each cue: "
+            f"{by_cue(own.assign(found=found))}."
         )
         tables[f"Cues and concepts of {called}"] = cue_table(own)
     return [Section("Do planted cues appear as concepts?", PLANTED + " ".join(told), tables=tables)], {}, [path]
@@ -181,12 +183,15 @@ def falls(table: pd.DataFrame) -> str:
     told = []
     for (name, images), part in table.groupby(["classifier", "images"], sort=False):
         first, last = part.iloc[0], part.iloc[-1]
+        who = f"{html.escape(str(name))}, {HELD[str(images)]}"
         if len(part) > 1:
             told.append(
-                f"{html.escape(str(name))}, {HELD[str(images)]}: {first['accuracy']:.0%} of {first['count']} purest, "
+                f"{who}: {first['accuracy']:.0%} of {first['count']} purest, "
                 f"{last['accuracy']:.0%} of {last['count']} most impure"
             )
-    return f"{'; '.join(told)}." if told else ""
+        else:
+            told.append(f"{who}: all have {100 * first['low']:.0f} to {100 * first['high']:.0f} % others around them")
+    return f"{'; '.join(told)}."
 
 
 def importance(folder: Path, labels: Mapping[str, str]) -> Drawn:
@@ -200,7 +205,8 @@ def importance(folder: Path, labels: Mapping[str, str]) -> Drawn:
         own, called = of(table, name), labels.get(name, name)
         figure = f"concepts_importance_{safe(name)}"
         figures[figure] = importance_dots(own)
-        columns = {
+        columns = {"images": own["images"]} if "images" in own else {}
+        columns |= {
             "logit falls by": own["logit_drop"].map("{:.3f}".format),
             "decisions changed": own["changed"].map("{:.1%}".format),
             "logit falls by, random channels": own["control_logit_drop"].map("{:.3f}".format),
