@@ -84,11 +84,11 @@ def planted(folder: Path, labels: Mapping[str, str]) -> Drawn:
     told, tables = [], {}
     for name in names_of(table):
         own, called = of(table, name), labels.get(name, name)
-        found = own["auroc"] > own["null_upper"]
+        found, given = own["auroc"] > own["null_upper"], int((own["concept"] >= 0).sum())
         told.append(
-            f"{html.escape(called)}: {found.sum()} of {len(own)} values appear as a concept (concepts stand "
-            f"for {(own['concept'] >= 0).sum()}, with a mean AUROC of {own['auroc'].mean():.3f}); by chance the best of all "
-            f"has {own['null_upper'].iloc[0]:.3f} at most, in 95 of 100 shuffles. Found of each cue: "
+            f"{html.escape(called)}: {found.sum()} of {len(own)} values appear as a concept ({given} have one, "
+            f"mean AUROC {own['auroc'].mean():.3f}; by chance the best of all has at most "
+            f"{own['null_upper'].iloc[0]:.3f}, in 95 of 100 shuffles). Found of each cue: "
             f"{by_cue(own.assign(found=found))}."
         )
         tables[f"Cues and concepts of {called}"] = cue_table(own)
