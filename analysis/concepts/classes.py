@@ -16,6 +16,7 @@ from analysis.intervals.bootstrap import Interval, resample_counts
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+MASSES_AT_ONCE = 2**22  # of resamples, classes and concepts, that are held at a time
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,12 @@ def difference_interval(
     if not np.isfinite(one - other):
         return Interval(one - other, one - other, one - other)
     drawn = []
-    for counts in resample_counts(len(labels), resamples, seed):
-        first, second = (statistic(resampled_mass(factor, labels, counts)) for factor in pair)
-        drawn.append(first - second)
+    at_once = max(1, MASSES_AT_ONCE // (len(np.unique(labels)) * max(factor.shape[1] for factor in pair)))
+    for block in resample_counts(len(labels), resamples, seed):
+        for start in range(0, len(block), at_once):
+            counts = block[start : start + at_once]
+            first, second = (statistic(resampled_mass(factor, labels, counts)) for factor in pair)
+            drawn.append(first - second)
     found = np.concatenate(drawn)
     found = found[np.isfinite(found)]
     upper, lower = 2 * (one - other) - np.quantile(found, [(1 - level) / 2, (1 + level) / 2])

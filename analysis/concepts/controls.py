@@ -9,11 +9,13 @@ from analysis.concepts.files import Array
 STARTS = 4  # of k-means, of which the best is kept
 
 OWN = "own"  # no control: the concepts of the network, in every table the first row of each classifier
+PERMUTED = "permuted"  # the network's concepts beside shuffled labels
+UNTRAINED = "untrained"  # a network with random weights
 LAYER = "layer:"  # before the name of the one layer whose activations were factorised
 CONTROLS = {  # what each control is called in ``controls.csv``, and to people
     OWN: "the network’s concepts",
-    "untrained": "untrained network",
-    "permuted": "labels permuted",
+    UNTRAINED: "untrained network",
+    PERMUTED: "labels permuted",
     "pixels": "pixels alone",
     "activations": "activations alone",
     "kmeans": "k-means",
@@ -23,7 +25,9 @@ CONTROLS = {  # what each control is called in ``controls.csv``, and to people
 
 
 def control_name(control: str) -> str:
-    """What people call a control."""
+    """What people call a control; one layer of an untrained network is ``untrained layer:<name>``."""
+    if control.startswith(f"{UNTRAINED} {LAYER}"):
+        return f"{control.removeprefix(f'{UNTRAINED} {LAYER}')} alone, untrained"
     if control.startswith(LAYER):
         return f"{control.removeprefix(LAYER)} alone"
     return CONTROLS.get(control, control)

@@ -54,28 +54,28 @@ def concepts_table(
     """
     factor, _ = file.scaled()
     shares, present = class_mass(factor, file.labels)
-    null, alive, clusters = (
-        permutation_null(factor, file.labels, permutations, seed),
-        live(factor),
-        image_clusters(factor),
-    )
-    count = factor.shape[1]
-    coarse_entropy, coarse_top = np.full(count, np.nan), np.full(count, "", dtype=object)
-    if superclasses is not None:
-        coarse, names = superclass_labels(file.labels, superclasses)
-        coarse_shares, coarse_present = class_mass(factor, coarse)
-        coarse_entropy = class_entropy(factor, coarse)
-        coarse_top = np.array(names, dtype=object)[coarse_present[coarse_shares.argmax(axis=1)]]
+    null = permutation_null(factor, file.labels, permutations, seed)
+    alive, clusters = live(factor), image_clusters(factor)
+    coarse_entropy, coarse_top = coarse_columns(factor, file.labels, superclasses)
     total = factor.sum()
     return pd.DataFrame({
-        "concept": range(count),
+        "concept": range(len(alive)),
         "mass": factor.sum(axis=0) / total if total else 0.0,
-        "images": np.bincount(clusters[clusters >= 0], minlength=count),
+        "images": np.bincount(clusters[clusters >= 0], minlength=len(alive)),
         "top_class": np.where(alive, file.classes[present[shares.argmax(axis=1)]].astype(object), ""),
         "top_class_mass": np.where(alive, shares.max(axis=1), np.nan),
         "class_entropy": null.entropy, "null_mean": null.null_mean, "p": null.p,
         "superclass_entropy": coarse_entropy, "top_superclass": np.where(alive, coarse_top, ""), "dead": ~alive,
     })  # fmt: skip
+
+
+def coarse_columns(factor: Array, labels: Array, superclasses: Sequence[str] | None) -> tuple[Array, Array]:
+    """The entropy of each concept over the super-classes, and the one it has most of; NaN and empty without any."""
+    if superclasses is None:
+        return np.full(factor.shape[1], np.nan), np.full(factor.shape[1], "", dtype=object)
+    coarse, names = superclass_labels(labels, superclasses)
+    shares, present = class_mass(factor, coarse)
+    return class_entropy(factor, coarse), np.array(names, dtype=object)[present[shares.argmax(axis=1)]]
 
 
 def profile_table(file: ConceptFile) -> pd.DataFrame:
@@ -84,10 +84,21 @@ def profile_table(file: ConceptFile) -> pd.DataFrame:
     return long(shares, [str(block) for block in file.blocks], "block")
 
 
-def classes_table(file: ConceptFile) -> pd.DataFrame:
-    """How each concept's mass is spread over the classes that there are: ``concept``, ``class``, ``share``."""
+def classes_table(file: ConceptFile, superclasses: Sequence[str] | None = None) -> pd.DataFrame:
+    """How each concept's mass is spread over the classes that there are.
+
+    Args:
+        file: The factorisation.
+        superclasses: The super-class of each class, if there are any.
+
+    Returns:
+        ``concept``, ``class`` in the order of the labels, ``share``; with super-classes also ``superclass``.
+    """
     shares, present = class_mass(file.scaled()[0], file.labels)
-    return long(shares, [str(name) for name in file.classes[present]], "class")
+    table = long(shares, [str(name) for name in file.classes[present]], "class")
+    if superclasses is not None:
+        table["superclass"] = [superclasses[label] for label in present] * len(shares)
+    return table
 
 
 def neurons_table(file: ConceptFile) -> pd.DataFrame:
@@ -151,11 +162,7 @@ def summary_row(
         ``nmi``, ``ari``, ``superclass_nmi``; of neighbours ``knn_impurity_auroc`` and ``knn_accuracy``; NaN where
         something is not defined.
     """
-    clusters, named = image_clusters(image_factor), {"superclass_entropy": UNKNOWN, "superclass_nmi": UNKNOWN}
-    if superclasses is not None:
-        coarse, _ = superclass_labels(labels, superclasses)
-        named["superclass_entropy"] = float(mean_of_live(class_entropy(image_factor, coarse)))
-        named["superclass_nmi"] = label_agreement(clusters, coarse)["nmi"]
+    clusters = image_clusters(image_factor)
     queries, asked, said = heldout if heldout is not None else (None, labels, predicted)
     votes, present = neighbour_votes(image_factor, labels, queries, neighbours)
     return {
@@ -163,10 +170,21 @@ def summary_row(
         **null_columns(permutation_null(image_factor, labels, permutations, seed)),
         "cluster_entropy": cluster_entropy(clusters, labels),
         **label_agreement(clusters, labels),
-        **named,
+        **coarse_numbers(image_factor, clusters, labels, superclasses),
         "knn_impurity_auroc": error_auroc(impurity(votes, present, asked), asked, said),
         "knn_accuracy": neighbour_accuracy(votes, present, asked),
     }
+
+
+def coarse_numbers(
+    image_factor: Array, clusters: Array, labels: Array, superclasses: Sequence[str] | None
+) -> dict[str, float]:
+    """How well concepts and clusters keep to super-classes, as columns; NaN without any."""
+    if superclasses is None:
+        return {"superclass_entropy": UNKNOWN, "superclass_nmi": UNKNOWN}
+    coarse, _ = superclass_labels(labels, superclasses)
+    mean = float(mean_of_live(class_entropy(image_factor, coarse)))
+    return {"superclass_entropy": mean, "superclass_nmi": label_agreement(clusters, coarse)["nmi"]}
 
 
 def null_columns(null: EntropyNull) -> dict[str, float]:

@@ -88,7 +88,7 @@ def draw_card(figure: Figure, card: Card, left: float, bottom: float, side: floa
     start = used + 0.1 + 0.049 * min(LONGEST, max(map(len, card.profile)))
     profile_bars(axes(start, bottom, right - start, side - 0.03), card.profile)
     if first:
-        heads = {0.0: "pixels − mean image"} if card.picture is not None else {}
+        heads = {0.0: "pixels − mean"} if card.picture is not None else {}
         for x, text in (heads | {shift: "images with most of it", start: "spread over blocks"}).items():
             say(x, TITLE + 0.02, text, fontsize=7, color=SOFT, style="italic")
 
@@ -124,7 +124,9 @@ def shortened(name: str) -> str:
 
 
 def signed_picture(difference: Floats) -> Floats:
-    """A difference ``(3, h, w)`` as colours in [0, 1], ``(h, w, 3)``: 0 is mid grey, however large the largest is."""
-    largest = np.quantile(np.abs(difference), 0.99) or np.abs(difference).max()
-    scaled = difference / (2 * largest) if largest > 0 else np.zeros_like(difference)
-    return np.clip(0.5 + scaled, 0, 1).transpose(1, 2, 0)
+    """A difference ``(3, h, w)`` of pixels in [0, 1] as colours ``(h, w, 3)``: 0 is mid grey, the largest is full.
+
+    What is nowhere a step of 1 / 255 apart stays grey, rounding is not blown up.
+    """
+    largest = max(float(np.quantile(np.abs(difference), 0.99)), 1 / 255)
+    return np.clip(0.5 + difference / (2 * largest), 0, 1).transpose(1, 2, 0)

@@ -17,7 +17,6 @@ from analysis.intervals.proportion import wilson_interval
 Floats = npt.NDArray[np.float64]
 SECOND = "#d08c2f"  # beside the accent, also for those who see few colours
 BAND = "#dfe5ea"  # of what chance gives
-ENTROPY = "class entropy (0: one class, 1: all alike)"
 
 
 def class_map(table: pd.DataFrame, groups: Sequence[str] | None = None) -> Figure:
@@ -65,35 +64,37 @@ def share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
 
 
 def control_dots(table: pd.DataFrame) -> Figure:
-    """The mean class entropy of concepts and of each control, beside what permuted labels give.
+    """The class entropy of concepts and of each control: of the concepts themselves, and within their clusters.
 
     Args:
-        table: In the order of the rows: ``classifier``, ``control``, ``class_entropy``, ``null_lower``, ``null_upper``;
-            the first of each classifier are its own concepts.
+        table: In the order of the rows: ``classifier``, ``control``, ``class_entropy``, ``null_lower``,
+            ``null_upper``, ``cluster_entropy``; the first of each classifier are its own concepts.
     """
     names = table["classifier"].unique().tolist()
     parts = [table[table["classifier"] == name].reset_index(drop=True) for name in names]
     heights = [len(part) for part in parts]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE * 0.8, 0.75 + 0.27 * sum(heights) + 0.3 * len(parts)))
-        grid = {"height_ratios": heights, "hspace": 1.5 / (sum(heights) / len(heights))}
-        axes = figure.subplots(len(parts), 1, sharex=True, squeeze=False, gridspec_kw=grid)[:, 0]
-        for ax, name, part in zip(axes, names, parts, strict=True):
-            for place, row in enumerate(part.to_dict("records")):
-                colour = ACCENT if place == 0 else INK
-                ends = [row["null_lower"], row["null_upper"]]
-                label = "permuted labels, the middle 95 %" if place == 0 else None
-                ax.plot(ends, [place] * 2, color="#c3ced9", linewidth=6, solid_capstyle="butt", label=label)
-                ax.plot(row["class_entropy"], place, "o", color=colour, markersize=6 if place == 0 else 5)
-            ax.axvline(float(part["class_entropy"].iloc[0]), color=ACCENT, linewidth=0.8, linestyle=":")
-            ax.set_yticks(range(len(part)), [str(control) for control in part["control"]])
-            ax.get_yticklabels()[0].set(color=ACCENT, fontweight="bold")
-            ax.set_ylim(len(part) - 0.4, -0.6)
-            ax.set_title(typeset(name), color=INK, loc="left")
-            ax.tick_params(axis="y", length=0)
-            ax.spines["left"].set_visible(False)
-        axes[-1].set_xlabel(ENTROPY)
-        axes[0].legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+        figure = Figure(figsize=(PAGE * 0.9, 0.75 + 0.25 * sum(heights) + 0.35 * len(parts)))
+        grid = {"height_ratios": heights, "hspace": 1.5 / (sum(heights) / len(heights)), "wspace": 0.08}
+        axes = figure.subplots(len(parts), 2, sharex="col", sharey="row", squeeze=False, gridspec_kw=grid)
+        for (left, right), name, part in zip(axes, names, parts, strict=True):
+            places = range(len(part))
+            ends = part["null_lower"], part["null_upper"]
+            left.hlines(places, *ends, color="#c3ced9", linewidth=6, label="labels permuted (95 %)")
+            for ax, column in ((left, "class_entropy"), (right, "cluster_entropy")):
+                ax.plot(part[column], places, "o", color=INK, markersize=5)
+                ax.plot(part[column][:1], [0], "o", color=ACCENT, markersize=7)
+                ax.axvline(float(part[column].iloc[0]), color=ACCENT, linewidth=0.8, linestyle=":")
+                ax.tick_params(axis="y", length=0)
+                ax.spines["left"].set_visible(False)
+            left.set_yticks(places, [str(control) for control in part["control"]])
+            left.get_yticklabels()[0].set(color=ACCENT, fontweight="bold")
+            left.set_ylim(len(part) - 0.4, -0.6)
+            left.set_title(typeset(name), color=INK, loc="left", fontweight="bold")
+        axes[-1, 0].set_xlabel("class entropy of concepts\n(0: one class, 1: all alike)")
+        axes[-1, 1].set_xlabel("class entropy left within clusters\n(each image in one only)")
+        handles, texts = axes[0, 0].get_legend_handles_labels()
+        axes[0, 1].legend(handles, texts, frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
@@ -101,17 +102,21 @@ def layer_entropies(table: pd.DataFrame) -> Figure:
     """Class entropy of concepts of single layers, in the order of the network, a panel for each classifier.
 
     Args:
-        table: ``classifier``, ``layer``, ``class_entropy``, ``null_lower``, ``null_upper``; and ``together``, the
-            entropy of the concepts of all blocks.
+        table: ``classifier``, ``layer``, ``class_entropy``, ``null_lower``, ``null_upper``; ``together``, the entropy
+            of the concepts of all blocks; ``untrained``, that of the layer with random weights, or NaN.
     """
     names = table["classifier"].unique().tolist()
-    axes, figure = panels(len(names), 3.1, 2.7)
+    axes, figure = panels(len(names), 3.1, 3.2)
     with mpl.rc_context(STYLE):
         for ax, name in zip(axes, names, strict=False):
             part = table[table["classifier"] == name].reset_index(drop=True)
             ends = part["null_lower"], part["null_upper"]
             ax.fill_between(part.index, *ends, color=BAND, linewidth=0, label="permuted labels (95 %)")
             ax.plot(part.index, part["class_entropy"], "o-", color=ACCENT, label="one layer alone", linewidth=1.4)
+            if part["untrained"].notna().any():
+                ax.plot(
+                    part.index, part["untrained"], "o:", color=INK, mfc="white", label="random weights", linewidth=1
+                )
             together = float(part["together"].iloc[0])
             ax.axhline(together, color=SECOND, linestyle="--", linewidth=1.2, label="all blocks together")
             name_columns(ax, [str(layer) for layer in part["layer"]], 2.2 / len(part))
@@ -160,7 +165,13 @@ def rank_curves(table: pd.DataFrame) -> Figure:
         for (left, right), name in zip(axes, names, strict=True):
             part = table[table["classifier"] == name].sort_values("k")
             left.plot(part["k"], part["error"], "o-", color=ACCENT, label="images factorised")
-            left.plot(part["k"], part["heldout_error"], "s--", color=SECOND, label="images held out")
+            left.plot(
+                part["k"],
+                part["heldout_error"],
+                "s--",
+                color=SECOND,
+                label="the other half of columns,\nimages held out",
+            )
             right.plot(part["k"], part["stability"], "o-", color=ACCENT, label="matched concepts")
             right.plot(part["k"], part["chance"], ":", color=INK, label="chance")
             left.set_ylim(0, None)
@@ -219,7 +230,7 @@ def importance_dots(table: pd.DataFrame, most: int = 12) -> Figure:
             places = range(len(part))
             ax.hlines(places, part["control_logit_drop"], part["logit_drop"], color=GREY, linewidth=1)
             drops = part["control_logit_drop"]
-            ax.plot(drops, places, "o", markersize=4.5, mfc="white", mec=INK, label="as much of anything")
+            ax.plot(drops, places, "o", markersize=4.5, mfc="white", mec=INK, label="as much of random channels")
             ax.plot(part["logit_drop"], places, "o", color=ACCENT, markersize=5.5, label="the concept")
             ax.axvline(0, color=INK, linewidth=0.6)
             ax.set_yticks(places, [str(concept) for concept in part["concept"]], fontsize=8)
@@ -247,4 +258,6 @@ def panels(count: int, width: float, height: float) -> tuple[list[Axes], Figure]
 def legend_above(figure: Figure, ax: Axes) -> None:
     """One legend for all panels."""
     handles, texts = ax.get_legend_handles_labels()
-    figure.legend(handles, texts, frameon=False, fontsize=8, loc="outside upper center", ncols=3, columnspacing=1.2)
+    figure.legend(
+        handles, texts, frameon=False, fontsize=8, loc="outside upper center", ncols=2 if len(texts) > 3 else 3
+    )

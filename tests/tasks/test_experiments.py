@@ -19,6 +19,8 @@ SHRUNK = (
     "report.photographs=1", "class_patterns.epochs=1", "class_patterns.search_images=8", "class_patterns.classes=3",
     "class_patterns.evaluation_images=2", "class_patterns.seeds=[0]",
     "class_patterns.canvases={own:0,other:0,noise:1,learned:1}",
+    "concepts.k=2", "concepts.ranks=[]", "concepts.seeds=[0]", "concepts.permutations=9", "concepts.top_images=2",
+    "concepts.importance_images=1", "concepts.passes=3",
 )  # fmt: skip
 
 

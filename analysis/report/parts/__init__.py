@@ -7,6 +7,8 @@ from analysis.report.page import Part
 from analysis.report.parts import (
     agreement,
     colour_and_frequency,
+    concept_trust,
+    concepts,
     cues,
     disagreement,
     intervals,
@@ -25,6 +27,8 @@ PARTS: tuple[Read, ...] = (
     robustness.read,
     patterns.read,
     pattern_findings.read,
+    concepts.read,
+    concept_trust.read,
     agreement.read,
     disagreement.read,
 )
