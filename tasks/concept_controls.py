@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.concepts import readouts
-from analysis.concepts.controls import LAYER, OWN, kmeans_factor, pca_factor
+from analysis.concepts.controls import LAYER, OWN, PERMUTED, UNTRAINED, kmeans_factor, pca_factor
 from analysis.concepts.files import PIXELS
 from tasks.concept_activations import Activations
 from tasks.concept_fits import PRESETS, Floats, Method, factorize, project
-from tasks.concept_job import UNTRAINED, ConceptJob
+from tasks.concept_job import ConceptJob
 
 PLAIN = {"kmeans": kmeans_factor, "pca": pca_factor}
 Row = dict[str, Any]
@@ -32,7 +32,8 @@ def controls_table(job: ConceptJob) -> pd.DataFrame:
     if not job.options.controls:
         return pd.DataFrame(rows)
     shuffled = np.random.default_rng(job.cfg.seed).permutation(labels)
-    rows.append(row(job, "permuted", own, job.fitted, None, job.own.error, shuffled))
+    permuted = row(job, PERMUTED, own, job.fitted, None, job.own.error, shuffled)
+    rows.append(permuted | above(rows[0], permuted["class_entropy"]))
     untrained, further = (job.collected(images, untrained=True) for images in job.images)
     untrained = untrained.not_empty()
     layers = [layer for layer in job.layers if layer != PIXELS]
@@ -49,6 +50,14 @@ def controls_table(job: ConceptJob) -> pd.DataFrame:
     published = replace(PRESETS["published"], seed=job.cfg.seed)
     rows.append(factorized(job, "published", job.fitted, job.heldout, published))
     return pd.DataFrame(rows)
+
+
+def above(own: Row, permuted: float) -> Row:
+    """By how much permuted labels raise the class entropy, with the middle 95 % of permutations."""
+    ends = {"": permuted, "_lower": own["null_lower"], "_upper": own["null_upper"]}
+    return {f"difference{end}": value - own["class_entropy"] for end, value in ends.items()} | {
+        f"cluster_difference{end}": float("nan") for end in ends
+    }
 
 
 def factorized(

@@ -11,6 +11,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from analysis.concepts import readouts
+from analysis.concepts.controls import UNTRAINED
 from analysis.concepts.files import PIXELS, ConceptFile
 from analysis.concepts.planted import COLUMNS as CUES
 from analysis.concepts.planted import planted_table
@@ -25,7 +26,6 @@ from tasks.concept_activations import Activations, Images, choose_images, collec
 from tasks.concept_fits import Found, Method, factorize, heldout_column_error, method_of, project
 from tasks.concept_importance import importance_table
 
-UNTRAINED = "untrained"
 Tables = dict[str, pd.DataFrame]
 
 
@@ -140,10 +140,17 @@ class ConceptJob:
         """How much of each concept is in the images held out, and the relative squared errors."""
         return project(self.own, self.heldout, self.method.penalties, self.options.chunk)
 
+    @cached_property
+    def others(self) -> dict[int, list[list[npt.NDArray[np.float64]]]]:
+        """What :meth:`from_other_starts` has found so far."""
+        return {}
+
     def from_other_starts(self, k: int) -> list[list[npt.NDArray[np.float64]]]:
         """Scaled stacked rows of factorisations that start at random."""
-        methods = [replace(self.method, start="random", seed=int(seed)) for seed in self.options.seeds]
-        return [factorize(self.cfg, self.fitted, k, method).scaled()[1] for method in methods]
+        if k not in self.others:
+            methods = [replace(self.method, start="random", seed=int(seed)) for seed in self.options.seeds]
+            self.others[k] = [factorize(self.cfg, self.fitted, k, method).scaled()[1] for method in methods]
+        return self.others[k]
 
     def described(self, controls: pd.DataFrame) -> Described:
         """Everything that there is to say of this classifier.
@@ -161,7 +168,7 @@ class ConceptJob:
         tables = {
             "concepts": readouts.concepts_table(file, self.superclasses, self.cfg.seed, self.options.permutations),
             "profile": readouts.profile_table(file),
-            "classes": readouts.classes_table(file),
+            "classes": readouts.classes_table(file, self.superclasses),
             "neurons": readouts.neurons_table(file),
             "controls": controls,
             "importance": self.importance(),
@@ -214,7 +221,7 @@ class ConceptJob:
         """Error, held-out error and stability for several k."""
         rows = []
         for k in sorted({int(rank) for rank in self.options.ranks}):
-            found = factorize(self.cfg, self.fitted, k, self.method)
+            found = self.own if k == self.options.k else factorize(self.cfg, self.fitted, k, self.method)
             others = self.from_other_starts(k)
             again = stability(found.scaled()[1], others, self.cfg.seed) if others else None
             heldout = heldout_column_error(found, self.heldout, self.options.chunk, self.cfg.seed)
