@@ -22,6 +22,7 @@ class Regularization:
         blur: σ of a Gaussian, in pixels.
         denoise: Weight of total-variation denoising; large is weak; ``None``: none.
         every: Iterations from one blur and denoising to the next; 0: none.
+        until: The share of the iterations in which there are these two; the rest only mends what they did.
         mask: σ of the gradient's radial mask, in parts of the image's side; ``None``: no mask.
         brightness: What is added to every pixel, which is in [0, 1].
         brighten_every: Iterations from one time to the next; 0: never.
@@ -33,6 +34,7 @@ class Regularization:
     blur: Ends = (0.0, 0.0)
     denoise: Ends | None = None
     every: int = 0
+    until: float = 1.0
     mask: Ends | None = None
     brightness: float = 0.0
     brighten_every: int = 0
@@ -86,7 +88,7 @@ PRESETS: dict[str, Preset] = {
         distance=1.0,
         sparsity=(0.2, 0.2),
         start="blend",
-        regularization=Regularization(blur=(0.5, 0.2), denoise=(20.0, 60.0), every=10, shift=1),
+        regularization=Regularization(blur=(0.5, 0.2), denoise=(20.0, 60.0), every=10, until=0.9, shift=1),
     ),
     "published": Preset(  # arXiv 2101.12447 and its code
         iterations=2001,
@@ -143,7 +145,7 @@ def regularized(images: Tensor, how: Regularization, iteration: int, iterations:
         iteration: From 0 on.
         iterations: How many there are.
     """
-    if due(how.every, iteration):
+    if due(how.every, iteration) and iteration < how.until * iterations:
         images = gaussian_blur(images, linear(how.blur, iteration, iterations))
         if how.denoise is not None:
             images = tv_denoise(images, linear(how.denoise, iteration, iterations))

@@ -30,7 +30,7 @@ from tasks import boards, build
 from tasks.feature_networks import FeatureNetwork
 from tasks.pattern_search import one_step_per_batch
 from tasks.study_folder import Artifact, seeded
-from tasks.terminal import say_made
+from tasks.terminal import is_first_rank, say_made
 
 STRIP = 8  # pictures of an iteration strip
 NEAREST = 3  # real images beside each synthesis
@@ -124,10 +124,12 @@ class FeatureJobs:
             table.insert(0, "seed", seed)
             table.insert(0, "network", self.which.name)
         objective = float(numbers[numbers["method"] == SYNTHESIS]["cosine"].mean())
-        with artifact.making(objective) as temporary:
-            made.save(temporary[artifact.files[0]])
-            with_gain(numbers).to_csv(temporary[artifact.files[1]], index=False)
-            apart.to_csv(temporary[artifact.files[2]], index=False)
+        if is_first_rank():  # others have made the same
+            with artifact.making(objective) as temporary:
+                made.save(temporary[artifact.files[0]])
+                with_gain(numbers).to_csv(temporary[artifact.files[1]], index=False)
+                apart.to_csv(temporary[artifact.files[2]], index=False)
+        wait_for_ranks()
         say_made(artifact.files[0], **{"mean cosine": objective})
 
     def starts(self, found: LayerAims, seed: int) -> Tensor:
@@ -219,6 +221,12 @@ class FeatureJobs:
             rows.append({"network": self.which.name, "layer": name, "forward": forward, "backward": backward,
                          "network_forward": whole})  # fmt: skip
         return rows
+
+
+def wait_for_ranks() -> None:
+    """Go on when all processes of the job are here."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
 
 
 def shown(layer: str) -> str:

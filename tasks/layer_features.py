@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 
 from analysis.features.numbers import BASELINES, METHODS, START, wins
@@ -13,8 +13,9 @@ from datamodules.base import ImageDataModule
 from datamodules.image_set import ImageSet, folder_images, split_images
 from datamodules.poisoned import without_poison
 from lightning_modules.feature_presets import PRESETS
+from networks.start_images import Start
 from tasks import build
-from tasks.feature_jobs import FeatureJobs
+from tasks.feature_jobs import FeatureJobs, wait_for_ranks
 from tasks.feature_networks import FeatureNetwork, feature_networks
 from tasks.results import write_results
 from tasks.study_folder import Artifact
@@ -52,8 +53,7 @@ def run(cfg: DictConfig) -> float:
                 table.to_csv(temporary[path], index=False)
         write_results(folder.job("layer_features"), {"share of clusters that beat both baselines": share})
         show(numbers, won)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.barrier()
+    wait_for_ranks()
     say_made(summary.files[0])
     return share
 
@@ -72,6 +72,7 @@ def check_options(options: DictConfig) -> None:
         f"seeds={seeds}: give at least one, each from 0 on and once": not seeds
         or len(set(seeds)) < len(seeds)
         or not all(isinstance(seed, int) and seed >= 0 for seed in seeds),
+        f"start={options.start}: choose {', '.join(get_args(Start))}": options.start not in (None, *get_args(Start)),
         f"on_error={options.on_error}: choose raise or skip": options.on_error not in ("raise", "skip"),
     }
     for problem, found in problems.items():

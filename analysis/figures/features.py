@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.ticker import NullFormatter
 
 from analysis.features.files import FeatureFile
 from analysis.features.numbers import INVERSION, MAXIMIZATION, SYNTHESIS
@@ -140,7 +141,7 @@ def image_map(found: FeatureFile) -> Figure:
             ax.scatter(points[:, 0], points[:, 1], s=10, c=[colours(label % 10) for label in labels], linewidth=0)
             for image in spread(points, MOST_THUMBNAILS):
                 picture = OffsetImage(
-                    found.real[image].transpose(1, 2, 0), zoom=0.14 * side * 72 / (5 * found.real.shape[-1])
+                    found.real[image].transpose(1, 2, 0), zoom=0.055 * side * 72 / found.real.shape[-1]
                 )
                 frame = {"edgecolor": colours(labels[image] % 10), "linewidth": 1.0, "boxstyle": "square,pad=0.06"}
                 ax.add_artist(AnnotationBbox(picture, points[image], pad=0, bboxprops=frame))
@@ -185,8 +186,9 @@ def progress(found: FeatureFile, columns: Mapping[str, int]) -> Figure:
                 axes[1, layer].plot(iterations, np.maximum(away, 1e-6), **line)
             axes[0, layer].set_title(str(found.layers[layer]), color=INK)
             axes[1, layer].set_yscale("log")
-        axes[0, 0].set_ylabel("loss, each method's own")
-        axes[1, 0].set_ylabel("1 − cosine to target")
+            axes[1, layer].yaxis.set_minor_formatter(NullFormatter())
+        axes[0, 0].set_ylabel("loss")
+        axes[1, 0].set_ylabel("1 − cosine")
         figure.supxlabel("iteration", fontsize=9)
         handles, texts = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, texts, frameon=False, fontsize=8, loc="outside upper center", ncols=3)
@@ -211,6 +213,7 @@ def cosine_pairs(table: pd.DataFrame) -> Figure:
             for place_of, method in enumerate(NAMES):
                 ax.plot([place_of] * len(away), away[:, place_of], "o", color=COLOURS[method], markersize=3.5)
             ax.set_yscale("log")
+            ax.yaxis.set_minor_formatter(NullFormatter())
             texts = [name.replace(" ", "\n") for name in NAMES.values()]
             ax.set_xticks(range(len(NAMES)), texts, fontsize=7, rotation=90 if len(layers) > 3 else 0)
             ax.set_title(str(layer), color=INK)

@@ -11,9 +11,10 @@ import pytorch_lightning as pl
 import torch
 from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor, nn
+from torchvision import models
 
 from analysis.features.numbers import METHODS
-from analysis.features.objective import top_channels
+from analysis.features.objective import Aim, top_channels
 from lightning_modules.feature_aims import LayerAims, find_aims, view_layers
 from lightning_modules.feature_presets import PRESETS, Preset, Regularization, regularized, seen
 from lightning_modules.feature_synthesis import FeatureSynthesis
@@ -332,3 +333,24 @@ def test_layers_of_any_shape_have_an_aim(make_trainer: MakeTrainer, pixels: Tens
         network(pixels.float() / 255)
         torch.testing.assert_close(aims[0].view.means, spatial_mean(read()[layers[0]]), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(aims[1].view.means, read()[layers[1]].mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_resnet152_at_512_pixels_runs(make_trainer: MakeTrainer) -> None:
+    torch.manual_seed(0)
+    network, layer = Viewed(Classifier(models.resnet152())), "network.layer4.2"
+    inputs = last_convolution(network, layer, torch.zeros(1, 3, 64, 64))
+    assert inputs == "network.layer4.2.conv3:input"
+    pixels = torch.randint(256, (2, 3, 512, 512), dtype=torch.uint8)
+    view = view_layers(network, {layer: inputs}, pixels, CPU, chunk=1)[layer]
+    found = find_aims(layer, inputs, view, PRESETS["stable"], clusters=1, components=50, members=2, seed=0)
+    rows = found.rows(50, PRESETS["stable"])
+    one = Aim(*(part[:1] for part in (rows.aim.targets, rows.aim.pull, rows.aim.scale, rows.aim.input_scale)))
+    rows = replace(rows, methods=rows.methods[:1], clusters=rows.clusters[:1], aim=one)
+    with recorded(network, [layer, inputs]) as read:
+        starts = found.blends(pixels)
+        module = FeatureSynthesis(network, read, [rows], starts, PRESETS["stable"], iterations=2)
+        make_trainer().fit(module)
+    assert module.images.shape == (1, 3, 512, 512)
+    assert torch.isfinite(module.images).all()
+    assert not torch.equal(module.images, starts)

@@ -40,7 +40,9 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
     if not all(path.exists() for path in files):
         return None
     numbers, apart, costs = (pd.read_csv(path) for path in files)
-    sections, figures, shown = [], {}, list(files)
+    sections: list[Section] = []
+    figures: dict[str, Figure] = {}
+    shown = list(files)
     for network in numbers["network"].unique().tolist():
         own, seed = numbers[numbers["network"] == network], int(numbers["seed"].iloc[0])
         path = root / FOLDER / (f"{network}-seed{seed}.npz" if seed else f"{network}.npz")
