@@ -1,5 +1,6 @@
 """The networks whose layers ``task=layer_features`` looks into: classifiers, and autoencoders up to their code."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,9 +77,18 @@ def classifier_network(cfg: DictConfig, config: DictConfig, data: ImageDataModul
     size = cfg.layer_features.size or classifiers.preprocessing(config).size or data.smallest_side
 
     def load() -> Viewed:
-        return Viewed(classifiers.load_classifier(cfg, config, data), swapped)
+        return Viewed(classifiers.load_classifier(cfg, config, with_classes(data, config.classes)), swapped)
 
     return FeatureNetwork(name, classifiers.weights_fingerprint(cfg, config), int(size), load, wanted(cfg, name))
+
+
+def with_classes(data: ImageDataModule, count: int | None) -> ImageDataModule:
+    """Images with as many classes as a classifier has logits: which they are does not matter to its layers."""
+    if count is None or count <= len(data.classes):
+        return data
+    widened = copy.copy(data)
+    widened.classes = [*data.classes, *(f"class {number}" for number in range(len(data.classes), count))]
+    return widened
 
 
 def autoencoder_network(cfg: DictConfig, name: str, data: ImageDataModule) -> FeatureNetwork:

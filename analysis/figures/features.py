@@ -23,7 +23,7 @@ NAMES = {
 }
 COLOURS = {"start": GREY, MAXIMIZATION: "#d08c2f", INVERSION: "#7b6ca8", SYNTHESIS: ACCENT}
 MOST_CLUSTERS = 6  # of a layer, in pictures; there may be more in tables
-MOST_THUMBNAILS = 36
+MOST_THUMBNAILS = 24
 BESIDE = 3  # nearest real images
 Columns = Sequence[int]
 

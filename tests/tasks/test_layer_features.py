@@ -162,9 +162,10 @@ def test_the_code_of_autoencoders_is_looked_into(finished: Path, tmp_path: Path)
     assert len(part.figures) == 3 * 6
 
 
-def test_the_published_way_is_another(featured: Path, finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", ["preset=published", "start=grey", "start=noise", "start=fourier"])
+def test_other_ways_begin_otherwise(changed: str, featured: Path, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    run.run(compose(tmp_path, *SMALL, LAYERS, "layer_features.preset=published", "layer_features.seeds=[0]"))
+    run.run(compose(tmp_path, *SMALL, LAYERS, f"layer_features.{changed}", "layer_features.seeds=[0]"))
     file = Path("smoke/layer_features/vgg_compact.npz")
     one, other = (FeatureFile.load(studies / file) for studies in (featured, tmp_path))
     assert not np.array_equal(one.starts, other.starts)
@@ -187,15 +188,16 @@ def test_what_cannot_work_is_said_before_any_work(override: str, message: str, f
     assert not (finished / "smoke" / "layer_features").exists()
 
 
+@pytest.mark.slow
 def test_networks_can_have_layers_of_their_own_and_other_libraries(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     many = (
-        "data.class_count=1000", "data.images=12", "study=many", "autoencoder=none", "layer_features.size=64",
+        "data.images=12", "study=many", "autoencoder=none", "layer_features.size=64",
         "classifiers=[torchvision/resnet18,timm/mobilenetv3_small_050]",
         "classifier_settings={resnet18:{weights:random},mobilenetv3_small_050:{weights:random}}",
         "layer={resnet18:[layer3]}", "layer_features.seeds=[0]", "layer_features.iterations=2",
     )  # fmt: skip
-    run.run(compose(tmp_path, *SMALL, *many))
+    run.run(compose(tmp_path, *SMALL, *many))  # labels do not matter: six classes, a thousand logits
     numbers = pd.read_csv(tmp_path / "many" / "layer_features" / "numbers.csv")
     assert numbers.groupby("network")["layer"].nunique().to_dict() == {"resnet18": 1, "mobilenetv3_small_050": 3}
     found = FeatureFile.load(tmp_path / "many" / "layer_features" / "resnet18.npz")
