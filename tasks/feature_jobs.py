@@ -79,7 +79,10 @@ class FeatureJobs:
     def preset(self) -> Preset:
         """How it goes: the preset, as the options change it."""
         options, preset = self.cfg.layer_features, PRESETS[self.cfg.layer_features.preset]
-        changes = {key: options[key] for key in ("iterations", "start") if options[key] is not None}
+        direct = ("iterations", "start", "activation", "distance")
+        changes = {key: options[key] for key in direct if options[key] is not None}
+        if options.sparsity is not None:
+            changes["sparsity"] = (float(options.sparsity), float(options.sparsity))
         if options.lr is not None:
             changes["lr"] = (float(options.lr), float(options.lr) * preset.lr[1] / preset.lr[0])
         return replace(preset, **changes)
