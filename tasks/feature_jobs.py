@@ -245,5 +245,4 @@ def as_bytes(images: Tensor) -> np.ndarray:
 
 def nearest_images(means: np.ndarray, real: np.ndarray) -> np.ndarray:
     """The real images that a layer sees most like each row, nearest first, ``(R, P)``."""
-    distances = np.linalg.norm(real[None] - means[:, None], axis=2)
-    return np.argsort(distances, axis=1, kind="stable")[:, :NEAREST]
+    return np.stack([np.argsort(np.linalg.norm(real - row, axis=1), kind="stable")[:NEAREST] for row in means])
