@@ -12,7 +12,7 @@ from networks.activations import INPUT, Layer, find_layer, first_tensor
 from networks.attacks import frozen
 
 WEIGHING = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-PASSING = ("Pool", "Dropout", "Identity", "Flatten", "Padding")  # layers of these kinds find nothing of their own
+PASSING = ("Pool", "Dropout", "Identity", "Flatten", "Pad", "Norm", "Permute")  # layers of these kinds find nothing of their own
 
 
 def last_convolution(network: nn.Module, layer: str, images: Tensor) -> str:

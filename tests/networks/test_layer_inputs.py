@@ -33,7 +33,8 @@ def test_a_layer_is_fed_by_its_last_convolution_and_not_by_a_shortcut() -> None:
         (CompactResNet(5), 48, None),
         (models.resnet18(), 64, ["layer2", "layer3", "layer4"]),
         (models.vit_b_16(image_size=32, num_classes=5), 32, [f"encoder.layers.encoder_layer_{n}" for n in (3, 7, 11)]),
-        (models.swin_t(num_classes=5), 64, None),
+        (models.swin_t(num_classes=5), 64, ["features.3", "features.5", "features"]),
+        (models.convnext_tiny(num_classes=5), 64, ["features.3", "features.5", "features"]),
     ],
 )
 def test_the_last_stages_stand_for_a_network(network: nn.Module, size: int, expected: list[str] | None) -> None:
