@@ -1,5 +1,6 @@
 """Which layers of a network stand for it, and what feeds them."""
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,14 +13,15 @@ from networks.activations import INPUT, Layer, find_layer, first_tensor
 from networks.attacks import frozen
 
 WEIGHING = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-PASSING = ("Pool", "Dropout", "Identity", "Flatten", "Pad", "Norm", "Permute")  # layers of these kinds find nothing of their own
+PASSING = ("Pool", "Dropout", "Identity", "Flatten", "Pad", "Norm", "Permute")  # kinds that find nothing of their own
+BLOCKS = ("Block", "EncoderLayer")  # of transformers
 
 
 def last_convolution(network: nn.Module, layer: str, images: Tensor) -> str:
     """What feeds a layer: the input of the last convolution (or linear layer) that it calls.
 
-    A convolution on the layer's own input beside others, such as a block's shortcut, does not count. A layer that has
-    none is fed by the last one that was called before it, or else by its own input.
+    A convolution of what another one has been given before it does not count: that is a shortcut, or a branch beside
+    others. A layer that has none is fed by the last one that was called before it, or else by its own input.
 
     Args:
         network: Any.
@@ -29,41 +31,47 @@ def last_convolution(network: nn.Module, layer: str, images: Tensor) -> str:
     Returns:
         A name for :func:`~networks.activations.recorded`, which ends in ``:input``.
     """
-    entered: list[Tensor | None] = []
-    calls: list[tuple[str, bool, bool]] = []  # name, within the layer, on its own input
-    before_the_end: list[tuple[str, bool, bool]] = []
+    calls: list[tuple[str, bool]] = []  # name, and whether within the layer
+    inside, given_before = [False], list[weakref.ref[Tensor]]()
+    before_the_end: list[tuple[str, bool]] = []
 
-    def enter(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-        entered.append(first_tensor(list(arguments)))
-        calls[:] = [(name, False, False) for name, *_ in calls]
+    def enter(*_: Any) -> None:
+        inside[0] = True
+        calls[:] = [(name, False) for name, _ in calls]  # of several calls of the layer the last counts
 
     def leave(*_: Any) -> None:
-        entered.pop()
+        inside[0] = False
         before_the_end[:] = calls
 
     def note(name: str) -> Callable[..., None]:
         def before(_: nn.Module, arguments: tuple[Any, ...]) -> None:
             given = first_tensor(list(arguments))
-            calls.append((name, bool(entered), bool(entered) and given is entered[-1]))
+            if given is None or any(other() is given for other in given_before):
+                return
+            given_before.append(weakref.ref(given))
+            calls.append((name, inside[0]))
 
         return before
 
     with frozen(network), torch.no_grad(), ExitStack() as hooks:
-        hooks.callback(find_layer(network, layer).register_forward_pre_hook(enter).remove)
+        found = find_layer(network, layer)
+        hooks.callback(found.register_forward_pre_hook(enter).remove)
         for name, module in network.named_modules():
             if isinstance(module, WEIGHING):
                 hooks.callback(module.register_forward_pre_hook(note(name)).remove)
-        hooks.callback(find_layer(network, layer).register_forward_hook(leave).remove)
+        hooks.callback(found.register_forward_hook(leave).remove)
         network(images)
-    within = [name for name, inside, own in before_the_end if inside and not own]
-    within = within or [name for name, inside, _ in before_the_end if inside] or [name for name, *_ in before_the_end]
+    if isinstance(found, WEIGHING):
+        return layer + INPUT
+    within = [name for name, is_within in before_the_end if is_within] or [name for name, _ in before_the_end]
     return (within[-1] if within else layer) + INPUT
 
 
 def last_of_stages(layers: Sequence[Layer], count: int = 3) -> list[str]:
     """The last layers of the last stages of a network; a stage are layers with equally many places.
 
-    Of networks whose layers all have as many (transformers), layers a third, two thirds and all of the way through.
+    Of these the outermost count, because the next stage may begin with as many. Of networks whose layers all have
+    equally many (transformers), layers a third, two thirds and all of the way through.
 
     Args:
         layers: All of them, as :func:`~networks.activations.list_layers` gives them.
@@ -77,12 +85,14 @@ def last_of_stages(layers: Sequence[Layer], count: int = 3) -> list[str]:
     for layer in finding:
         places = places_of(layer.shape)
         if len(places) == 2 and places[0] * places[1] > 1:
-            stages.pop(places, None)
-            stages[places] = layer.name
+            known = stages.get(places)
+            if known is None or layer.name.count(".") <= known.count("."):
+                stages.pop(places, None)
+                stages[places] = layer.name
     if len(stages) > 2:
         return list(stages.values())[-count:]
     tokens = [layer for layer in finding if len(layer.shape) == 2 and layer.shape[0] > 1]
-    tokens = [layer for layer in tokens if "Block" in layer.kind] or tokens
+    tokens = [layer for layer in tokens if any(word in layer.kind for word in BLOCKS)] or tokens
     if tokens:
         usual = Counter(layer.shape for layer in tokens).most_common(1)[0][0]
         tokens = [layer for layer in tokens if layer.shape == usual]

@@ -8,6 +8,7 @@ from torchvision import models
 from networks.activations import Layer, list_layers
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
+from networks.compact_vit import CompactViT
 from networks.cost import flop_count, flop_count_to_layers
 from networks.layer_inputs import last_convolution, last_of_stages
 from networks.viewed import Viewed
@@ -21,7 +22,8 @@ def test_a_layer_is_fed_by_its_last_convolution_and_not_by_a_shortcut() -> None:
     assert last_convolution(resnet, "layer4", LARGE) == "layer4.1.conv2:input"
     assert last_convolution(resnet, "layer2.1.conv1", LARGE) == "layer2.1.conv1:input"
     assert last_convolution(resnet, "maxpool", LARGE) == "conv1:input"
-    assert last_convolution(resnet, "layer2.0.relu", LARGE) == "layer2.0.downsample.0:input"
+    assert last_convolution(resnet, "layer2.0.relu", LARGE) == "layer2.0.conv2:input"
+    assert last_convolution(CompactResNet(5), "features", SMALL) == "features.3.body.1:input"
     assert last_convolution(models.resnet50(), "layer4.2", LARGE) == "layer4.2.conv3:input"
     assert last_convolution(nn.Sequential(nn.ReLU()), "0", LARGE) == "0:input"
 
@@ -30,7 +32,10 @@ def test_a_layer_is_fed_by_its_last_convolution_and_not_by_a_shortcut() -> None:
     ("network", "size", "expected"),
     [
         (CompactVGG(5), 48, ["features.1", "features.4", "features.7"]),
-        (CompactResNet(5), 48, None),
+        (CompactResNet(5), 48, ["features.1", "features.2", "features"]),
+        (models.densenet121(num_classes=5), 64, ["features.denseblock2", "features.denseblock3", "features"]),
+        (models.efficientnet_b0(num_classes=5), 64, ["features.3", "features.5", "features"]),
+        (CompactViT(5), 48, [f"encoder.layers.{n}" for n in (0, 1, 3)]),
         (models.resnet18(), 64, ["layer2", "layer3", "layer4"]),
         (models.vit_b_16(image_size=32, num_classes=5), 32, [f"encoder.layers.encoder_layer_{n}" for n in (3, 7, 11)]),
         (models.swin_t(num_classes=5), 64, ["features.3", "features.5", "features"]),
