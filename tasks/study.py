@@ -12,7 +12,7 @@ from tasks.jobs import run_task
 from tasks.terminal import is_first_rank, say
 
 MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "probe")
-ANALYSES = ("robust_accuracy", "class_patterns", "native_accuracy")  # of classifiers and images alone
+ANALYSES = ("robust_accuracy", "class_patterns", "native_accuracy", "layer_features")  # of classifiers and images alone
 
 
 def run(cfg: DictConfig) -> float:

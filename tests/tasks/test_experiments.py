@@ -19,6 +19,7 @@ SHRUNK = (
     "report.photographs=1", "class_patterns.epochs=1", "class_patterns.search_images=8", "class_patterns.classes=3",
     "class_patterns.evaluation_images=2", "class_patterns.seeds=[0]",
     "class_patterns.canvases={own:0,other:0,noise:1,learned:1}",
+    "layer_features.iterations=2", "layer_features.clusters=2", "layer_features.seeds=[0]",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from analysis.report.parts import (
     colour_and_frequency,
     cues,
     disagreement,
+    features,
     intervals,
     noise,
     pattern_findings,
@@ -27,6 +28,7 @@ PARTS: tuple[Read, ...] = (
     pattern_findings.read,
     agreement.read,
     disagreement.read,
+    features.read,
 )
 
 

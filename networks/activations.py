@@ -1,0 +1,214 @@
+"""What the layers of a network compute, by name; and which layers it has."""
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from networks.attacks import frozen
+
+INPUT = ":input"  # at the end of a name: what the layer is given, instead of what it makes
+Read = Callable[[], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that a forward pass calls.
+
+    Attributes:
+        name: As ``named_modules`` has it.
+        kind: Its class.
+        shape: Of what it makes of one image, without the batch.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+
+
+@contextmanager
+def recorded(network: nn.Module, names: Sequence[str]) -> Iterator[Read]:
+    """While entered, every forward pass keeps what some layers make, and ends after the last of them.
+
+    ``network(images)`` then returns nothing of use. The first pass goes to the end, to see how often layers are called:
+    of one that is called several times (a shared ReLU), the last call counts. What is kept are copies, so activations
+    that work in place do not change them; gradients flow through them to the images. Meanwhile the network is in eval
+    mode and its parameters get no gradient; hooks, modes and all else are as before afterwards. Layers within networks
+    compiled as a whole cannot be seen.
+
+    Args:
+        network: Any.
+        names: Layers, as ``named_modules`` has them, ``:input`` behind those whose first input is wanted.
+
+    Yields:
+        A function that returns the activations of the last pass, by name; of a tuple, the first tensor.
+
+    Raises:
+        ValueError: If there is no such layer, and on reading if no pass was made or a pass does not call a layer; the
+            first says the nearest names.
+    """
+    recording = Recording(names)
+    with frozen(network), ExitStack() as hooks:
+        for name in recording.names:
+            hooks.enter_context(_removed(recording.attach(name, find_layer(network, name.removesuffix(INPUT)))))
+        hooks.enter_context(_replaced_forward(network, recording.passing(network.forward)))
+        yield recording.read
+
+
+class Recording:
+    """The activations of one forward pass after the other.
+
+    Args:
+        names: As for :func:`recorded`.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = list(dict.fromkeys(names))
+        self.kept: dict[str, Tensor] = {}
+        self.calls: list[str] = []  # of this pass
+        self.needed: int | None = None  # how many calls there are, known after the first pass
+
+    def attach(self, name: str, layer: nn.Module) -> Any:
+        """Hook a layer; returns the handle."""
+        if name.endswith(INPUT):
+
+            def before(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+                self.keep(name, next(iter((*arguments, *named.values())), None))
+
+            return layer.register_forward_pre_hook(before, with_kwargs=True)
+
+        def after(_: nn.Module, arguments: tuple[Any, ...], made: Any) -> None:
+            self.keep(name, made)
+
+        return layer.register_forward_hook(after)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep a copy, and end the pass if it was the last one needed."""
+        tensor = first_tensor(value)
+        if tensor is None:
+            raise ValueError(f"layer {name} has a {type(value).__name__} instead of a tensor: choose a layer within it")
+        self.kept[name] = tensor.clone()
+        self.calls.append(name)
+        if len(self.calls) == self.needed:
+            raise EnoughError
+
+    def passing(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """The network's forward pass, begun anew and ended early."""
+
+        def one_pass(*arguments: Any, **named: Any) -> Any:
+            self.kept, self.calls = {}, []
+            try:
+                made = forward(*arguments, **named)
+            except EnoughError:
+                return None
+            self.needed = len(self.calls) or None
+            return made
+
+        return one_pass
+
+    def read(self) -> dict[str, Tensor]:
+        """See :func:`recorded`."""
+        missing = [name for name in self.names if name not in self.kept]
+        if missing:
+            raise ValueError(f"no forward pass has called layer {missing[0]}: make one, or choose another layer")
+        return {name: self.kept[name] for name in self.names}
+
+
+class EnoughError(Exception):
+    """All that is wanted of a forward pass is there."""
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """A tensor itself, or the first one of a tuple or list."""
+    if isinstance(value, Tensor):
+        return value
+    return first_tensor(value[0]) if isinstance(value, tuple | list) and value else None
+
+
+def find_layer(network: nn.Module, name: str) -> nn.Module:
+    """A layer by its name.
+
+    Raises:
+        ValueError: If there is none; says the nearest names.
+    """
+    layers = {known: layer for known, layer in network.named_modules() if known}
+    if name in layers:
+        return layers[name]
+    ends = [known for known in layers if known.rsplit(".", 1)[-1] == name]
+    near = list(dict.fromkeys([*difflib.get_close_matches(name, layers, n=3), *ends]))[:3] or list(layers)[-3:]
+    raise ValueError(f"the network has no layer {name!r}; did you mean {' or '.join(near)}? (list prints all of them)")
+
+
+def list_layers(network: nn.Module, images: Tensor) -> list[Layer]:
+    """Every layer that a forward pass calls and that makes a tensor, in the order in which they are done.
+
+    Args:
+        network: Any.
+        images: As the network takes them, ``(1, 3, H, W)``.
+    """
+    found: dict[str, Layer] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        def after(layer: nn.Module, _: tuple[Any, ...], made: Any) -> None:
+            tensor = first_tensor(made)
+            if tensor is not None:
+                found.pop(name, None)
+                found[name] = Layer(name, type(layer).__name__, tuple(tensor.shape[1:]))
+
+        return after
+
+    with frozen(network), torch.no_grad(), ExitStack() as hooks:
+        for name, layer in network.named_modules():
+            if name:
+                hooks.enter_context(_removed(layer.register_forward_hook(note(name))))
+        network(images)
+    return list(found.values())
+
+
+def spatial_mean(activation: Tensor) -> Tensor:
+    """The mean over places, for each image and channel.
+
+    Args:
+        activation: ``(N, C, H, W)``; ``(N, H, W, C)``, told from the former by equal second and third axes; tokens
+            ``(N, T, C)``; or ``(N, C)``, which has no places and stays as it is.
+
+    Returns:
+        Shape ``(N, C)``.
+
+    Raises:
+        ValueError: If it has another number of axes.
+    """
+    if activation.ndim == 2:
+        return activation
+    if activation.ndim == 3:
+        return activation.mean(dim=1)
+    if activation.ndim != 4:
+        raise ValueError(f"activations of shape {tuple(activation.shape)} have no known places: choose another layer")
+    _, first, second, third = activation.shape
+    return activation.mean(dim=(1, 2) if first == second != third else (2, 3))
+
+
+@contextmanager
+def _removed(handle: Any) -> Iterator[None]:
+    """Take a hook away at the end."""
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _replaced_forward(network: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let a network have another forward pass for a while."""
+    before = network.__dict__.get("forward")
+    network.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        del network.__dict__["forward"]
+        if before is not None:
+            network.__dict__["forward"] = before
