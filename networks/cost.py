@@ -1,8 +1,12 @@
 """What a network costs: its parameters and its floating-point operations."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from networks.activations import recorded, spatial_mean
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -23,3 +27,25 @@ def flop_count(network: nn.Module, image: Tensor) -> int:
     with FlopCounterMode(display=False) as counter:
         network(image)
     return int(counter.get_total_flops())
+
+
+def flop_count_to_layers(network: nn.Module, layers: Sequence[str], image: Tensor) -> tuple[int, int]:
+    """Floating-point operations of a pass that ends with the last of some layers, forward, and back to the image.
+
+    Counted as :func:`flop_count` does.
+
+    Args:
+        network: Any.
+        layers: As for :func:`~networks.activations.recorded`.
+        image: ``(1, 3, H, W)``.
+    """
+    image = image.detach().clone().requires_grad_()
+    with recorded(network, layers) as read:
+        with torch.no_grad():
+            network(image)  # the first pass goes to the end
+        with FlopCounterMode(display=False) as counter:
+            network(image)
+            forward = int(counter.get_total_flops())
+            torch.stack([spatial_mean(activation).sum() for activation in read().values()]).sum().backward()
+            both = int(counter.get_total_flops())
+    return forward, both - forward

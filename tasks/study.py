@@ -12,7 +12,8 @@ from tasks.jobs import run_task
 from tasks.terminal import is_first_rank, say
 
 MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "probe")
-ANALYSES = ("robust_accuracy", "class_patterns", "concepts", "native_accuracy")  # of classifiers and images alone
+# of classifiers and images alone
+ANALYSES = ("robust_accuracy", "class_patterns", "layer_features", "concepts", "native_accuracy")
 
 
 def run(cfg: DictConfig) -> float:

@@ -21,6 +21,7 @@ SHRUNK = (
     "class_patterns.canvases={own:0,other:0,noise:1,learned:1}",
     "concepts.k=2", "concepts.ranks=[]", "concepts.seeds=[0]", "concepts.permutations=9", "concepts.top_images=2",
     "concepts.importance_images=1", "concepts.passes=3",
+    "layer_features.iterations=2", "layer_features.clusters=2", "layer_features.seeds=[0]",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from analysis.report.parts import (
     concepts,
     cues,
     disagreement,
+    features,
     intervals,
     noise,
     pattern_findings,
@@ -31,6 +32,7 @@ PARTS: tuple[Read, ...] = (
     concept_trust.read,
     agreement.read,
     disagreement.read,
+    features.read,
 )
 
 
