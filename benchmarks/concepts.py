@@ -1,6 +1,7 @@
 """Coupled factorisation beside scikit-learn's coordinate descent on the stacked matrix: seconds and memory.
 
 python benchmarks/concepts.py     (10,000 images, 3,072 + 960 columns, 20 concepts; both to the same objective)
+python benchmarks/concepts.py --rows 4000 --columns 3072 13056 --concepts 100 --passes 10 --repeats 1     (what a larger one costs)
 """
 
 import argparse
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-WIDTHS = (3072, 960)
 NAMES = ("pixels", "activations")
 TRUE_CONCEPTS = 30
 
@@ -27,6 +27,7 @@ def main() -> None:
     """Draw blocks, factorise them in turn in fresh processes, and print the medians."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rows", type=int, default=10_000)
+    options.add_argument("--columns", type=int, nargs=2, default=[3072, 960])
     options.add_argument("--concepts", type=int, default=20)
     options.add_argument("--passes", type=int, default=100, help="of scikit-learn; the other stops at its objective")
     options.add_argument("--repeats", type=int, default=5)
@@ -40,7 +41,7 @@ def main() -> None:
         sys.stdout.write(json.dumps(work(chosen)) + "\n")
         return
     with tempfile.TemporaryDirectory() as folder:
-        draw_blocks(Path(folder), chosen.rows)
+        draw_blocks(Path(folder), chosen.rows, chosen.columns)
         found: dict[str, list[dict[str, float]]] = {"scikit-learn": [], "like-to-see": []}
         for _ in range(chosen.repeats):
             target = 0.0
@@ -52,18 +53,18 @@ def main() -> None:
         sys.stdout.write(f"{name}: {', '.join(f'{key} {value:.6g}' for key, value in middle.items())}\n")
     for key in ("seconds", "memory"):
         ratios = [
-            ours[key] / theirs[key]
-            for ours, theirs in zip(found["like-to-see"], found["scikit-learn"], strict=True)
+            ours[key] / theirs[key] for ours, theirs in zip(found["like-to-see"], found["scikit-learn"], strict=True)
         ]
-        sys.stdout.write(f"{key}, like-to-see / scikit-learn: {', '.join(f'{ratio:.2f}' for ratio in sorted(ratios))}\n")
+        shown = ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios))
+        sys.stdout.write(f"{key}, like-to-see / scikit-learn: {shown}\n")
 
 
-def draw_blocks(folder: Path, rows: int) -> None:
+def draw_blocks(folder: Path, rows: int, columns: Sequence[int]) -> None:
     """Write blocks of sparse planted concepts and noise, float32."""
     generator = np.random.default_rng(0)
     images = generator.random((rows, TRUE_CONCEPTS), dtype=np.float32)
     images *= generator.random(images.shape) < 0.3
-    for name, width in zip(NAMES, WIDTHS, strict=True):
+    for name, width in zip(NAMES, columns, strict=True):
         factor = generator.random((TRUE_CONCEPTS, width), dtype=np.float32)
         factor *= generator.random(factor.shape) < 0.3
         block = images @ factor
@@ -75,7 +76,8 @@ def in_child(chosen: argparse.Namespace, name: str, folder: str, objective: floa
     """One factorisation in a process of its own."""
     command = [sys.executable, __file__, "--child", name, "--folder", folder, "--objective", repr(objective)]
     command += [f"--{key}={getattr(chosen, key)}" for key in ("rows", "concepts", "passes", "chunk")]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    command += ["--columns", *map(str, chosen.columns)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -104,9 +106,9 @@ def factorize_stacked(chosen: argparse.Namespace) -> dict[str, float]:
     NMF(2, init="nndsvda").fit(np.ones((4, 4)))  # all that is imported late
 
     def work() -> dict[str, float]:
-        stacked = np.empty((chosen.rows, sum(WIDTHS)), dtype=np.float32)
+        stacked = np.empty((chosen.rows, sum(chosen.columns)), dtype=np.float32)
         start = 0
-        for name, width in zip(NAMES, WIDTHS, strict=True):
+        for name, width in zip(NAMES, chosen.columns, strict=True):
             block = np.load(chosen.folder / f"{name}.npy", mmap_mode="r")
             norm = np.sqrt(sum(float((part.astype(float) ** 2).sum()) for part in np.array_split(block, 50)))
             for rows in np.array_split(np.arange(chosen.rows), 50):
@@ -149,11 +151,11 @@ def factorize_blocks(chosen: argparse.Namespace) -> dict[str, float]:
 
     def factorization(rows: BlockRows, concepts: int) -> CoupledFactorization:
         sums, squares = np.zeros(len(matrices)), np.zeros(len(matrices))
-        for _, blocks in rows.every_chunk():
-            exact = [block.double() for block in blocks]
+        for _, chunk in rows.every_chunk():
+            exact = [block.double() for block in chunk]
             sums += [float(block.sum()) for block in exact]
             squares += [float((block**2).sum()) for block in exact]
-        blocks = Blocks(WIDTHS, len(rows.order), squares.tolist(), sums.tolist(), (1 / squares).tolist())
+        blocks = Blocks(chosen.columns, len(rows.order), squares.tolist(), sums.tolist(), (1 / squares).tolist())
         return CoupledFactorization(blocks, concepts, dtype=torch.float32)
 
     few = BlockRows(matrices, chunk=64, order=np.arange(64))
