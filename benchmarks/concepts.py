@@ -1,7 +1,7 @@
 """Coupled factorisation beside scikit-learn's coordinate descent on the stacked matrix: seconds and memory.
 
 python benchmarks/concepts.py     (10,000 images, 3,072 + 960 columns, 20 concepts; both to the same objective)
-python benchmarks/concepts.py --rows 4000 --columns 3072 13056 --concepts 100 --passes 10 --repeats 1     (what a larger one costs)
+python benchmarks/concepts.py --rows 4000 --columns 3072 13056 --concepts 100 --passes 10 --repeats 1     (larger ones)
 """
 
 import argparse
