@@ -1,5 +1,6 @@
 """The concepts of one classifier: found, described, and set against controls."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +21,11 @@ from analysis.concepts.stability import stability
 from analysis.concepts.superclasses import read_superclasses
 from datamodules.base import ImageDataModule
 from datamodules.poisoned import without_poison
+from lightning_modules.activation_collection import block_shapes
 from networks.classifier import Classifier
 from tasks import build, classifiers, questions
-from tasks.concept_activations import Activations, Images, choose_images, collect, layers_of
-from tasks.concept_fits import Found, Method, factorize, heldout_column_error, method_of, project
+from tasks.concept_activations import Activations, Images, check_columns, choose_images, collect, layers_of
+from tasks.concept_fits import Found, Method, check_weights, factorize, heldout_column_error, method_of, project
 from tasks.concept_importance import importance_table
 
 Tables = dict[str, pd.DataFrame]
@@ -104,7 +106,20 @@ class ConceptJob:
     @cached_property
     def method(self) -> Method:
         """How the network's own concepts are found."""
-        return method_of(self.options)
+        return replace(method_of(self.options), seed=int(self.cfg.seed))
+
+    def check(self) -> None:
+        """Find settings that do not fit this classifier, before any work is done.
+
+        Raises:
+            ValueError: Names the setting.
+        """
+        check_weights(self.method.weights, self.layers)
+        _ = self.superclasses  # a wrong table is refused when it is read
+        options, (fitted, _) = self.options, self.images
+        first = self.data.split(fitted.split)[fitted.chosen[0]][0].float() / 255
+        shapes = block_shapes(self.classifier, first, self.layers, options.pool, options.negative)
+        check_columns(len(fitted.chosen), sum(math.prod(shape) for shape in shapes), options)
 
     def collected(self, images: Images, untrained: bool = False) -> Activations:
         """Blocks of some images: of the classifier, or of one like it whose weights are random."""
@@ -149,6 +164,7 @@ class ConceptJob:
         """Scaled stacked rows of factorisations that start at random."""
         if k not in self.others:
             methods = [replace(self.method, start="random", seed=int(seed)) for seed in self.options.seeds]
+            methods = [method for method in methods if method != self.method]  # it would find itself again
             self.others[k] = [factorize(self.cfg, self.fitted, k, method).scaled()[1] for method in methods]
         return self.others[k]
 
@@ -158,7 +174,7 @@ class ConceptJob:
         Args:
             controls: Their table.
         """
-        file, others = self.file(), self.from_other_starts(int(self.options.k))
+        file, others = self.file, self.from_other_starts(int(self.options.k))
         again = stability(self.own.scaled()[1], others, self.cfg.seed) if others else None
         none = np.zeros(0)
         cosines = {
@@ -179,6 +195,7 @@ class ConceptJob:
         }
         return Described(tables, file, np.zeros((0, 0)) if again is None else again.matrix)
 
+    @cached_property
     def file(self) -> ConceptFile:
         """What is kept of the factorisation."""
         own, (projected, errors) = self.own, self.projected
