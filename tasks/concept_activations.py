@@ -193,7 +193,6 @@ def collect(
     artifact = Artifact([known, *paths], place / "activations.json", settings, inputs, precious=False)
     if not artifact.exists():
         widths = [int(np.prod(shape)) for shape in shapes]
-        check_disk(len(images.chosen), sum(widths), options, place)
         measure(cfg, artifact, classifier, data, images, layers, widths)
     with np.load(known) as file:
         found = {name: file[name] for name in file.files}
@@ -267,14 +266,21 @@ def check_columns(rows: int, columns: int, options: DictConfig) -> None:
         )
 
 
-def check_disk(rows: int, columns: int, options: DictConfig, place: Path) -> None:
+def check_disk(rows: int, columns: int, options: DictConfig, place: Path, there: int = 0) -> None:
     """Refuse what the disk would not hold, before it is collected.
+
+    Args:
+        rows: Images whose blocks are kept, counted for each network.
+        columns: Of all blocks.
+        options: The settings.
+        place: Where they are kept.
+        there: Bytes of them that are there already.
 
     Raises:
         ValueError: Says how much it would take, and what takes less.
     """
     folder = next(parent for parent in (place, *place.parents) if parent.exists())
-    takes, free = rows * columns * np.dtype(options.storage).itemsize, shutil.disk_usage(folder).free
+    takes, free = rows * columns * np.dtype(options.storage).itemsize - there, shutil.disk_usage(folder).free
     if takes > SPARE * free:
         raise ValueError(
             f"{rows} images with {columns} numbers each take {gibibytes(takes)}, and {folder} has {gibibytes(free)} "

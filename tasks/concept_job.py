@@ -24,11 +24,12 @@ from datamodules.poisoned import without_poison
 from lightning_modules.activation_collection import block_shapes
 from networks.classifier import Classifier
 from tasks import build, classifiers, questions
-from tasks.concept_activations import Activations, Images, check_columns, choose_images, collect, layers_of
+from tasks.concept_activations import Activations, Images, check_columns, check_disk, choose_images, collect, layers_of
 from tasks.concept_fits import Found, Method, check_weights, factorize, heldout_column_error, method_of, project
 from tasks.concept_importance import importance_table
 
 Tables = dict[str, pd.DataFrame]
+PARTS = ("-fitted", "-heldout", f"-{UNTRAINED}-fitted", f"-{UNTRAINED}-heldout")  # of a classifier's activations
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,21 @@ class ConceptJob:
         """
         check_weights(self.method.weights, self.layers)
         _ = self.superclasses  # a wrong table is refused when it is read
-        options, (fitted, _) = self.options, self.images
+        options, (fitted, heldout) = self.options, self.images
         first = self.data.split(fitted.split)[fitted.chosen[0]][0].float() / 255
         shapes = block_shapes(self.classifier, first, self.layers, options.pool, options.negative)
-        check_columns(len(fitted.chosen), sum(math.prod(shape) for shape in shapes), options)
+        columns = sum(math.prod(shape) for shape in shapes)
+        check_columns(len(fitted.chosen), columns, options)
+        rows = (len(fitted.chosen) + len(heldout.chosen)) * (
+            2 if options.controls else 1
+        )  # an untrained network's, too
+        files = (path for part in PARTS for path in (self.activations / f"{self.name}{part}").glob("*.npy"))
+        check_disk(rows, columns, options, self.place, there=sum(path.stat().st_size for path in files))
+
+    @property
+    def activations(self) -> Path:
+        """The folder of all activations."""
+        return self.place / "activations"
 
     def collected(self, images: Images, untrained: bool = False) -> Activations:
         """Blocks of some images: of the classifier, or of one like it whose weights are random."""
@@ -131,7 +143,7 @@ class ConceptJob:
             classifier, name = classifiers.load_classifier(self.cfg, changed, self.data), f"{name}-{UNTRAINED}"
             weights = classifiers.weights_fingerprint(self.cfg, changed)
         inputs = {"images": self.data.fingerprint(), "classifier": weights}
-        where = self.place / "activations" / f"{name}-{'fitted' if images is self.images[0] else 'heldout'}"
+        where = self.activations / f"{name}-{'fitted' if images is self.images[0] else 'heldout'}"
         return collect(self.asked, classifier, self.data, images, self.layers, where, inputs)
 
     @cached_property
