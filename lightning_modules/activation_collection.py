@@ -231,9 +231,10 @@ def nonnegative_layers(classifier: nn.Module, images: Tensor, count: int) -> lis
             "no layer of this network makes numbers from 0 on only: name layers in concepts.layers, and use "
             "concepts.negative=split"
         )
-    places = np.linspace(0, len(found) - 1, min(count, len(found)) + 1).round().astype(int)[1:]
     kept = list(found)
-    return [kept[place].removeprefix(prefix) for place in (places if len(found) > 1 else [0])]
+    if count < len(kept):
+        kept = [kept[place] for place in np.linspace(0, len(kept) - 1, count + 1).round().astype(int)[1:]]
+    return [name.removeprefix(prefix) for name in kept]
 
 
 def block_shapes(

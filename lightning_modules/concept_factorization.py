@@ -75,6 +75,8 @@ class ConceptFactorization(pl.LightningModule):
     @torch.no_grad()
     def gathered(self) -> Tensor:
         """Hᵀ of all images, ``(k, N)``, on every rank."""
+        if self.factorization.owned is None:  # at the start, and where it went on, every rank has all of it
+            return self.factorization.image_factor
         return self.summed(self.factorization.image_factor * self.factorization.owned_mask())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -44,8 +44,11 @@ def intervened(network: nn.Module, name: str, change: Callable[[Tensor], Tensor]
         name: Of the layer.
         change: From the activation to one of the same shape.
         call: Which call of the pass, from 1; a shared ReLU is called several times.
+
+    Raises:
+        ValueError: If there is no such layer; says the nearest names.
     """
-    calls = 0
+    layer, calls = find_layer(network, name), 0
 
     def begin(*_: Any) -> None:
         nonlocal calls
@@ -58,7 +61,7 @@ def intervened(network: nn.Module, name: str, change: Callable[[Tensor], Tensor]
             return None
         return change(made) if isinstance(made, Tensor) else (change(made[0]), *made[1:])
 
-    handles = [network.register_forward_pre_hook(begin), find_layer(network, name).register_forward_hook(replace)]
+    handles = [network.register_forward_pre_hook(begin), layer.register_forward_hook(replace)]
     try:
         with frozen(network):
             yield

@@ -1,5 +1,6 @@
 """Pixels and activations of a classifier's images, collected once and kept for every factorisation."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from datamodules.base import ImageDataModule, Split
 from datamodules.chosen import ChosenImages, evenly_spread
 from datamodules.stored_blocks import BlockRows, StoredMatrix
 from lightning_modules.activation_collection import ActivationCollection, Collected, block_shapes, nonnegative_layers
+from networks.activations import find_layer
 from networks.classifier import Classifier
 from tasks import build
 from tasks.study_folder import Artifact, partial
@@ -28,8 +30,10 @@ from tasks.terminal import is_first_rank, say_skipped_images
 NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 COLLECTION = ("pool", "negative", "storage")
 LOOKED_AT = 4  # images that show which layers make no negative number
-STATISTICS = 6  # matrices (k, M) of doubles that a factorisation holds at once
+STATISTICS = 6  # matrices (k, M) of doubles that a factorisation holds at once, beside those of other starts
+COPIES = 3  # of all blocks side by side that k-means and PCA hold at once
 SPARE = 0.8  # share of what is free that may be used
+INSTEAD = "use concepts.pool=avg, fewer layers, fewer concepts.images"
 
 
 @dataclass(frozen=True)
@@ -137,14 +141,26 @@ def choose_images(options: DictConfig, data: ImageDataModule) -> tuple[Images, I
 
 
 def layers_of(options: DictConfig, classifier: Classifier, data: ImageDataModule, images: Images) -> list[str]:
-    """The blocks: pixels, then layers by name, or some that make no negative numbers."""
+    """The blocks: pixels, then layers by name, or some that make no negative numbers.
+
+    Raises:
+        ValueError: If there is no such layer, or one is there twice.
+    """
     if options.layers is not None:
         layers = [str(layer) for layer in options.layers]
+        for layer in layers:
+            if layer != PIXELS:
+                find_layer(classifier.network, layer)
     else:
         split = data.split(images.split)
         some = torch.stack([split[place][0] for place in images.chosen[:LOOKED_AT]]).float() / 255
         layers = nonnegative_layers(classifier, some, options.layer_count)
-    return ([PIXELS] if options.pixels else []) + layers
+    names = ([PIXELS] if options.pixels else []) + layers
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"concepts.layers={layers}, concepts.pixels={options.pixels}: give one block or more, each once"
+        )
+    return names
 
 
 def collect(
@@ -171,13 +187,12 @@ def collect(
     first = data.split(images.split)[images.chosen[0]][0].float() / 255
     shapes = block_shapes(classifier, first, layers, options.pool, options.negative)
     settings = build.settings_of(cfg) | {key: options[key] for key in COLLECTION}
-    settings |= {"layers": list(layers), "split": images.split, "images": images.chosen}
+    settings |= {"layers": list(layers), "split": images.split, "images": listing(images.chosen)}
     paths = [place / f"{number}_{NOT_IN_NAMES.sub('_', layer)}.npy" for number, layer in enumerate(layers)]
     known = place / "images.npz"
     artifact = Artifact([known, *paths], place / "activations.json", settings, inputs, precious=False)
     if not artifact.exists():
         widths = [int(np.prod(shape)) for shape in shapes]
-        check_room(len(images.chosen), widths, options, place)
         measure(cfg, artifact, classifier, data, images, layers, widths)
     with np.load(known) as file:
         found = {name: file[name] for name in file.files}
@@ -219,29 +234,63 @@ def measure(
     say_skipped_images(chosen.unreadable(), build.study_folder(cfg).job("concepts"))
 
 
-def check_room(rows: int, widths: Sequence[int], options: DictConfig, place: Path) -> None:
-    """Refuse what neither disk nor memory would hold, before anything is collected.
+def listing(chosen: Sequence[int]) -> str:
+    """What tells some positions from others, in few words."""
+    return f"{len(chosen)}, {hashlib.sha256(repr(list(chosen)).encode()).hexdigest()[:16]}"
+
+
+def check_columns(rows: int, columns: int, options: DictConfig) -> None:
+    """Refuse, before anything is collected, more concepts than there are columns, or than memory holds.
+
+    Args:
+        rows: Images that are factorised.
+        columns: Of all blocks.
+        options: The settings.
 
     Raises:
         ValueError: Says how much it would take, and what takes less.
     """
-    columns, size = sum(widths), np.dtype(options.storage).itemsize
-    folder = next(parent for parent in (place, *place.parents) if parent.exists())
-    on_disk, free = rows * columns * size, shutil.disk_usage(folder).free
-    statistics = STATISTICS * options.k * columns * 8 + rows * options.k * 8
-    in_memory = statistics + 2 * min(rows, options.chunk) * columns * 4
+    concepts = max(int(options.k), *map(int, options.ranks or [0]))
+    if concepts > columns:
+        raise ValueError(f"concepts.k={concepts}: the blocks have {columns} columns, so at most {columns} concepts")
+    kept = STATISTICS + len(options.seeds)  # matrices (k, M)
+    takes = kept * concepts * columns * 8 + rows * concepts * 8 + 2 * min(rows, options.chunk) * columns * 4
+    if options.controls:  # k-means and PCA want all blocks side by side
+        takes = max(takes, COPIES * rows * columns * 4)
     limit = memory() if options.memory is None else options.memory * 2**30
-    instead = "use concepts.pool=avg, fewer layers, fewer concepts.images, or concepts.storage=float16"
-    if on_disk > SPARE * free:
+    if takes > SPARE * limit:
+        more = ", or concepts.controls=false" if options.controls else ""
         raise ValueError(
-            f"{rows} images with {columns} numbers each take {on_disk / 2**30:.1f} GiB, and {folder} has "
-            f"{free / 2**30:.1f} GiB free: {instead}"
+            f"{concepts} concepts of {rows} images with {columns} numbers each take about {gibibytes(takes)} of "
+            f"memory, and there are {gibibytes(limit)}: {INSTEAD}, a smaller concepts.k or concepts.chunk{more}"
         )
-    if in_memory > SPARE * limit:
+
+
+def check_disk(rows: int, columns: int, options: DictConfig, place: Path, there: int = 0) -> None:
+    """Refuse what the disk would not hold, before it is collected.
+
+    Args:
+        rows: Images whose blocks are kept, counted for each network.
+        columns: Of all blocks.
+        options: The settings.
+        place: Where they are kept.
+        there: Bytes of them that are there already.
+
+    Raises:
+        ValueError: Says how much it would take, and what takes less.
+    """
+    folder = next(parent for parent in (place, *place.parents) if parent.exists())
+    takes, free = rows * columns * np.dtype(options.storage).itemsize - there, shutil.disk_usage(folder).free
+    if takes > SPARE * free:
         raise ValueError(
-            f"{options.k} concepts of {columns} numbers for each image take about {in_memory / 2**30:.1f} GiB of "
-            f"memory, and there are {limit / 2**30:.1f} GiB: {instead}, a smaller concepts.k or concepts.chunk"
+            f"{rows} images with {columns} numbers each take {gibibytes(takes)}, and {folder} has {gibibytes(free)} "
+            f"free: {INSTEAD}, or concepts.storage=float16"
         )
+
+
+def gibibytes(size: float) -> str:
+    """A number of bytes, for people."""
+    return f"{size / 2**30:.2g} GiB"
 
 
 def memory() -> float:

@@ -28,7 +28,7 @@ def controls_table(job: ConceptJob) -> pd.DataFrame:
         job: The classifier's.
     """
     own, labels = job.own.scaled()[0], job.fitted.labels
-    rows = [row(job, OWN, own, job.fitted, readouts.held(job.file()), job.own.error)]
+    rows = [row(job, OWN, own, job.fitted, readouts.held(job.file), job.own.error)]
     if not job.options.controls:
         return pd.DataFrame(rows)
     shuffled = np.random.default_rng(job.cfg.seed).permutation(labels)
@@ -38,7 +38,7 @@ def controls_table(job: ConceptJob) -> pd.DataFrame:
     untrained = untrained.not_empty()
     layers = [layer for layer in job.layers if layer != PIXELS]
     rows.append(factorized(job, UNTRAINED, untrained, further))
-    parts = {"pixels": [PIXELS], "activations": layers} if PIXELS in job.layers else {}
+    parts = {"pixels": [PIXELS], "activations": layers} if PIXELS in job.layers and layers else {}
     parts |= {f"{LAYER}{layer}": [layer] for layer in layers}
     rows += [factorized(job, name, job.fitted.of(some), job.heldout) for name, some in parts.items()]
     rows += [
@@ -74,7 +74,9 @@ def factorized(
     """
     method = method or job.method
     if isinstance(method.weights, Mapping):
-        method = replace(method, weights={key: part for key, part in method.weights.items() if key in fitted.names})
+        factors = {key: part for key, part in method.weights.items() if key in fitted.names}
+        left_out = len(factors) == len(fitted.names) and not any(factors.values())
+        method = replace(method, weights="balanced" if left_out else factors)
     columns = sum(matrix.shape[1] for matrix in fitted.matrices)
     found = factorize(job.cfg, fitted, min(int(job.options.k), columns), method)
     others = heldout.of(fitted.names)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -100,6 +100,11 @@ def method_of(options: DictConfig) -> Method:
         if unknown:
             raise ValueError(f"concepts.penalties: unknown {', '.join(unknown)}; use {', '.join(vars(Penalties()))}")
         chosen["penalties"] = Penalties(**plain["penalties"])
+    solver, weights = chosen.get("solver", preset.solver), chosen.get("weights", preset.weights)
+    if solver not in get_args(Solver):
+        raise ValueError(f"concepts.solver={solver}: choose {' or '.join(get_args(Solver))}")
+    if weights not in ("balanced", "equal") and not isinstance(weights, Mapping):
+        raise ValueError(f"concepts.weights={weights}: use balanced, equal, or factors by name as {{pixels: 0.5}}")
     return replace(preset, tolerance=float(options.tolerance), **chosen)
 
 
@@ -118,11 +123,20 @@ def block_weights(weights: Any, activations: Activations) -> list[float]:
         return list(balanced)
     if weights == "equal":
         return [1.0] * len(activations.names)
-    if not isinstance(weights, Mapping) or weights.keys() - set(activations.names):
-        raise ValueError(
-            f"concepts.weights={weights}: use balanced, equal, or factors by name of {', '.join(activations.names)}"
-        )
+    check_weights(weights, activations.names)
     return [float(weights.get(name, 1.0)) * own for name, own in zip(activations.names, balanced, strict=True)]
+
+
+def check_weights(weights: Any, names: Sequence[str]) -> None:
+    """Refuse factors of the weights that are no blocks', negative, or all 0."""
+    if not isinstance(weights, Mapping):
+        return
+    unknown = sorted(weights.keys() - set(names))
+    if unknown:
+        raise ValueError(f"concepts.weights: {unknown[0]!r} is no block; there are {', '.join(names)}")
+    factors = [float(weights.get(name, 1.0)) for name in names]
+    if min(factors) < 0 or not any(factors):
+        raise ValueError(f"concepts.weights={dict(weights)}: give factors from 0 on, not all 0")
 
 
 def factorize(
@@ -187,7 +201,7 @@ def exact(cfg: DictConfig) -> DictConfig:
 
 
 def project(found: Found, activations: Activations, penalties: Penalties, chunk: int) -> tuple[Floats, list[float]]:
-    """H of other images ``(N', k)``, factors fixed, and the relative squared error of each block.
+    """H of other images ``(N', k)``, factors fixed, and each block's relative squared error, NaN where it is all 0.
 
     Args:
         found: The factorisation.
@@ -195,18 +209,17 @@ def project(found: Found, activations: Activations, penalties: Penalties, chunk:
         penalties: On H; that of groups is left out.
         chunk: Images at once.
     """
-    projection = CoupledFactorization(
-        activations.blocks(found.weights), found.image_factor.shape[1], penalties=replace(penalties, group=0.0),
-        start="random",
-    )  # fmt: skip
+    roots = [weight**0.5 for weight in found.weights]
     factors = [torch.from_numpy(factor) for factor in found.factors]
-    projection.factors = [root * factor for root, factor in zip(projection.blocks.roots, factors, strict=True)]
-    made, errors = [], np.zeros(len(factors))
+    stacked = [root * factor for root, factor in zip(roots, factors, strict=True)]
+    made, errors = [torch.zeros(0, found.image_factor.shape[1], dtype=torch.float64)], np.zeros(len(factors))
     for _, blocks in activations.passes(chunk).every_chunk():
-        images = projection.transform(blocks)
+        images = project_on(stacked, [root * x.double() for root, x in zip(roots, blocks, strict=True)], penalties)
         made.append(images)
         errors += [float(((x - images @ w) ** 2).sum()) for x, w in zip(blocks, factors, strict=True)]
-    return torch.cat(made).numpy(), (errors / np.array(activations.collected.squares)).tolist()
+    squares = np.array(activations.collected.squares)
+    shares = np.divide(errors, squares, out=np.full(len(errors), np.nan), where=squares > 0)
+    return torch.cat(made).numpy(), shares.tolist()
 
 
 def heldout_column_error(found: Found, activations: Activations, chunk: int, seed: int) -> float:
@@ -222,7 +235,7 @@ def heldout_column_error(found: Found, activations: Activations, chunk: int, see
         seed: Of the halves.
 
     Returns:
-        Relative squared error, mean over the blocks that have two columns or more.
+        Relative squared error, mean over the blocks; of a block of one column, that of this column.
     """
     generator = np.random.default_rng(seed)
     halves = [np.sort(generator.permutation(factor.shape[1])[: factor.shape[1] // 2]) for factor in found.factors]
@@ -234,7 +247,7 @@ def heldout_column_error(found: Found, activations: Activations, chunk: int, see
     told = [torch.from_numpy(w[:, other]) for w, other in zip(found.factors, others, strict=True)]
     errors, squares = np.zeros(len(roots)), np.zeros(len(roots))
     for _, blocks in activations.passes(chunk).every_chunk():
-        images = project_on(known, [root * x[:, half] for root, x, half in zip(roots, blocks, halves, strict=True)])
+        images = project_on(known, [r * x[:, half].double() for r, x, half in zip(roots, blocks, halves, strict=True)])
         for place, (block, other, factor) in enumerate(zip(blocks, others, told, strict=True)):
             wanted = block[:, other].double()
             errors[place] += float(((wanted - images @ factor) ** 2).sum())
@@ -243,8 +256,10 @@ def heldout_column_error(found: Found, activations: Activations, chunk: int, see
     return float((errors[used] / squares[used]).mean())
 
 
-def project_on(factors: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor]) -> torch.Tensor:
-    """H ``(n, k)`` of stacked rows, without penalties."""
+def project_on(
+    factors: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor], penalties: Penalties | None = None
+) -> torch.Tensor:
+    """H ``(n, k)`` of stacked rows, all float64; by default without penalties."""
     gram = torch.stack([w @ w.T for w in factors]).sum(dim=0)
-    products = torch.stack([w @ x.double().T for w, x in zip(factors, blocks, strict=True)]).sum(dim=0)
-    return descent.project(products, gram, Penalties()).T
+    products = torch.stack([w @ x.T for w, x in zip(factors, blocks, strict=True)]).sum(dim=0)
+    return descent.project(products, gram, penalties or Penalties()).T

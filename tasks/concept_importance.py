@@ -1,8 +1,9 @@
 """What taking a concept out of a layer does to a classifier's decisions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from analysis.concepts.files import PIXELS
 from analysis.concepts.removal import Floats, concept_shares, elsewhere, permutations, strongest
 from datamodules.base import ImageDataset
-from lightning_modules.activation_collection import NETWORK
+from lightning_modules.activation_collection import NETWORK, channels_first
 from networks.classifier import Classifier
 from networks.interventions import count_calls, intervened
 from tasks.concept_activations import Activations
@@ -48,33 +49,39 @@ def importance_table(
     """
     rows = []
     device = next(classifier.parameters()).device
-    for concept in range(image_factor.shape[1]):
+    layers = [(block, name) for block, name in enumerate(activations.names) if name != PIXELS]
+    for concept in range(image_factor.shape[1]) if layers else ():
         chosen = strongest(image_factor, concept, count)
         if not len(chosen):
             continue
         images = torch.stack([split[int(activations.index[place])][0] for place in chosen]).to(device).float() / 255
-        with torch.no_grad():
-            before = classifier(images)
-        for block, name in enumerate(activations.names):
-            if name == PIXELS:
-                continue
-            channels, height, width = activations.shapes[block]
-            factor = found.factors[block]
-            shares = concept_shares(image_factor[chosen], factor, concept)
+        for block, name in layers:
+            shares = concept_shares(image_factor[chosen], found.factors[block], concept)
             kept = activations.matrices[block].read(activations.rows[chosen]).double().numpy()
-            places = height * width
-            order = permutations([channels], concept, seed)[0]
-            everywhere = (order[:, None] * places + np.arange(places)).ravel()
-            control = elsewhere(shares, kept, everywhere)
-            layer = f"{NETWORK}.{name}"
-            call = count_calls(classifier, layer, images[:1])
-            numbers = []
-            for taken in (shares, control):
-                part = torch.from_numpy(taken.reshape(len(chosen), channels, height, width)).to(device)
-                with intervened(classifier, layer, without(part), call), torch.no_grad():
-                    numbers += effect(before, classifier(images))
-            rows.append([name, concept, len(chosen), *numbers])
+            control = elsewhere(shares, kept, shuffled_channels(activations.shapes[block], concept, seed))
+            shape = len(chosen), *activations.shapes[block]
+            taken = [torch.from_numpy(part.reshape(shape)).to(device) for part in (shares, control)]
+            rows.append([name, concept, len(chosen), *effects(classifier, f"{NETWORK}.{name}", images, taken)])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def shuffled_channels(shape: tuple[int, int, int], concept: int, seed: int) -> npt.NDArray[np.int64]:
+    """An order of the neurons of a block of ``shape`` (channels, height, width) in which channels stay together."""
+    channels, height, width = shape
+    order = permutations([channels], concept, seed)[0]
+    places = height * width
+    return (order[:, None] * places + np.arange(places)).ravel()
+
+
+@torch.no_grad()
+def effects(classifier: Classifier, layer: str, images: Tensor, taken: Sequence[Tensor]) -> list[float]:
+    """The :func:`effect` of each of several shares ``(N, C, H, W)`` that are taken from a layer."""
+    before, call = classifier(images), count_calls(classifier, layer, images[:1])
+    numbers = []
+    for part in taken:
+        with intervened(classifier, layer, without(part), call):
+            numbers += effect(before, classifier(images))
+    return numbers
 
 
 def without(shares: Tensor) -> Callable[[Tensor], Tensor]:
@@ -82,7 +89,7 @@ def without(shares: Tensor) -> Callable[[Tensor], Tensor]:
 
     def change(activation: Tensor) -> Tensor:
         channels = shares.shape[1]
-        if activation.shape[1] != channels and activation.shape[-1] != channels:  # split into positive and negative
+        if channels_first(activation).shape[1] != channels:  # split into positive and negative
             half = channels // 2
             return activation.clamp(min=0) * fitted(1 - shares[:, :half], activation) + activation.clamp(
                 max=0

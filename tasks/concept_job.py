@@ -1,5 +1,6 @@
 """The concepts of one classifier: found, described, and set against controls."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +21,15 @@ from analysis.concepts.stability import stability
 from analysis.concepts.superclasses import read_superclasses
 from datamodules.base import ImageDataModule
 from datamodules.poisoned import without_poison
+from lightning_modules.activation_collection import block_shapes
 from networks.classifier import Classifier
 from tasks import build, classifiers, questions
-from tasks.concept_activations import Activations, Images, choose_images, collect, layers_of
-from tasks.concept_fits import Found, Method, factorize, heldout_column_error, method_of, project
+from tasks.concept_activations import Activations, Images, check_columns, check_disk, choose_images, collect, layers_of
+from tasks.concept_fits import Found, Method, check_weights, factorize, heldout_column_error, method_of, project
 from tasks.concept_importance import importance_table
 
 Tables = dict[str, pd.DataFrame]
+PARTS = ("-fitted", "-heldout", f"-{UNTRAINED}-fitted", f"-{UNTRAINED}-heldout")  # of a classifier's activations
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,31 @@ class ConceptJob:
     @cached_property
     def method(self) -> Method:
         """How the network's own concepts are found."""
-        return method_of(self.options)
+        return replace(method_of(self.options), seed=int(self.cfg.seed))
+
+    def check(self) -> None:
+        """Find settings that do not fit this classifier, before any work is done.
+
+        Raises:
+            ValueError: Names the setting.
+        """
+        check_weights(self.method.weights, self.layers)
+        _ = self.superclasses  # a wrong table is refused when it is read
+        options, (fitted, heldout) = self.options, self.images
+        first = self.data.split(fitted.split)[fitted.chosen[0]][0].float() / 255
+        shapes = block_shapes(self.classifier, first, self.layers, options.pool, options.negative)
+        columns = sum(math.prod(shape) for shape in shapes)
+        check_columns(len(fitted.chosen), columns, options)
+        rows = (len(fitted.chosen) + len(heldout.chosen)) * (
+            2 if options.controls else 1
+        )  # an untrained network's, too
+        files = (path for part in PARTS for path in (self.activations / f"{self.name}{part}").glob("*.npy"))
+        check_disk(rows, columns, options, self.place, there=sum(path.stat().st_size for path in files))
+
+    @property
+    def activations(self) -> Path:
+        """The folder of all activations."""
+        return self.place / "activations"
 
     def collected(self, images: Images, untrained: bool = False) -> Activations:
         """Blocks of some images: of the classifier, or of one like it whose weights are random."""
@@ -116,7 +143,7 @@ class ConceptJob:
             classifier, name = classifiers.load_classifier(self.cfg, changed, self.data), f"{name}-{UNTRAINED}"
             weights = classifiers.weights_fingerprint(self.cfg, changed)
         inputs = {"images": self.data.fingerprint(), "classifier": weights}
-        where = self.place / "activations" / f"{name}-{'fitted' if images is self.images[0] else 'heldout'}"
+        where = self.activations / f"{name}-{'fitted' if images is self.images[0] else 'heldout'}"
         return collect(self.asked, classifier, self.data, images, self.layers, where, inputs)
 
     @cached_property
@@ -149,6 +176,7 @@ class ConceptJob:
         """Scaled stacked rows of factorisations that start at random."""
         if k not in self.others:
             methods = [replace(self.method, start="random", seed=int(seed)) for seed in self.options.seeds]
+            methods = [method for method in methods if method != self.method]  # it would find itself again
             self.others[k] = [factorize(self.cfg, self.fitted, k, method).scaled()[1] for method in methods]
         return self.others[k]
 
@@ -158,7 +186,7 @@ class ConceptJob:
         Args:
             controls: Their table.
         """
-        file, others = self.file(), self.from_other_starts(int(self.options.k))
+        file, others = self.file, self.from_other_starts(int(self.options.k))
         again = stability(self.own.scaled()[1], others, self.cfg.seed) if others else None
         none = np.zeros(0)
         cosines = {
@@ -179,6 +207,7 @@ class ConceptJob:
         }
         return Described(tables, file, np.zeros((0, 0)) if again is None else again.matrix)
 
+    @cached_property
     def file(self) -> ConceptFile:
         """What is kept of the factorisation."""
         own, (projected, errors) = self.own, self.projected

@@ -1,6 +1,7 @@
 """``task=concepts``: groups of images, of neurons and of pixels that go together, and what they are set against."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,13 +20,18 @@ from tasks.concept_controls import controls_table
 from tasks.concept_fits import method_of
 from tasks.concept_job import ConceptJob, Described
 from tasks.results import write_results
-from tasks.study_folder import Artifact
+from tasks.study_folder import Artifact, sha256
 from tasks.terminal import is_first_rank, say, say_made, say_skipped, show_table
 
 TABLES = (
     "concepts", "profile", "classes", "neurons", "controls", "importance", "ranks", "stability", "impurity", "cues",
 )  # fmt: skip
-NOT_DECISIVE = {"memory"}
+COUNTS = ("k", "images", "heldout_images", "layer_count", "chunk", "permutations", "top_images")
+CHOICES = {
+    "split": ("val", "test"), "pool": ("avg", "max", "none"), "negative": ("refuse", "split"),
+    "storage": ("float32", "float16"),
+}  # fmt: skip
+NOT_DECISIVE = {"memory", "superclasses"}  # of super-classes the table's content counts, not its path
 
 
 def run(cfg: DictConfig) -> float:
@@ -40,6 +46,9 @@ def run(cfg: DictConfig) -> float:
         f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
     }
     inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
+    if options.superclasses is not None:
+        table = Path(options.superclasses)
+        inputs["superclasses"] = sha256(table) if table.is_file() else "none"  # which is refused below
     settings = build.without(build.settings_of(cfg, "concepts"), NOT_DECISIVE)
     files = [place / f"{name}.csv" for name in TABLES]
     pictures = [place / f"{name}{end}.npz" for name in configs for end in ("", "-stability")]
@@ -47,6 +56,8 @@ def run(cfg: DictConfig) -> float:
     if summary.exists():
         return say_skipped(files[0], summary.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    for config in configs.values():
+        ConceptJob(cfg, config, place, summary.identity).check()
     made: dict[str, Described] = {}
     for name, config in configs.items():
         say(f"[bold]concepts[/bold] of {name}")
@@ -82,18 +93,23 @@ def stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def check_options(options: DictConfig, data: ImageDataModule) -> None:
     """Find settings that cannot work before any work is done."""
     method = method_of(options)
-    problems = {
-        f"split={options.split}: choose val or test": options.split not in ("val", "test"),
-        f"k={options.k}, passes={method.passes}, chunk={options.chunk}: give 1 or more": min(
-            options.k, method.passes, options.chunk
-        )
-        < 1,
-        f"storage={options.storage}: choose float32 or float16": options.storage not in ("float32", "float16"),
-        f"pool={options.pool}: choose avg, max or none": options.pool not in ("avg", "max", "none"),
-        f"negative={options.negative}: choose refuse or split": options.negative not in ("refuse", "split"),
-        f"seeds={list(options.seeds)}: give each once, from 0 on": len(set(options.seeds)) < len(options.seeds)
-        or any(seed < 0 for seed in options.seeds),
-        f"top_images={options.top_images}: give 1 or more": options.top_images < 1,
+    for key in ("seeds", "ranks"):
+        if options[key] is None or isinstance(options[key], str):
+            raise ValueError(f"concepts.{key}={options[key]}: give a list, [] for none")
+    seeds, ranks = list(options.seeds), list(options.ranks)
+    least = {key: options[key] for key in COUNTS if options[key] is not None} | {"passes": method.passes}
+    problems = {f"{key}={count}: give 1 or more": count < 1 for key, count in least.items()}
+    problems |= {
+        f"{key}={options[key]}: choose {' or '.join(choice)}": options[key] not in choice
+        for key, choice in CHOICES.items()
+    }
+    problems |= {
+        f"importance_images={options.importance_images}: give 0 or more": options.importance_images < 0,
+        f"ranks={ranks}: give numbers from 1 on": any(rank < 1 for rank in ranks),
+        f"seeds={seeds}: give each once, from 0 on": len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds),
+        f"layers={options.layers}: give names in brackets, as [{options.layers}], or list": isinstance(
+            options.layers, str
+        ),
     }
     for problem, found in problems.items():
         if found:
@@ -101,7 +117,7 @@ def check_options(options: DictConfig, data: ImageDataModule) -> None:
     if data.single_pass:
         raise ValueError("task=concepts chooses images by their position: use images in folders, not shards")
     images = len(choose_images(options, data)[0].chosen)
-    most = max(int(options.k), *map(int, options.ranks)) if options.ranks else int(options.k)
+    most = max(int(options.k), *map(int, ranks or [0]))
     if most > images:
         raise ValueError(f"concepts.k={most}: there are {images} images, so at most {images} concepts")
 

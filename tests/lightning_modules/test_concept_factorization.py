@@ -89,6 +89,50 @@ def test_one_two_and_three_ranks_find_the_same(tmp_path: Path) -> None:
                 assert np.abs(one[key] - other[key]).max() < 1e-10
 
 
+SAVED_AT_ONCE = """
+import sys
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from callbacks import Checkpointing
+from datamodules.stored_blocks import BlockRows, StoredMatrix
+from lightning_modules.concept_factorization import ConceptFactorization
+from tasks.build import quiet_lightning
+from tests.lightning_modules.test_concept_factorization import WIDTHS, begun
+
+quiet_lightning()
+folder = Path(sys.argv[1])
+matrices = [StoredMatrix.find(folder / f"{width}.npy") for width in WIDTHS]
+for epochs, resumed in ((9, None), (10, folder / "9.ckpt")):
+    module = ConceptFactorization(begun(matrices), ["a", "b"], tolerance=-1.0)
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=2, strategy="ddp", logger=False, max_epochs=epochs, enable_progress_bar=False,
+        enable_checkpointing=False, use_distributed_sampler=False, enable_model_summary=False,
+        callbacks=[Checkpointing(folder / "again.ckpt", 0, "", between_epochs=True)] if resumed else [],
+    )
+    trainer.fit(module, datamodule=BlockRows(matrices, chunk=4), ckpt_path=resumed, weights_only=True)
+    if not resumed:
+        trainer.save_checkpoint(folder / "9.ckpt")
+"""
+
+
+@pytest.mark.slow
+def test_what_goes_on_on_two_ranks_can_be_saved_before_the_first_image(tmp_path: Path) -> None:
+    stored(tmp_path)
+    (tmp_path / "script.py").write_text(SAVED_AT_ONCE)
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, again = (
+        torch.load(tmp_path / f"{name}.ckpt", weights_only=True)["factorization"] for name in ("9", "again")
+    )
+    assert len(first["history"]) == 4
+    assert first["history"] == again["history"]
+    assert torch.equal(first["image_factor"], again["image_factor"])
+
+
 def test_an_epoch_is_a_pass(tmp_path: Path, make_trainer: Callable[..., pl.Trainer]) -> None:
     matrices = stored(tmp_path)
     rows = BlockRows(matrices, chunk=7)
