@@ -98,15 +98,20 @@ def check_options(options: DictConfig, data: ImageDataModule) -> None:
             raise ValueError(f"concepts.{key}={options[key]}: give a list, [] for none")
     seeds, ranks = list(options.seeds), list(options.ranks)
     least = {key: options[key] for key in COUNTS if options[key] is not None} | {"passes": method.passes}
-    problems = {f"{key}={count}: give 1 or more": count < 1 for key, count in least.items()}
+    whole = {f"{key}={count}: give a whole number from 1 on": (count, 1) for key, count in least.items()}
+    whole[f"importance_images={options.importance_images}: give a whole number from 0 on"] = (
+        options.importance_images,
+        0,
+    )
+    problems = {problem: not isinstance(count, int) or count < lowest for problem, (count, lowest) in whole.items()}
     problems |= {
         f"{key}={options[key]}: choose {' or '.join(choice)}": options[key] not in choice
         for key, choice in CHOICES.items()
     }
     problems |= {
-        f"importance_images={options.importance_images}: give 0 or more": options.importance_images < 0,
-        f"ranks={ranks}: give numbers from 1 on": any(rank < 1 for rank in ranks),
-        f"seeds={seeds}: give each once, from 0 on": len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds),
+        f"ranks={ranks}: give whole numbers from 1 on": any(not isinstance(rank, int) or rank < 1 for rank in ranks),
+        f"seeds={seeds}: give each once, from 0 on": len(set(seeds)) < len(seeds)
+        or any(not isinstance(seed, int) or seed < 0 for seed in seeds),
         f"layers={options.layers}: give names in brackets, as [{options.layers}], or list": isinstance(
             options.layers, str
         ),
