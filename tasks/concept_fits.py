@@ -14,6 +14,7 @@ from analysis.concepts import descent
 from analysis.concepts.descent import Penalties
 from analysis.concepts.factorization import CoupledFactorization, Solver, Start
 from callbacks import Checkpointing
+from datamodules.stored_blocks import BlockRows
 from lightning_modules.concept_factorization import ConceptFactorization
 from tasks import boards, build
 from tasks.concept_activations import Activations
@@ -174,17 +175,10 @@ def factorize(
     module = ConceptFactorization(factorization, activations.names, method.tolerance)
     rows = activations.passes(options.chunk, by_class=grouped)
     length = build.Length(factorization.passes_to_start + method.passes)
-    plain = exact(cfg)
     if job is None:
-        build.make_trainer(plain, length).fit(module, datamodule=rows)
+        build.make_trainer(exact(cfg), length).fit(module, datamodule=rows)
     else:
-        checkpointing = Checkpointing(job / "last.ckpt", cfg.checkpoint_every, identity, between_epochs=True)
-        resumed = None if checkpointing.consumed() is None else checkpointing.path
-        if resumed is not None:
-            say(f"going on from {resumed}")
-        with boards.opened(cfg, job, identity, keep_log=resumed is not None) as loggers:
-            trainer = build.make_trainer(plain, length, [checkpointing], loggers)
-            trainer.fit(module, datamodule=rows, ckpt_path=resumed, weights_only=True if resumed else None)
+        go_on(cfg, module, rows, length, job, identity)
     weights, history = list(factorization.blocks.weights), factorization.history
     return Found(
         [part.cpu().double().numpy() for part in factorization.block_factors()],
@@ -193,6 +187,19 @@ def factorize(
         [error if weight > 0 else float("nan") for error, weight in zip(history[-1][1:], weights, strict=True)],
         [entry[0] for entry in history],
     )
+
+
+def go_on(
+    cfg: DictConfig, module: ConceptFactorization, rows: BlockRows, length: build.Length, job: Path, identity: str
+) -> None:
+    """Factorise from where it was interrupted, or from the beginning."""
+    checkpointing = Checkpointing(job / "last.ckpt", cfg.checkpoint_every, identity, between_epochs=True)
+    resumed = None if checkpointing.consumed() is None else checkpointing.path
+    if resumed is not None:
+        say(f"going on from {resumed}")
+    with boards.opened(cfg, job, identity, keep_log=resumed is not None) as loggers:
+        trainer = build.make_trainer(exact(cfg), length, [checkpointing], loggers)
+        trainer.fit(module, datamodule=rows, ckpt_path=resumed, weights_only=True if resumed else None)
 
 
 def exact(cfg: DictConfig) -> DictConfig:

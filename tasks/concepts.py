@@ -42,17 +42,8 @@ def run(cfg: DictConfig) -> float:
         return print_layers(cfg, configs, data)
     check_options(options, data)
     place = folder.root / "concepts"
-    inputs = {"images": data.fingerprint()} | {
-        f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
-    }
-    inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
-    if options.superclasses is not None:
-        table = Path(options.superclasses)
-        inputs["superclasses"] = sha256(table) if table.is_file() else "none"  # which is refused below
-    settings = build.without(build.settings_of(cfg, "concepts"), NOT_DECISIVE)
-    files = [place / f"{name}.csv" for name in TABLES]
-    pictures = [place / f"{name}{end}.npz" for name in configs for end in ("", "-stability")]
-    summary = Artifact([*files, *pictures], place / "concepts.json", settings, inputs, precious=False)
+    summary = everything(cfg, configs, data, place)
+    files = summary.files[: len(TABLES)]
     if summary.exists():
         return say_skipped(files[0], summary.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -81,6 +72,21 @@ def run(cfg: DictConfig) -> float:
         torch.distributed.barrier()
     say_made(files[0])
     return mean
+
+
+def everything(cfg: DictConfig, configs: Mapping[str, DictConfig], data: ImageDataModule, place: Path) -> Artifact:
+    """What this task makes: tables, in the order of ``TABLES``, then the factorisations."""
+    inputs = {"images": data.fingerprint()} | {
+        f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
+    }
+    inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
+    if cfg.concepts.superclasses is not None:
+        table = Path(cfg.concepts.superclasses)
+        inputs["superclasses"] = sha256(table) if table.is_file() else "none"  # which is refused later
+    settings = build.without(build.settings_of(cfg, "concepts"), NOT_DECISIVE)
+    files = [place / f"{name}.csv" for name in TABLES]
+    pictures = [place / f"{name}{end}.npz" for name in configs for end in ("", "-stability")]
+    return Artifact([*files, *pictures], place / "concepts.json", settings, inputs, precious=False)
 
 
 def stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
