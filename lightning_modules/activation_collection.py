@@ -216,7 +216,7 @@ def nonnegative_layers(classifier: nn.Module, images: Tensor, count: int) -> lis
     prefix = f"{NETWORK}."
     names = [layer.name for layer in list_layers(classifier, images) if layer.name.startswith(prefix)]
     kinds = {name: type(classifier.get_submodule(name)).__name__ for name in names}
-    names = [name for name in names if not any(word in kinds[name] for word in PASSING)]
+    passing = {name for name in names if any(word in kinds[name] for word in PASSING)}
     with torch.no_grad(), recorded(classifier, names) as read:
         classifier(images)
         made = read()
@@ -225,13 +225,13 @@ def nonnegative_layers(classifier: nn.Module, images: Tensor, count: int) -> lis
         values = made[name].flatten()
         if values.min() < 0 or not values.any() or any(torch.equal(values, other) for other in found.values()):
             continue
-        found[name] = values
-    if not found:
+        found[name] = values  # of one that hands on, too: a block that ends with it makes the same
+    kept = [name for name in found if name not in passing]
+    if not kept:
         raise ValueError(
             "no layer of this network makes numbers from 0 on only: name layers in concepts.layers, and use "
             "concepts.negative=split"
         )
-    kept = list(found)
     if count < len(kept):
         kept = [kept[place] for place in np.linspace(0, len(kept) - 1, count + 1).round().astype(int)[1:]]
     return [name.removeprefix(prefix) for name in kept]

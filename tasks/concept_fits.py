@@ -14,6 +14,7 @@ from analysis.concepts import descent
 from analysis.concepts.descent import Penalties
 from analysis.concepts.factorization import CoupledFactorization, Solver, Start
 from callbacks import Checkpointing
+from datamodules.stored_blocks import BlockRows
 from lightning_modules.concept_factorization import ConceptFactorization
 from tasks import boards, build
 from tasks.concept_activations import Activations
@@ -59,7 +60,7 @@ class Found:
         factors: W_b of each block, ``(k, m_b)``.
         image_factor: H, ``(N, k)``.
         weights: a_b of each block.
-        errors: Relative squared error of each block.
+        errors: Relative squared error of each block; NaN where it has no weight, and so no factor.
         objective: After each pass.
     """
 
@@ -84,8 +85,8 @@ class Found:
 
     @property
     def error(self) -> float:
-        """Mean over the blocks."""
-        return float(np.mean(self.errors))
+        """Mean over the blocks that have a weight."""
+        return float(np.nanmean(self.errors))
 
 
 def method_of(options: DictConfig) -> Method:
@@ -96,6 +97,8 @@ def method_of(options: DictConfig) -> Method:
     plain: Any = OmegaConf.to_container(options, resolve=True)
     chosen = {key: plain[key] for key in ("solver", "weights", "passes") if plain[key] is not None}
     if plain["penalties"] is not None:
+        if not isinstance(plain["penalties"], dict):
+            raise ValueError(f"concepts.penalties={plain['penalties']}: give them by name, as {{l1: 0.5}}")
         unknown = plain["penalties"].keys() - vars(preset.penalties).keys()
         if unknown:
             raise ValueError(f"concepts.penalties: unknown {', '.join(unknown)}; use {', '.join(vars(Penalties()))}")
@@ -172,25 +175,31 @@ def factorize(
     module = ConceptFactorization(factorization, activations.names, method.tolerance)
     rows = activations.passes(options.chunk, by_class=grouped)
     length = build.Length(factorization.passes_to_start + method.passes)
-    plain = exact(cfg)
     if job is None:
-        build.make_trainer(plain, length).fit(module, datamodule=rows)
+        build.make_trainer(exact(cfg), length).fit(module, datamodule=rows)
     else:
-        checkpointing = Checkpointing(job / "last.ckpt", cfg.checkpoint_every, identity, between_epochs=True)
-        resumed = None if checkpointing.consumed() is None else checkpointing.path
-        if resumed is not None:
-            say(f"going on from {resumed}")
-        with boards.opened(cfg, job, identity, keep_log=resumed is not None) as loggers:
-            trainer = build.make_trainer(plain, length, [checkpointing], loggers)
-            trainer.fit(module, datamodule=rows, ckpt_path=resumed, weights_only=True if resumed else None)
+        go_on(cfg, module, rows, length, job, identity)
     weights, history = list(factorization.blocks.weights), factorization.history
     return Found(
         [part.cpu().double().numpy() for part in factorization.block_factors()],
         module.gathered().cpu().double().numpy().T,
         weights,
-        history[-1][1:],
+        [error if weight > 0 else float("nan") for error, weight in zip(history[-1][1:], weights, strict=True)],
         [entry[0] for entry in history],
     )
+
+
+def go_on(
+    cfg: DictConfig, module: ConceptFactorization, rows: BlockRows, length: build.Length, job: Path, identity: str
+) -> None:
+    """Factorise from where it was interrupted, or from the beginning."""
+    checkpointing = Checkpointing(job / "last.ckpt", cfg.checkpoint_every, identity, between_epochs=True)
+    resumed = None if checkpointing.consumed() is None else checkpointing.path
+    if resumed is not None:
+        say(f"going on from {resumed}")
+    with boards.opened(cfg, job, identity, keep_log=resumed is not None) as loggers:
+        trainer = build.make_trainer(exact(cfg), length, [checkpointing], loggers)
+        trainer.fit(module, datamodule=rows, ckpt_path=resumed, weights_only=True if resumed else None)
 
 
 def exact(cfg: DictConfig) -> DictConfig:
@@ -201,13 +210,16 @@ def exact(cfg: DictConfig) -> DictConfig:
 
 
 def project(found: Found, activations: Activations, penalties: Penalties, chunk: int) -> tuple[Floats, list[float]]:
-    """H of other images ``(N', k)``, factors fixed, and each block's relative squared error, NaN where it is all 0.
+    """H of other images ``(N', k)``, factors fixed, and each block's relative squared error.
 
     Args:
         found: The factorisation.
         activations: Blocks of the other images, the same.
         penalties: On H; that of groups is left out.
         chunk: Images at once.
+
+    Returns:
+        H, and the errors; NaN for a block that is all 0 or has no weight.
     """
     roots = [weight**0.5 for weight in found.weights]
     factors = [torch.from_numpy(factor) for factor in found.factors]
@@ -218,7 +230,7 @@ def project(found: Found, activations: Activations, penalties: Penalties, chunk:
         made.append(images)
         errors += [float(((x - images @ w) ** 2).sum()) for x, w in zip(blocks, factors, strict=True)]
     squares = np.array(activations.collected.squares)
-    shares = np.divide(errors, squares, out=np.full(len(errors), np.nan), where=squares > 0)
+    shares = np.divide(errors, squares, out=np.full(len(errors), np.nan), where=(squares > 0) & (np.array(roots) > 0))
     return torch.cat(made).numpy(), shares.tolist()
 
 
@@ -235,7 +247,7 @@ def heldout_column_error(found: Found, activations: Activations, chunk: int, see
         seed: Of the halves.
 
     Returns:
-        Relative squared error, mean over the blocks; of a block of one column, that of this column.
+        Relative squared error, mean over the blocks that have a weight; of one column, that of this column.
     """
     generator = np.random.default_rng(seed)
     halves = [np.sort(generator.permutation(factor.shape[1])[: factor.shape[1] // 2]) for factor in found.factors]
@@ -252,7 +264,7 @@ def heldout_column_error(found: Found, activations: Activations, chunk: int, see
             wanted = block[:, other].double()
             errors[place] += float(((wanted - images @ factor) ** 2).sum())
             squares[place] += float((wanted**2).sum())
-    used = squares > 0
+    used = (squares > 0) & (np.array(roots) > 0)
     return float((errors[used] / squares[used]).mean())
 
 

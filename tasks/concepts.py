@@ -42,17 +42,8 @@ def run(cfg: DictConfig) -> float:
         return print_layers(cfg, configs, data)
     check_options(options, data)
     place = folder.root / "concepts"
-    inputs = {"images": data.fingerprint()} | {
-        f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
-    }
-    inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
-    if options.superclasses is not None:
-        table = Path(options.superclasses)
-        inputs["superclasses"] = sha256(table) if table.is_file() else "none"  # which is refused below
-    settings = build.without(build.settings_of(cfg, "concepts"), NOT_DECISIVE)
-    files = [place / f"{name}.csv" for name in TABLES]
-    pictures = [place / f"{name}{end}.npz" for name in configs for end in ("", "-stability")]
-    summary = Artifact([*files, *pictures], place / "concepts.json", settings, inputs, precious=False)
+    summary = everything(cfg, configs, data, place)
+    files = summary.files[: len(TABLES)]
     if summary.exists():
         return say_skipped(files[0], summary.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -83,6 +74,21 @@ def run(cfg: DictConfig) -> float:
     return mean
 
 
+def everything(cfg: DictConfig, configs: Mapping[str, DictConfig], data: ImageDataModule, place: Path) -> Artifact:
+    """What this task makes: tables, in the order of ``TABLES``, then the factorisations."""
+    inputs = {"images": data.fingerprint()} | {
+        f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
+    }
+    inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
+    if cfg.concepts.superclasses is not None:
+        table = Path(cfg.concepts.superclasses)
+        inputs["superclasses"] = sha256(table) if table.is_file() else "none"  # which is refused later
+    settings = build.without(build.settings_of(cfg, "concepts"), NOT_DECISIVE)
+    files = [place / f"{name}.csv" for name in TABLES]
+    pictures = [place / f"{name}{end}.npz" for name in configs for end in ("", "-stability")]
+    return Artifact([*files, *pictures], place / "concepts.json", settings, inputs, precious=False)
+
+
 def stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Tables below each other, each with its classifier in the first column; empty ones give columns only."""
     named = [table.assign(classifier=name) for name, table in tables.items()]
@@ -98,15 +104,20 @@ def check_options(options: DictConfig, data: ImageDataModule) -> None:
             raise ValueError(f"concepts.{key}={options[key]}: give a list, [] for none")
     seeds, ranks = list(options.seeds), list(options.ranks)
     least = {key: options[key] for key in COUNTS if options[key] is not None} | {"passes": method.passes}
-    problems = {f"{key}={count}: give 1 or more": count < 1 for key, count in least.items()}
+    whole = {f"{key}={count}: give a whole number from 1 on": (count, 1) for key, count in least.items()}
+    whole[f"importance_images={options.importance_images}: give a whole number from 0 on"] = (
+        options.importance_images,
+        0,
+    )
+    problems = {problem: not isinstance(count, int) or count < lowest for problem, (count, lowest) in whole.items()}
     problems |= {
         f"{key}={options[key]}: choose {' or '.join(choice)}": options[key] not in choice
         for key, choice in CHOICES.items()
     }
     problems |= {
-        f"importance_images={options.importance_images}: give 0 or more": options.importance_images < 0,
-        f"ranks={ranks}: give numbers from 1 on": any(rank < 1 for rank in ranks),
-        f"seeds={seeds}: give each once, from 0 on": len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds),
+        f"ranks={ranks}: give whole numbers from 1 on": any(not isinstance(rank, int) or rank < 1 for rank in ranks),
+        f"seeds={seeds}: give each once, from 0 on": len(set(seeds)) < len(seeds)
+        or any(not isinstance(seed, int) or seed < 0 for seed in seeds),
         f"layers={options.layers}: give names in brackets, as [{options.layers}], or list": isinstance(
             options.layers, str
         ),

@@ -23,7 +23,7 @@ from lightning_modules.activation_collection import (
     pooled,
 )
 from networks.classifier import Classifier
-from networks.compact_classifiers import CompactResNet
+from networks.compact_classifiers import CompactResNet, CompactVGG
 
 CHOSEN = [0, 1, 2, 4, 5, 7, 8, 9, 10]
 Matrices = list[np.ndarray]
@@ -276,6 +276,14 @@ def test_layers_are_non_negative_and_distinct() -> None:
     assert nonnegative_layers(Classifier(network), images, 9) == ["0.1", "3", "6"]
     assert nonnegative_layers(Classifier(network), images, 1) == ["6"]
     assert nonnegative_layers(Classifier(network), images, 2)[-1] == "6"
+
+
+def test_a_block_that_ends_with_a_pool_is_left_out() -> None:
+    torch.manual_seed(0)
+    classifier, images = Classifier(CompactVGG(6)).eval(), torch.rand(4, 3, 32, 32)
+    relus = ["features.0.2", "features.1.2", "features.3.2", "features.4.2", "features.6.2", "features.7.2", "head.1"]
+    assert nonnegative_layers(classifier, images, 99) == relus
+    assert nonnegative_layers(classifier, images, 3) == ["features.3.2", "features.6.2", "head.1"]
 
 
 def test_without_any_such_layer_it_says_what_to_do() -> None:

@@ -188,18 +188,20 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(tmp_path: Path, monkeypat
     [
         ("concepts.k=25", r"concepts\.k=25: there are 24 images, so at most 24 concepts"),
         ("concepts.ranks=[2,30]", r"concepts\.k=30: there are 24 images"),
-        ("concepts.k=0", r"concepts\.k=0: give 1 or more"),
-        ("concepts.images=0", r"concepts\.images=0: give 1 or more"),
-        ("concepts.heldout_images=0", r"concepts\.heldout_images=0: give 1 or more"),
-        ("concepts.permutations=0", r"concepts\.permutations=0: give 1 or more"),
-        ("concepts.importance_images=-1", r"concepts\.importance_images=-1: give 0 or more"),
+        ("concepts.k=0", r"concepts\.k=0: give a whole number from 1 on"),
+        ("concepts.k=2.5", r"concepts\.k=2\.5: give a whole number from 1 on"),
+        ("concepts.penalties=0.5", r"concepts\.penalties=0\.5: give them by name, as {l1: 0\.5}"),
+        ("concepts.images=0", r"concepts\.images=0: give a whole number from 1 on"),
+        ("concepts.heldout_images=0", r"concepts\.heldout_images=0: give a whole number from 1 on"),
+        ("concepts.permutations=0", r"concepts\.permutations=0: give a whole number from 1 on"),
+        ("concepts.importance_images=-1", r"concepts\.importance_images=-1: give a whole number from 0 on"),
         ("concepts.split=train", r"concepts\.split=train: choose val or test"),
         ("concepts.pool=median", r"concepts\.pool=median: choose avg or max or none"),
         ("concepts.negative=keep", r"concepts\.negative=keep: choose refuse or split"),
         ("concepts.storage=int8", r"concepts\.storage=int8: choose float32 or float16"),
         ("concepts.seeds=[1,1]", r"concepts\.seeds=\[1, 1\]: give each once, from 0 on"),
         ("concepts.ranks=null", r"concepts\.ranks=None: give a list, \[\] for none"),
-        ("concepts.ranks=[0]", r"concepts\.ranks=\[0\]: give numbers from 1 on"),
+        ("concepts.ranks=[0]", r"concepts\.ranks=\[0\]: give whole numbers from 1 on"),
         ("concepts.preset=best", r"concepts\.preset=best: choose stable or published"),
         ("concepts.solver=als", r"concepts\.solver=als: choose hals or published"),
         ("concepts.penalties={l3:1}", r"concepts\.penalties: unknown l3; use l1, l2, orthogonality, group"),
@@ -372,6 +374,21 @@ def test_weights_are_balanced_equal_or_named(planted: tuple[Activations, Activat
     assert block_weights("balanced", fitted) == balanced
     assert block_weights("equal", fitted) == [1, 1, 1]
     assert block_weights({"a": 0.5, "pixels": 0}, fitted) == [0, balanced[1] / 2, balanced[2]]
+
+
+def test_a_block_without_weight_has_no_error(composed: Compose, planted: tuple[Activations, Activations]) -> None:
+    fitted, heldout = planted
+    without = Method("hals", {"a": 0}, Penalties(), 200)
+    found = factorize(composed(*SMALL), fitted, 3, without)
+    projected, errors = project(found, heldout, Penalties(), chunk=4)
+    assert not found.factors[1].any()
+    for named in (found.errors, errors):
+        assert np.isnan(named).tolist() == [False, True, False]
+    assert found.error == pytest.approx((found.errors[0] + found.errors[2]) / 2)
+    alone = factorize(composed(*SMALL), fitted.of(["pixels", "b"]), 3, STABLE)
+    other = heldout.of(["pixels", "b"])
+    assert np.allclose(projected, project(alone, other, Penalties(), chunk=4)[0], rtol=1e-2, atol=1e-2)
+    assert heldout_column_error(found, heldout, 4, 0) < 0.1
 
 
 def test_the_published_preset_is_the_papers(composed: Compose) -> None:
