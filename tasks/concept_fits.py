@@ -17,7 +17,7 @@ from callbacks import Checkpointing
 from datamodules.stored_blocks import BlockRows
 from lightning_modules.concept_factorization import ConceptFactorization
 from tasks import boards, build
-from tasks.concept_activations import Activations
+from tasks.concept_activations import Activations, exact
 from tasks.terminal import say
 
 Floats = npt.NDArray[np.float64]
@@ -200,13 +200,6 @@ def go_on(
     with boards.opened(cfg, job, identity, keep_log=resumed is not None) as loggers:
         trainer = build.make_trainer(exact(cfg), length, [checkpointing], loggers)
         trainer.fit(module, datamodule=rows, ckpt_path=resumed, weights_only=True if resumed else None)
-
-
-def exact(cfg: DictConfig) -> DictConfig:
-    """The configuration with full precision and without accumulation: nothing here has a gradient."""
-    changes = {"trainer": {"accumulate_grad_batches": 1, "precision": "32-true"}}
-    changed: DictConfig = OmegaConf.merge(cfg, changes)  # type: ignore[assignment]
-    return changed
 
 
 def project(found: Found, activations: Activations, penalties: Penalties, chunk: int) -> tuple[Floats, list[float]]:
