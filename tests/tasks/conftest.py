@@ -1,5 +1,6 @@
 """A whole study on drawn images, made once, and ways to compose a configuration and call the program."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,3 +75,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     studies = tmp_path_factory.mktemp("finished")
     run.run(compose(studies))
     return studies
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it for a test that runs something, even if that is refused: a job leaves its lock behind."""
+    shutil.copytree(finished, tmp_path / "studies")
+    return tmp_path / "studies"

@@ -225,16 +225,16 @@ def test_the_published_search_runs(finished: Path, tmp_path: Path) -> None:
         ("epochs=0", "give 1 or more"),
     ],
 )
-def test_what_cannot_work_is_said_before_any_work(override: str, message: str, finished: Path) -> None:
+def test_what_cannot_work_is_said_before_any_work(override: str, message: str, copied: Path) -> None:
     with pytest.raises(ValueError, match=message):
-        run.run(compose(finished, *SMALL, f"++class_patterns.{override}"))
-    assert not (finished / "smoke" / "class_patterns").exists()
+        run.run(compose(copied, *SMALL, f"++class_patterns.{override}"))
+    assert not (copied / "smoke" / "class_patterns").exists()
 
 
-def test_images_that_are_tested_on_are_not_searched_on(finished: Path, tmp_path: Path) -> None:
+def test_images_that_are_tested_on_are_not_searched_on(copied: Path, tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "images", 2, 2)
     with pytest.raises(ValueError, match=r"class_patterns.split=val: these images are those of test, too"):
-        run.run(compose(finished, *SMALL, "data=folder", f"data.root={tree}", "data.size=32", "data.resize=32"))
+        run.run(compose(copied, *SMALL, "data=folder", f"data.root={tree}", "data.size=32", "data.resize=32"))
 
 
 def test_gradients_are_not_accumulated(finished: Path, tmp_path: Path, patterned: Path) -> None:

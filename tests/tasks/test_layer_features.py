@@ -115,16 +115,16 @@ def test_the_page_shows_them(featured: Path, tmp_path: Path) -> None:
 
 
 def test_layers_are_listed_and_an_unknown_one_is_said_with_the_nearest(
-    finished: Path, capsys: pytest.CaptureFixture[str]
+    copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listed = run.run(compose(finished, *SMALL, "layer=list"))
+    listed = run.run(compose(copied, *SMALL, "layer=list"))
     text = capsys.readouterr().out
     assert listed > 20
     assert "features.4" in text
     assert "head.3" in text
     with pytest.raises(ValueError, match=r"layer=features.44: vgg_compact: .*did you mean features\.4.*layer=list"):
-        run.run(compose(finished, *SMALL, "layer=features.44"))
-    assert not (finished / "smoke" / "layer_features").exists()
+        run.run(compose(copied, *SMALL, "layer=features.44"))
+    assert not (copied / "smoke" / "layer_features").exists()
 
 
 @pytest.mark.slow
@@ -182,10 +182,10 @@ def test_other_ways_begin_otherwise(changed: str, featured: Path, finished: Path
         ("on_error=ignore", "on_error=ignore: choose raise or skip"),
     ],
 )
-def test_what_cannot_work_is_said_before_any_work(override: str, message: str, finished: Path) -> None:
+def test_what_cannot_work_is_said_before_any_work(override: str, message: str, copied: Path) -> None:
     with pytest.raises(ValueError, match=message):
-        run.run(compose(finished, *SMALL, f"layer_features.{override}"))
-    assert not (finished / "smoke" / "layer_features").exists()
+        run.run(compose(copied, *SMALL, f"layer_features.{override}"))
+    assert not (copied / "smoke" / "layer_features").exists()
 
 
 @pytest.mark.slow
