@@ -45,9 +45,10 @@ CANNOT = (
 CARDS = (
     "A card for each concept, those that keep to classes best first. The title has its number, the class that most of "
     "it is in, and how much. Left: its pixels, minus the mean image; grey is as in the mean image, brighter, darker "
-    "and coloured is more or less than that. It is an average, so what moves about blurs. Middle: the images with most "
-    "of it. Right: how it is spread over the blocks, in per cent. A concept that is mostly pixels is colour or light "
-    "at a place; one that is in late layers only is what the network has made of them. "
+    "and coloured is more or less than that (where the mean is warm, plain grey looks blue). It is an average, so what "
+    "moves about blurs. Middle: the images with most of it. Right: how it is spread over the blocks, in per cent. A "
+    "concept that is mostly pixels is colour or light at a place; one that is in late layers only is what the network "
+    "has made of them. "
 )
 MAP = (
     "How much of each concept (columns) is in each class (rows); every column adds up to 1. A dark cell is a concept "
