@@ -16,10 +16,11 @@ from datamodules.stored_blocks import StoredMatrix
 from lightning_modules.finiteness import check_finite
 from networks.activations import list_layers, recorded
 from networks.classifier import freeze
+from networks.layer_inputs import PASSING
+from networks.layouts import channels_first
 
 Pool = Literal["avg", "max", "none"]
 Negative = Literal["refuse", "split"]
-PASSING = ("Pool", "Flatten", "Dropout", "Identity")
 NETWORK = "network"  # the name of a classifier's network within it: what it makes are logits
 
 
@@ -169,26 +170,6 @@ def record(classifier: nn.Module, images: Tensor, layers: Sequence[str]) -> dict
         classifier(images)
         found = read()
     return {name.removeprefix(f"{NETWORK}."): values for name, values in found.items()}
-
-
-def channels_first(values: Tensor) -> Tensor:
-    """Activations as ``(N, C, H, W)``.
-
-    Args:
-        values: ``(N, C, H, W)``; ``(N, H, W, C)``, told by equal second and third axes; tokens ``(N, T, C)``, which
-            become T rows of one place; or ``(N, C)``.
-
-    Raises:
-        ValueError: If it has another number of axes.
-    """
-    if values.ndim == 2:
-        return values[:, :, None, None]
-    if values.ndim == 3:
-        return values.transpose(1, 2)[..., None]
-    if values.ndim != 4:
-        raise ValueError(f"activations of shape {tuple(values.shape)} have no known places: choose another layer")
-    _, first, second, third = values.shape
-    return values.permute(0, 3, 1, 2) if first == second != third else values
 
 
 def pooled(values: Tensor, pool: Pool) -> Tensor:

@@ -12,7 +12,8 @@ from analysis.features.numbers import METHODS
 from analysis.features.objective import Aim, comparable_aim, published_aim
 from lightning_modules.feature_presets import Preset
 from lightning_modules.feature_synthesis import Rows
-from networks.activations import recorded, spatial_mean
+from networks.activations import recorded
+from networks.layouts import spatial_mean
 from networks.viewed import Viewed
 
 

@@ -15,7 +15,8 @@ from analysis.features.numbers import INVERSION, MAXIMIZATION, SYNTHESIS
 from analysis.features.objective import Aim, terms
 from analysis.features.schedules import linear
 from lightning_modules.feature_presets import Preset, regularized, seen
-from networks.activations import Read, spatial_mean
+from networks.activations import Read
+from networks.layouts import spatial_mean
 from networks.normalization import IMAGENET_STD
 from networks.regularizers import radial_mask
 

@@ -169,29 +169,6 @@ def list_layers(network: nn.Module, images: Tensor) -> list[Layer]:
     return list(found.values())
 
 
-def spatial_mean(activation: Tensor) -> Tensor:
-    """The mean over places, for each image and channel.
-
-    Args:
-        activation: ``(N, C, H, W)``; ``(N, H, W, C)``, told from the former by equal second and third axes; tokens
-            ``(N, T, C)``; or ``(N, C)``, which has no places and stays as it is.
-
-    Returns:
-        Shape ``(N, C)``.
-
-    Raises:
-        ValueError: If it has another number of axes.
-    """
-    if activation.ndim == 2:
-        return activation
-    if activation.ndim == 3:
-        return activation.mean(dim=1)
-    if activation.ndim != 4:
-        raise ValueError(f"activations of shape {tuple(activation.shape)} have no known places: choose another layer")
-    _, first, second, third = activation.shape
-    return activation.mean(dim=(1, 2) if first == second != third else (2, 3))
-
-
 @contextmanager
 def _removed(handle: Any) -> Iterator[None]:
     """Take a hook away at the end."""

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from networks.activations import recorded, spatial_mean
+from networks.activations import recorded
+from networks.layouts import spatial_mean
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -200,6 +200,18 @@ def make_trainer(
     return trainer
 
 
+def one_step_per_batch(cfg: DictConfig, precision: str | None = None) -> DictConfig:
+    """The configuration without gradient accumulation, for what is no training: there, chunks decide the memory.
+
+    Args:
+        cfg: The configuration.
+        precision: Instead of the trainer's.
+    """
+    changes = {"accumulate_grad_batches": 1, "precision": precision or cfg.trainer.precision}
+    changed: DictConfig = OmegaConf.merge(cfg, {"trainer": changes})  # type: ignore[assignment]
+    return changed
+
+
 def accelerate(cfg: DictConfig, *networks: nn.Module) -> None:
     """Lay networks out and compile them as ``trainer.channels_last`` and ``trainer.compile`` want, in place."""
     for network in networks:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 
 from analysis.patterns.success import success_by_source, success_rates, success_table
@@ -18,6 +17,7 @@ from datamodules.poisoned import without_poison
 from tasks import build, classifiers, questions
 from tasks.pattern_search import PatternJobs, check_options
 from tasks.pattern_verdicts import evaluate, read_verdicts, verdicts_artifact
+from tasks.ranks import wait_for_ranks
 from tasks.results import write_results
 from tasks.study_folder import Artifact
 from tasks.terminal import is_first_rank, say, say_made, say_skipped, show_table
@@ -61,8 +61,7 @@ def run(cfg: DictConfig) -> float:
                 table.to_csv(temporary[path], index=False)
         write_results(folder.job("class_patterns"), {"mean success of patterns": mean})
         show(shown, options.shown)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.barrier()
+    wait_for_ranks()
     say_made(summary.files[0])
     return mean
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from analysis.concepts.blocks import Blocks
 from analysis.concepts.files import PIXELS
@@ -214,7 +214,7 @@ def measure(
 ) -> None:
     """Pass the images through the classifier and write the files, whole or not at all."""
     chosen = ChosenImages(data, images.chosen, images.split)
-    trainer = build.make_trainer(exact(cfg))
+    trainer = build.make_trainer(build.one_step_per_batch(cfg, "32-true"))  # sums of rounded numbers would be rough
     known, *paths = artifact.files
     module = ActivationCollection(
         classifier,
@@ -296,10 +296,3 @@ def gibibytes(size: float) -> str:
 def memory() -> float:
     """Memory of this machine, in bytes."""
     return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-
-
-def exact(cfg: DictConfig) -> DictConfig:
-    """The configuration with full precision and without accumulation: sums of rounded numbers would be rough."""
-    changes = {"trainer": {"accumulate_grad_batches": 1, "precision": "32-true"}}
-    changed: DictConfig = OmegaConf.merge(cfg, changes)  # type: ignore[assignment]
-    return changed

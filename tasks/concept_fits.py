@@ -13,13 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from analysis.concepts import descent
 from analysis.concepts.descent import Penalties
 from analysis.concepts.factorization import CoupledFactorization, Solver, Start
+from analysis.concepts.files import row_norms, scaled
 from callbacks import Checkpointing
 from datamodules.stored_blocks import BlockRows
 from lightning_modules.concept_factorization import ConceptFactorization
 from tasks import boards, build
-from tasks.concept_activations import Activations, exact
+from tasks.concept_activations import Activations
 from tasks.terminal import say
 
+EXACT = "32-true"  # no step has a gradient, and sums of rounded numbers would be rough
 Floats = npt.NDArray[np.float64]
 
 
@@ -72,16 +74,11 @@ class Found:
 
     def scaled(self) -> tuple[Floats, list[Floats]]:
         """As :meth:`analysis.concepts.files.ConceptFile.scaled`."""
-        norms = self.norms()
-        divisor = np.where(norms > 0, norms, 1.0)[:, None]
-        stacked = zip(self.weights, self.factors, strict=True)
-        return self.image_factor * norms, [weight**0.5 * factor / divisor for weight, factor in stacked]
+        return scaled(self.image_factor, self.weights, self.factors)
 
     def norms(self) -> Floats:
         """The length of each concept's stacked row, ``(k,)``."""
-        squares = [weight * (factor**2).sum(axis=1) for weight, factor in zip(self.weights, self.factors, strict=True)]
-        found: Floats = np.sqrt(np.sum(squares, axis=0))
-        return found
+        return row_norms(self.weights, self.factors)
 
     @property
     def error(self) -> float:
@@ -176,7 +173,7 @@ def factorize(
     rows = activations.passes(options.chunk, by_class=grouped)
     length = build.Length(factorization.passes_to_start + method.passes)
     if job is None:
-        build.make_trainer(exact(cfg), length).fit(module, datamodule=rows)
+        build.make_trainer(build.one_step_per_batch(cfg, EXACT), length).fit(module, datamodule=rows)
     else:
         go_on(cfg, module, rows, length, job, identity)
     weights, history = list(factorization.blocks.weights), factorization.history
@@ -198,7 +195,7 @@ def go_on(
     if resumed is not None:
         say(f"going on from {resumed}")
     with boards.opened(cfg, job, identity, keep_log=resumed is not None) as loggers:
-        trainer = build.make_trainer(exact(cfg), length, [checkpointing], loggers)
+        trainer = build.make_trainer(build.one_step_per_batch(cfg, EXACT), length, [checkpointing], loggers)
         trainer.fit(module, datamodule=rows, ckpt_path=resumed, weights_only=True if resumed else None)
 
 

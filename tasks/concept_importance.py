@@ -11,9 +11,10 @@ from torch import Tensor
 from analysis.concepts.files import PIXELS
 from analysis.concepts.removal import Floats, concept_shares, elsewhere, permutations, strongest
 from datamodules.base import ImageDataset
-from lightning_modules.activation_collection import NETWORK, channels_first
+from lightning_modules.activation_collection import NETWORK
 from networks.classifier import Classifier
 from networks.interventions import count_calls, intervened
+from networks.layouts import channels_first, laid_out_like
 from tasks.concept_activations import Activations
 from tasks.concept_fits import Found
 
@@ -89,25 +90,12 @@ def without(shares: Tensor) -> Callable[[Tensor], Tensor]:
 
     def change(activation: Tensor) -> Tensor:
         channels = shares.shape[1]
-        if channels_first(activation).shape[1] != channels:  # split into positive and negative
-            half = channels // 2
-            return activation.clamp(min=0) * fitted(1 - shares[:, :half], activation) + activation.clamp(
-                max=0
-            ) * fitted(1 - shares[:, half:], activation)
-        return activation * fitted(1 - shares, activation)
+        if channels_first(activation).shape[1] == channels:
+            return activation * laid_out_like(activation, 1 - shares)
+        above, below = (laid_out_like(activation, 1 - half) for half in shares.split(channels // 2, dim=1))
+        return activation.clamp(min=0) * above + activation.clamp(max=0) * below  # it was split
 
     return change
-
-
-def fitted(kept: Tensor, activation: Tensor) -> Tensor:
-    """Factors ``(N, C, H, W)`` in the layout of an activation, as :func:`channels_first` read it."""
-    kept = kept.to(activation)
-    if activation.ndim == 2:
-        return kept[:, :, 0, 0]
-    if activation.ndim == 3:
-        return kept[..., 0].transpose(1, 2)
-    _, first, second, third = activation.shape
-    return kept.permute(0, 2, 3, 1) if first == second != third else kept
 
 
 def effect(before: Tensor, after: Tensor) -> list[float]:

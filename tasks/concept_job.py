@@ -122,9 +122,8 @@ class ConceptJob:
         shapes = block_shapes(self.classifier, first, self.layers, options.pool, options.negative)
         columns = sum(math.prod(shape) for shape in shapes)
         check_columns(len(fitted.chosen), columns, options)
-        rows = (len(fitted.chosen) + len(heldout.chosen)) * (
-            2 if options.controls else 1
-        )  # an untrained network's, too
+        networks = 2 if options.controls else 1  # an untrained one, too
+        rows = networks * (len(fitted.chosen) + len(heldout.chosen))
         files = (path for part in PARTS for path in (self.activations / f"{self.name}{part}").glob("*.npy"))
         check_disk(rows, columns, options, self.place, there=sum(path.stat().st_size for path in files))
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 
 from analysis.concepts.controls import OWN
@@ -19,6 +18,7 @@ from tasks.concept_activations import choose_images
 from tasks.concept_controls import controls_table
 from tasks.concept_fits import method_of
 from tasks.concept_job import ConceptJob, Described
+from tasks.ranks import wait_for_ranks
 from tasks.results import write_results
 from tasks.study_folder import Artifact, sha256
 from tasks.terminal import is_first_rank, say, say_made, say_skipped, show_table
@@ -68,8 +68,7 @@ def run(cfg: DictConfig) -> float:
         for name in configs:
             (folder.job("concepts", name) / "last.ckpt").unlink(missing_ok=True)
         show(controls)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.barrier()
+    wait_for_ranks()
     say_made(files[0])
     return mean
 

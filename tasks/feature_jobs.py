@@ -28,7 +28,7 @@ from networks.start_images import start_images
 from networks.viewed import PREFIX, Viewed
 from tasks import boards, build
 from tasks.feature_networks import FeatureNetwork
-from tasks.pattern_search import one_step_per_batch
+from tasks.ranks import wait_for_ranks
 from tasks.study_folder import Artifact, seeded
 from tasks.terminal import is_first_rank, say_made
 
@@ -152,7 +152,7 @@ class FeatureJobs:
         ):
             drawn = hash((self.cfg.seed, seed)) % 2**31
             module = FeatureSynthesis(self.network, read, rows, starts, preset, seed=drawn, kept=kept)
-            trainer = build.make_trainer(one_step_per_batch(self.cfg), loggers=loggers)
+            trainer = build.make_trainer(build.one_step_per_batch(self.cfg), loggers=loggers)
             start = time.monotonic()
             trainer.fit(module)
             return module, time.monotonic() - start
@@ -224,12 +224,6 @@ class FeatureJobs:
             rows.append({"network": self.which.name, "layer": name, "forward": forward, "backward": backward,
                          "network_forward": whole})  # fmt: skip
         return rows
-
-
-def wait_for_ranks() -> None:
-    """Go on when all processes of the job are here."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.barrier()
 
 
 def shown(layer: str) -> str:

@@ -15,8 +15,9 @@ from datamodules.poisoned import without_poison
 from lightning_modules.feature_presets import PRESETS
 from networks.start_images import Start
 from tasks import build
-from tasks.feature_jobs import FeatureJobs, wait_for_ranks
+from tasks.feature_jobs import FeatureJobs
 from tasks.feature_networks import FeatureNetwork, feature_networks
+from tasks.ranks import wait_for_ranks
 from tasks.results import write_results
 from tasks.study_folder import Artifact
 from tasks.terminal import is_first_rank, say, say_made, say_skipped, say_skipped_images, show_table

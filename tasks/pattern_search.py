@@ -114,7 +114,9 @@ class PatternJobs:
             say(f"going on from {checkpointing.path}")
         callbacks = [SeededBatches(seed), FiniteLoss(job / NOT_FINITE), Monitor(self.cfg.log_every), checkpointing]
         with boards.opened(self.cfg, job, checkpointing.identity, keep_log=resumed is not None) as loggers:
-            trainer = build.make_trainer(one_step_per_batch(self.cfg), build.Length(options.epochs), callbacks, loggers)
+            trainer = build.make_trainer(
+                build.one_step_per_batch(self.cfg), build.Length(options.epochs), callbacks, loggers
+            )
             trainer.fit(module, datamodule=images, ckpt_path=resumed, weights_only=True if resumed else None)
         if trainer.is_global_zero:
             self.keep(module, chosen, artifact)
@@ -154,12 +156,6 @@ class PatternJobs:
         )
         with artifact.making(float(made.masks.mean())) as temporary:
             made.save(temporary[artifact.files[0]])
-
-
-def one_step_per_batch(cfg: DictConfig) -> DictConfig:
-    """The configuration without gradient accumulation: of a search, ``chunk`` decides the memory."""
-    changed: DictConfig = OmegaConf.merge(cfg, {"trainer": {"accumulate_grad_batches": 1}})  # type: ignore[assignment]
-    return changed
 
 
 def owns(canvases: Canvases) -> torch.Tensor:

@@ -42,3 +42,9 @@ def leave_ranks() -> None:
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def wait_for_ranks() -> None:
+    """Go on when all processes of the job are here."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()

@@ -132,8 +132,7 @@ def entropy_difference(
 
     The entropy of few images is too low, and the more so the fewer images a concept lives on. Resamples show by how
     much once more, and that much is taken off: so the estimate differs a little from that of the images as they are.
-    In 300 simulated studies of 400 images the interval covered the truth in 94 to 95 % where both are alike in this,
-    as those of percentiles did; where one of them lives on far fewer images, in 65 %, percentiles in none.
+    Where one of the two lives on far fewer images than the other, the interval is too narrow all the same.
 
     Args:
         first: At least 0, ``(N, k)``, in any scale.

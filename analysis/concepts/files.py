@@ -1,5 +1,6 @@
 """The file of the concepts that one factorisation has found."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,27 @@ class ConceptFile:
             The image factor, float64 ``(N, k)``, and the weighted stacked rows by block, each ``(k, m_b)``; a concept
             that is nowhere keeps zeros.
         """
-        stacked = [
-            np.sqrt(weight) * factor.astype(float) for weight, factor in zip(self.weights, self.factors, strict=True)
-        ]
-        norms = np.sqrt(sum((part**2).sum(axis=1) for part in stacked))
-        divisor = np.where(norms > 0, norms, 1.0)
-        return self.image_factor * norms, [part / divisor[:, None] for part in stacked]
+        return scaled(self.image_factor, self.weights, self.factors)
+
+
+def row_norms(weights: Sequence[float] | Array, factors: Sequence[Array]) -> Array:
+    """The length of each concept's stacked row ``[√a_b W_b[r]]_b``, ``(k,)``.
+
+    Args:
+        weights: a_b of each block.
+        factors: W_b of each block, ``(k, m_b)``.
+    """
+    squares = [
+        weight * (factor.astype(float) ** 2).sum(axis=1) for weight, factor in zip(weights, factors, strict=True)
+    ]
+    return np.sqrt(np.sum(squares, axis=0))
+
+
+def scaled(
+    image_factor: Array, weights: Sequence[float] | Array, factors: Sequence[Array]
+) -> tuple[Array, list[Array]]:
+    """See :meth:`ConceptFile.scaled`; the arguments are its attributes."""
+    norms = row_norms(weights, factors)
+    divisor = np.where(norms > 0, norms, 1.0)[:, None]
+    rows = zip(weights, factors, strict=True)
+    return image_factor * norms, [np.sqrt(weight) * factor.astype(float) / divisor for weight, factor in rows]

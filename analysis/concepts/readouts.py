@@ -19,7 +19,7 @@ from analysis.concepts.classes import (
     permutation_null,
 )
 from analysis.concepts.clusters import image_clusters, layer_profile, neuron_clusters
-from analysis.concepts.files import Array, ConceptFile
+from analysis.concepts.files import Array, ConceptFile, row_norms
 from analysis.concepts.neighbours import (
     NEIGHBOURS,
     error_auroc,
@@ -126,11 +126,8 @@ def held(file: ConceptFile) -> Held | None:
     """The images that were not factorised, if there are any; their image factor in the scale of :meth:`scaled`."""
     if not len(file.heldout_labels):
         return None
-    stacked = sum(
-        weight * (factor.astype(float) ** 2).sum(axis=1)
-        for weight, factor in zip(file.weights, file.factors, strict=True)
-    )
-    return file.heldout_image_factor * np.sqrt(stacked), file.heldout_labels, file.heldout_predicted
+    norms = row_norms(file.weights, file.factors)
+    return file.heldout_image_factor * norms, file.heldout_labels, file.heldout_predicted
 
 
 def summary_row(

@@ -18,10 +18,11 @@ from analysis.features.objective import Aim, top_channels
 from lightning_modules.feature_aims import LayerAims, find_aims, view_layers
 from lightning_modules.feature_presets import PRESETS, Preset, Regularization, regularized, seen
 from lightning_modules.feature_synthesis import FeatureSynthesis
-from networks.activations import recorded, spatial_mean
+from networks.activations import recorded
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactVGG
 from networks.layer_inputs import last_convolution
+from networks.layouts import spatial_mean
 from networks.normalization import IMAGENET_MEAN, IMAGENET_STD
 from networks.regularizers import gaussian_blur, radial_mask, tv_denoise, zoom_crop
 from networks.viewed import Viewed

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models
 
-from networks.activations import find_layer, list_layers, recorded, spatial_mean
+from networks.activations import find_layer, list_layers, recorded
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactVGG
+from networks.layouts import spatial_mean
 from networks.segnet import SegNet
 from tests.conftest import stir
 

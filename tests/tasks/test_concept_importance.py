@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from datamodules import FakeImages
 from datamodules.stored_blocks import StoredMatrix
-from lightning_modules.activation_collection import Collected, Negative, Pool, block_shapes, channels_first, pooled
+from lightning_modules.activation_collection import Collected, Negative, Pool, block_shapes, pooled
 from networks.classifier import Classifier
+from networks.layouts import channels_first
 from tasks.concept_activations import Activations
 from tasks.concept_fits import Found
 from tasks.concept_importance import COLUMNS, effect, importance_table, without

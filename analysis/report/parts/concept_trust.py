@@ -59,9 +59,7 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
         labels: What people call each classifier.
     """
     folder = root / FOLDER
-    drawn = [
-        part(folder, labels) for part in (planted, stability, ranks, importance, impurity)
-    ]  # each is left out where its table is missing
+    drawn = [part(folder, labels) for part in (planted, stability, ranks, importance, impurity)]
     sections = [section for found, _, _ in drawn for section in found]
     if not sections:
         return None
