@@ -24,7 +24,7 @@ test-cluster: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy run.py tasks datamodules networks lightning_modules callbacks metrics analysis hydra_plugins tests benchmarks
+	$(BIN)/mypy run.py tasks study datamodules networks lightning_modules methods metrics stats report callbacks hydra_plugins tests benchmarks
 
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \

@@ -22,11 +22,11 @@ from omegaconf.errors import OmegaConfBaseException
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from callbacks import STOP_REQUESTS, Stopped
-from tasks.classifiers import settle
-from tasks.jobs import STOPPED, job_name, read_record, recorded, run_task
-from tasks.ranks import follow_parent, is_spawned_rank, leave_ranks
-from tasks.study_folder import flattened
-from tasks.terminal import rank, say
+from study.classifiers import apply_settings
+from study.console import rank, say
+from study.distributed import follow_parent, is_spawned_rank, leave_ranks
+from study.folder import flattened
+from study.jobs import STOPPED, job_name, read_record, recorded, run_task
 
 CONF = Path(__file__).resolve().parent / "conf"
 # noted for the processes that this one starts, because Hydra's own variable is set below
@@ -66,7 +66,7 @@ OmegaConf.register_new_resolver("job_name", name_of_job, replace=True)
 def run(cfg: DictConfig) -> float:
     """Run the task of a composed configuration and return its objective."""
     if cfg.classifier_settings and not OmegaConf.is_missing(cfg.classifier, "name"):
-        settle(cfg.classifier, cfg.classifier_settings.get(cfg.classifier.name))
+        apply_settings(cfg.classifier, cfg.classifier_settings.get(cfg.classifier.name))
     OmegaConf.resolve(cfg)
     return run_task(cfg)
 

@@ -19,10 +19,10 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import run
-from analysis.intervals.proportion import wilson_interval
-from analysis.patterns.backdoors import NEURAL_CLEANSE, calibrated_threshold
-from analysis.patterns.suspicion import CLEAN_RATE
-from tasks import build
+from methods.class_patterns.backdoor_rates import NEURAL_CLEANSE, calibrated_threshold
+from methods.class_patterns.class_anomaly import CLEAN_RATE
+from stats.proportion import wilson_interval
+from study import build
 
 STUDIES = "studies/backdoors"  # a study for each network
 TARGET_STEP = 4  # prime to the number of photographs, so that the targets of ten networks differ

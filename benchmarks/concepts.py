@@ -126,11 +126,11 @@ def factorize_blocks(chosen: argparse.Namespace) -> dict[str, float]:
     import pytorch_lightning as pl
     import torch
 
-    from analysis.concepts.blocks import Blocks
-    from analysis.concepts.factorization import CoupledFactorization
-    from datamodules.stored_blocks import BlockRows, StoredMatrix
-    from lightning_modules.concept_factorization import ConceptFactorization
-    from tasks.build import quiet_lightning
+    from methods.concepts.blocks import Blocks
+    from methods.concepts.factorization import CoupledFactorization
+    from methods.concepts.factorization_module import ConceptFactorization
+    from methods.concepts.stored_blocks import BlockRows, StoredMatrix
+    from study.build import quiet_lightning
 
     class UntilObjective(ConceptFactorization):
         """Stops at an objective."""

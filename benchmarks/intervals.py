@@ -1,6 +1,6 @@
 """Seconds and peak memory of the intervals of a study of 50,000 images: bootstrap, order, everything.
 
-python benchmarks/intervals.py     (1,000 resamples; 9 sources x 8 classifiers, then 26 x 24; drawn verdicts)
+python benchmarks/intervals.py     (1,000 resamples; 9 sources x 8 classifiers, then 26 x 24; drawn predictions)
 """
 
 import resource
@@ -15,22 +15,15 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from analysis.accuracy_csv import ORIGINAL, PRETRAINED  # noqa: E402
-from analysis.intervals.study import (  # noqa: E402
-    Resampling,
-    Sample,
-    accuracy_intervals,
-    nmi_intervals,
-    paired_differences,
-    rrc_intervals,
-)
-from analysis.order.certainty import order_certainty  # noqa: E402
-from analysis.verdicts import Verdicts  # noqa: E402
+from stats.accuracy_csv import ORIGINAL, PRETRAINED  # noqa: E402
+from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_intervals, paired_differences, rrc_intervals
+from stats.order_certainty import order_certainty  # noqa: E402
+from stats.predictions import Predictions  # noqa: E402
 
 IMAGES = 50_000
 
 
-def drawn_verdicts(classifiers: int, baselines: list[str]) -> Verdicts:
+def drawn_predictions(classifiers: int, baselines: list[str]) -> Predictions:
     """A study in which classifier j needs what A_i keeps if j comes before i, less and less else."""
     generator = np.random.default_rng(0)
     names = [f"network {number}" for number in range(classifiers)]
@@ -39,7 +32,7 @@ def drawn_verdicts(classifiers: int, baselines: list[str]) -> Verdicts:
     chance = 0.8 - 0.5 * np.maximum(need[None] - need[:, None], 0) + generator.normal(0, 0.02, (classifiers,) * 2)
     chance = np.concatenate([np.full((len(baselines), classifiers), 0.6), chance])
     top1 = np.stack([generator.random(chance.shape, dtype=np.float32) < chance for _ in range(IMAGES)])
-    return Verdicts(
+    return Predictions(
         rows=rows,
         sources=rows,
         columns=names,
@@ -69,17 +62,17 @@ def main() -> None:
     """Print a Markdown table for each size of study."""
     how = Resampling()
     for classifiers, baselines in ((8, [PRETRAINED]), (24, [ORIGINAL, PRETRAINED])):
-        verdicts = drawn_verdicts(classifiers, baselines)
-        sources = len(verdicts.rows)
+        predictions = drawn_predictions(classifiers, baselines)
+        sources = len(predictions.rows)
         sys.stdout.write(f"\n{sources} × {classifiers} × {IMAGES:,}, {how.resamples:,} resamples\n\n")
         sys.stdout.write("| step | seconds | peak, GiB |\n|---|---|---|\n")
-        timed("verdicts drawn", lambda: None)
-        sample = timed("accuracies of all resamples", lambda: Sample(verdicts.top1, verdicts.sources, how))  # noqa: B023
-        timed("intervals of accuracies", lambda: accuracy_intervals(verdicts, sample, verdicts.top1))  # noqa: B023
-        timed("intervals of RRC", lambda: rrc_intervals(verdicts, sample))  # noqa: B023
-        timed("intervals of differences", lambda: paired_differences(verdicts, sample))  # noqa: B023
-        timed("intervals of nMI", lambda: nmi_intervals(verdicts, how))  # noqa: B023
-        found = timed("order", lambda: order_certainty(verdicts, sample))  # noqa: B023
+        timed("predictions drawn", lambda: None)
+        sample = timed("accuracies of all resamples", lambda: Sample(predictions.top1, predictions.sources, how))  # noqa: B023
+        timed("intervals of accuracies", lambda: accuracy_intervals(predictions, sample, predictions.top1))  # noqa: B023
+        timed("intervals of RRC", lambda: rrc_intervals(predictions, sample))  # noqa: B023
+        timed("intervals of differences", lambda: paired_differences(predictions, sample))  # noqa: B023
+        timed("intervals of nMI", lambda: nmi_intervals(predictions, how))  # noqa: B023
+        found = timed("order", lambda: order_certainty(predictions, sample))  # noqa: B023
         sys.stdout.write(f"\n{len(found['thresholds'])} ranges of thresholds\n")
 
 

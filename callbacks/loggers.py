@@ -34,7 +34,7 @@ class RunName:
         self.id = hashlib.sha256(repr((study, job, identity)).encode()).hexdigest()[:12]
 
 
-class Board(Logger):
+class FaultTolerantLogger(Logger):
     """A logger that may fail: then it says so once, and the job goes on without it.
 
     Args:

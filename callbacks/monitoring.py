@@ -11,7 +11,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from callbacks.loggers import Board
+from callbacks.loggers import FaultTolerantLogger
 
 
 class Monitor(Callback):
@@ -79,7 +79,7 @@ class Reconstructions(Callback):
     @torch.no_grad()
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the images above their reconstructions."""
-        boards = [board for board in trainer.loggers if isinstance(board, Board) and board.shows_pictures]
+        boards = [board for board in trainer.loggers if isinstance(board, FaultTolerantLogger) and board.shows_pictures]
         if not boards:
             return
         images = self.images.to(pl_module.device)

@@ -65,7 +65,7 @@ class SweepJob:
 
     def is_there(self) -> bool:
         """Whether the same job has finished before, and what it made is still there."""
-        from tasks.jobs import made_by, read_record  # they load PyTorch
+        from study.jobs import made_by, read_record  # they load PyTorch
 
         record, saved = read_record(self.folder), self.folder / ".hydra" / "config.yaml"
         if record.get("status") != "finished" or not saved.exists():
@@ -79,7 +79,7 @@ class SweepJob:
 
     def ended(self, codes: Sequence[int], log: Path | None = None) -> None:
         """Note what became of it, from the exit statuses of its ranks (none: it was killed) and its records."""
-        from tasks.jobs import failures_of_ranks, read_record
+        from study.jobs import failures_of_ranks, read_record
 
         record = read_record(self.folder)
         causes = [*([str(record["error"])] if "error" in record else []), *failures_of_ranks(self.folder)]
@@ -157,7 +157,7 @@ class LocalLauncher(SweepLauncher):
 
     def run(self, jobs: Sequence[SweepJob]) -> None:
         """Run the jobs; Ctrl-C stops the one that runs and those that would follow."""
-        from tasks.terminal import say
+        from study.console import say
 
         for number, job in enumerate(jobs, start=1):
             say(f"[bold]job {number} of {len(jobs)}[/bold]: {label(job, jobs)}")
@@ -193,7 +193,7 @@ def label(job: SweepJob, jobs: Sequence[SweepJob]) -> str:
 
 def show(jobs: Sequence[SweepJob]) -> None:
     """The table at the end of a sweep."""
-    from tasks.terminal import say, show_table
+    from study.console import say, show_table
 
     rows = [[label(job, jobs), job.state, f"{job.objective:.4g}" if job.state in DONE else "", job.why] for job in jobs]
     show_table("jobs of the sweep", ["job", "state", "objective", "why"], rows)

@@ -165,7 +165,7 @@ class SlurmLauncher(SubmititLauncher):
 
     def run_all(self, jobs: Sequence[SweepJob]) -> None:
         """Submit everything, join what is in the queue already, and wait until all have left it."""
-        from tasks.terminal import say
+        from study.console import say
 
         handles = self.join(jobs)
         groups: dict[str, list[SweepJob]] = {}
@@ -193,8 +193,8 @@ class SlurmLauncher(SubmititLauncher):
         """Handles of those jobs that an earlier run of the same sweep has submitted and that are still in the queue."""
         import submitit
 
-        from tasks.jobs import read_record
-        from tasks.terminal import say
+        from study.console import say
+        from study.jobs import read_record
 
         queue = queued() or set()
         handles: dict[int, Any] = {}
@@ -212,7 +212,7 @@ def note_submission(job: SweepJob, number: str) -> None:
     """Keep which Slurm job a job is."""
     import json
 
-    from tasks.study_folder import write_text
+    from study.folder import write_text
 
     record = {"overrides": list(job.config.hydra.overrides.task), "status": "submitted", "slurm_job": number}
     write_text(job.folder / "job.json", json.dumps(record, indent=2) + "\n")

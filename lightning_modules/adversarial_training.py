@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from lightning_modules.classifier_training import ClassifierTraining
-from lightning_modules.robustness import is_right
+from methods.robustness.module import is_right
 from networks.attacks import Generators, Keep, Norm, NotFiniteError, image_generators, pgd
 from networks.classifier import Classifier
 
@@ -143,7 +143,7 @@ class RobustAccuracy(pl.LightningModule):
         self.accuracy, self.robust = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Both verdicts on one batch."""
+        """Both predictions on one batch."""
         images, labels, index = batch
         if not len(images):
             return  # none of them could be read
@@ -168,7 +168,7 @@ def right_under_attack(
         seed: The study's.
 
     Returns:
-        Two verdicts for each image, ``(B,)``; where the first is false, the second is.
+        Two predictions for each image, ``(B,)``; where the first is false, the second is.
     """
     with torch.autocast(images.device.type, enabled=False):  # rounding would hide gradients
         clean = is_right(classifier, images, labels, index)

@@ -8,12 +8,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from analysis.accuracy_csv import ORIGINAL
 from lightning_modules.finiteness import check_finite
 from lightning_modules.reconstruction import reconstructions
 from metrics import PerImage, normalized_mutual_information
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
+from stats.accuracy_csv import ORIGINAL
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from analysis.accuracy_csv import ORIGINAL, PRETRAINED
 from lightning_modules.cross_evaluation import as_array, first_equal
 from lightning_modules.finiteness import check_finite
 from lightning_modules.reconstruction import reconstructions
 from metrics import PerImage
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
+from stats.accuracy_csv import ORIGINAL, PRETRAINED
 
 
 @dataclass(frozen=True)

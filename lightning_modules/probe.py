@@ -50,7 +50,7 @@ class Probe(TrainedModule):
         for name, right in answers.items():
             self.register_buffer(f"{name}_answers", right, persistent=False)
         self.accuracy = MeanMetric(nan_strategy="disable")
-        self.verdicts = PerImage(len(answers["test"]), answers["test"].shape[1:], torch.long, complete=False)
+        self.predictions = PerImage(len(answers["test"]), answers["test"].shape[1:], torch.long, complete=False)
 
     def train(self, mode: bool = True) -> "Probe":
         """Set the mode of the reader; the autoencoder stays in eval mode."""
@@ -84,7 +84,7 @@ class Probe(TrainedModule):
         images, _, index = batch
         if not len(images):
             return  # none of them could be read
-        self.verdicts.update(self.read(images, index), index)
+        self.predictions.update(self.read(images, index), index)
 
     def read(self, images: Tensor, index: Tensor) -> Tensor:
         """The classes seen in images with their own noise, ``(N, Q)``."""
@@ -94,11 +94,11 @@ class Probe(TrainedModule):
 
     def on_test_start(self) -> None:
         """Forget an earlier test."""
-        self.verdicts.reset()
+        self.predictions.reset()
 
     def on_test_epoch_end(self) -> None:
         """Put the ranks' results together."""
-        self.predicted = self.verdicts.compute()
+        self.predicted = self.predictions.compute()
 
 
 class Readers(nn.Module):

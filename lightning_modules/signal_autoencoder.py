@@ -11,7 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from lightning_modules.autoencoder_training import AutoencoderTraining, Trained
 from lightning_modules.finiteness import check_finite
 from lightning_modules.optimization import OptimizerFactory, Schedule
-from lightning_modules.price import Price
+from lightning_modules.rate_weight import RateWeight
 from metrics import NormalizedMutualInformation
 from networks.classifier import Classifier
 from networks.segnet import SegNet
@@ -78,7 +78,7 @@ class SignalAutoencoder(AutoencoderTraining):
             raise ValueError(f"finetune.rate={rate} needs an encoder that learns: use finetune.trained=both")
         self.classifier, self.siblings = classifier, nn.ModuleList(siblings)
         self.anchor, self.energy, self.noise, self.shift = anchor, energy, noise, shift
-        self.price = Price(rate, tolerance) if rate or tolerance is not None else None
+        self.price = RateWeight(rate, tolerance) if rate or tolerance is not None else None
         self.freeze_part("classifier")
         self.freeze_part("siblings")
         self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")

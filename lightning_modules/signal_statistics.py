@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from analysis.accuracy_csv import ORIGINAL, PRETRAINED
 from lightning_modules.cross_evaluation import first_equal
 from lightning_modules.finiteness import check_finite
 from lightning_modules.penultimate import penultimate_features
@@ -17,6 +16,7 @@ from lightning_modules.reconstruction import reconstructions
 from metrics import Checkerboard, LabHistogram, PerImage, RadialSpectrum, lab_edges
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
+from stats.accuracy_csv import ORIGINAL, PRETRAINED
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metrics.exact import ExactMetric
+from metrics.fixed_dtype import ExactMetric
 
 CHANNELS = ("L", "a", "b")
 RANGES = ((0.0, 100.0), (-128.0, 128.0), (-128.0, 128.0))  # sRGB reaches a in [-86, 98] and b in [-108, 94]

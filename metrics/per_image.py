@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metrics.exact import ExactMetric
+from metrics.fixed_dtype import ExactMetric
 
 
 class PerImage(ExactMetric):

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from metrics.exact import ExactMetric
+from metrics.fixed_dtype import ExactMetric
 
 Window = Literal["hann", "none"]
 DIRECTIONS = ("horizontal", "vertical", "diagonal")

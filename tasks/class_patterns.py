@@ -8,19 +8,20 @@ import pandas as pd
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from analysis.patterns.success import success_by_source, success_rates, success_table
-from analysis.patterns.suspicion import TRIGGERS, simplicity_table, suspicion_table, triggers_table
-from analysis.patterns.tested import PATTERN
 from datamodules.base import ImageDataModule
 from datamodules.poison import trigger_mask
 from datamodules.poisoned import without_poison
-from tasks import build, classifiers, questions
-from tasks.pattern_search import PatternJobs, check_options
-from tasks.pattern_verdicts import evaluate, read_verdicts, verdicts_artifact
-from tasks.ranks import wait_for_ranks
-from tasks.results import write_results
-from tasks.study_folder import Artifact
-from tasks.terminal import is_first_rank, say, say_made, say_skipped, show_table
+from methods.class_patterns.class_anomaly import TRIGGERS, simplicity_table, suspicion_table, triggers_table
+from methods.class_patterns.evaluation_plan import PATTERN
+from methods.class_patterns.evaluations import evaluate, predictions_artifact, read_predictions
+from methods.class_patterns.searches import PatternJobs, check_options
+from methods.class_patterns.success import success_by_source, success_rates, success_table
+from study import build, classifiers
+from study.console import is_first_rank, say, say_made, say_skipped, show_table
+from study.distributed import wait_for_ranks
+from study.folder import Artifact
+from study.labels import own_labels, poison_of
+from study.results import write_results
 
 FILES = ("success.csv", "by_source.csv", "transfer.csv", "simplicity.csv", "suspicion.csv", "triggers.csv")
 FIRST = ["classifier", "class", "pair", "kind", "number", "source"]  # columns of success.csv
@@ -45,12 +46,12 @@ def run(cfg: DictConfig) -> float:
             job.search(int(seed))
     tables = []
     for name, job in jobs.items():
-        artifact = verdicts_artifact(job, jobs)
+        artifact = predictions_artifact(job, jobs)
         if not artifact.exists():
             say(f"[bold]success[/bold] of patterns on {name}")
             evaluate(job, jobs, artifact)
-        verdicts = tabulate(name, artifact.files[0], images.classes)
-        tables.append([*verdicts, *look_into(job, verdicts[0])])
+        predictions = tabulate(name, artifact.files[0], images.classes)
+        tables.append([*predictions, *look_into(job, predictions[0])])
     made = [stacked(parts) for parts in zip(*tables, strict=True)]
     success = made[0]
     shown = success[success["budget"] == options.shown]
@@ -73,7 +74,7 @@ def tables_artifact(
     inputs = {"images": images.fingerprint()} | {
         f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
     }
-    inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
+    inputs |= {f"question to {name}": str(asked) for name, asked in own_labels(configs).items()}
     settings = build.without(build.settings_of(cfg, "class_patterns"), UNDECISIVE)
     return Artifact([place / name for name in FILES], place / "success.json", settings, inputs, precious=False)
 
@@ -83,18 +84,23 @@ def tabulate(name: str, path: Path, classes: Sequence[str]) -> tuple[pd.DataFram
 
     Args:
         name: Of the classifier.
-        path: Its verdicts.
+        path: Its predictions.
         classes: Names of the classes.
     """
-    verdicts, rows = read_verdicts(path)
+    predictions, rows = read_predictions(path)
     targets = rows["target"].to_numpy()
-    rates = success_rates(verdicts.hits, verdicts.clean, targets)
+    rates = success_rates(predictions.hits, predictions.clean, targets)
     named = rows.assign(**{"class": [classes[target] for target in targets]}).drop(columns="target")
     own = (rows["origin"] == name).to_numpy()
     success = success_table(named[own], rates[own].reset_index(drop=True))
     success = success.assign(classifier=name)[[*FIRST, *success.columns.drop([*FIRST[1:], "origin", "shown"])]]
     by_source = success_by_source(
-        verdicts.hits[:, own], verdicts.clean, verdicts.labels, rows[own].reset_index(drop=True), targets[own], classes
+        predictions.hits[:, own],
+        predictions.clean,
+        predictions.labels,
+        rows[own].reset_index(drop=True),
+        targets[own],
+        classes,
     )
     by_source.insert(0, "classifier", name)
     shown = rows["shown"].to_numpy(dtype=bool)
@@ -117,7 +123,7 @@ def look_into(job: PatternJobs, success: pd.DataFrame) -> list[pd.DataFrame]:
     height, width = some.masks.shape[1:]
     simple = [simplicity_table(part, float(options.shown), seed) for seed, part in found.items()]
     suspicion = suspicion_table(success, list(some.classes), height * width)
-    poison = questions.poison_of(job.cfg, job.config)
+    poison = poison_of(job.cfg, job.config)
     triggers = [pd.DataFrame(columns=TRIGGERS)]
     if poison is not None and poison.trigger == "patch" and poison.position != "random":
         trigger, budgets = trigger_mask(poison, height, width).numpy(), [float(share) for share in options.budgets]

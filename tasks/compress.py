@@ -12,10 +12,10 @@ from lightning_modules.distillation import Distillation
 from lightning_modules.pruning import PrunedTraining
 from networks.classifier import Classifier
 from networks.compression import prune, quantize_int8, sparsity
-from tasks import build, classifiers
-from tasks.instantiation import instantiate
-from tasks.terminal import say, say_skipped
-from tasks.training import train
+from study import build, classifiers
+from study.console import say, say_skipped
+from study.instantiation import instantiate
+from study.training import train
 
 
 def run(cfg: DictConfig) -> float:

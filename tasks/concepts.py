@@ -8,20 +8,21 @@ import pandas as pd
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from analysis.concepts.controls import OWN
 from datamodules.base import ImageDataModule
 from datamodules.poisoned import without_poison
-from lightning_modules.activation_collection import NETWORK
+from methods.concepts.activation_collection import NETWORK
+from methods.concepts.activations import choose_images
+from methods.concepts.baselines import controls_table
+from methods.concepts.controls import OWN
+from methods.concepts.fits import method_of
+from methods.concepts.job import ConceptJob, Described
 from networks.activations import list_layers
-from tasks import build, classifiers, questions
-from tasks.concept_activations import choose_images
-from tasks.concept_controls import controls_table
-from tasks.concept_fits import method_of
-from tasks.concept_job import ConceptJob, Described
-from tasks.ranks import wait_for_ranks
-from tasks.results import write_results
-from tasks.study_folder import Artifact, sha256
-from tasks.terminal import is_first_rank, say, say_made, say_skipped, show_table
+from study import build, classifiers
+from study.console import is_first_rank, say, say_made, say_skipped, show_table
+from study.distributed import wait_for_ranks
+from study.folder import Artifact, sha256
+from study.labels import own_labels
+from study.results import write_results
 
 TABLES = (
     "concepts", "profile", "classes", "neurons", "controls", "importance", "ranks", "stability", "impurity", "cues",
@@ -78,7 +79,7 @@ def everything(cfg: DictConfig, configs: Mapping[str, DictConfig], data: ImageDa
     inputs = {"images": data.fingerprint()} | {
         f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
     }
-    inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
+    inputs |= {f"question to {name}": str(asked) for name, asked in own_labels(configs).items()}
     if cfg.concepts.superclasses is not None:
         table = Path(cfg.concepts.superclasses)
         inputs["superclasses"] = sha256(table) if table.is_file() else "none"  # which is refused later

@@ -8,20 +8,22 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from analysis.tables import accuracy_table, mean_over_seeds, nmi_table
-from callbacks.loggers import Board
+from callbacks.loggers import FaultTolerantLogger
 from callbacks.monitoring import picture_rows
 from datamodules.base import ImageDataModule
 from lightning_modules import CrossEvaluation, CrossEvaluationResult
-from tasks import boards, build, questions
-from tasks.results import write_results
-from tasks.study_folder import Artifact, StudyFolder
-from tasks.study_networks import StudyNetworks, study_networks
-from tasks.terminal import say, say_made, say_skipped, say_skipped_images, show_table
+from stats.accuracy_tables import accuracy_table, mean_over_seeds, nmi_table
+from study import build
+from study.console import say, say_made, say_skipped, say_skipped_images, show_table
+from study.folder import Artifact, StudyFolder
+from study.labels import labels_name, right_classes
+from study.loggers import fixed_images, open_loggers
+from study.networks import StudyNetworks, study_networks
+from study.results import write_results
 
 
 def run(cfg: DictConfig) -> float:
-    """Write the study's accuracy matrix, per-image verdicts and nMI, and return the mean accuracy of the matrix."""
+    """Write the study's accuracy matrix, per-image predictions and nMI, and return the mean accuracy of the matrix."""
     folder, options = build.study_folder(cfg), cfg.cross_evaluate
     data = build.make_data(cfg, options.batch_size)
     found = study_networks(cfg)
@@ -37,10 +39,10 @@ def run(cfg: DictConfig) -> float:
         len(data.split("test")),
         options.nmi_bins,
         complete=data.on_error != "skip",
-        answers=questions.right_answers(cfg, found.configs, data),
+        answers=right_classes(cfg, found.configs, data),
     )
     sources = [found.sources[row] for row in module.rows]
-    with boards.opened(cfg, folder.job("cross_evaluate"), artifact.identity) as loggers:
+    with open_loggers(cfg, folder.job("cross_evaluate"), artifact.identity) as loggers:
         trainer = build.make_trainer(cfg, loggers=loggers)
         trainer.test(module, datamodule=data, verbose=False)
         mean = mean_of_studied(module.result, sources, found.studied)
@@ -59,7 +61,7 @@ def run(cfg: DictConfig) -> float:
 
 def evaluation_artifact(cfg: DictConfig, folder: StudyFolder, inputs: dict[str, str]) -> Artifact:
     """The cross evaluation's files, made from these images and weights."""
-    names = ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "accuracy_by_seed.csv", "correct.npz")
+    names = ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "accuracy_by_seed.csv", "predictions.npz")
     return Artifact(
         [folder.cross_evaluation / name for name in names],
         folder.cross_evaluation / "cross_evaluation.json",
@@ -79,7 +81,7 @@ def mean_of_studied(result: CrossEvaluationResult, sources: list[str], studied: 
 def write_tables(
     result: CrossEvaluationResult, sources: list[str], found: StudyNetworks, paths: dict[str, Path]
 ) -> None:
-    """Write the matrices, the nMI table and the per-image verdicts.
+    """Write the matrices, the nMI table and the per-image predictions.
 
     Args:
         result: The results, a row for each seed of each autoencoder.
@@ -95,12 +97,12 @@ def write_tables(
     mean_over_seeds(accuracy_table(result.top5, rows, columns), sources).to_csv(paths["accuracy_top5.csv"])
     mean_over_seeds(nmi_table(result.nmi_intra, result.nmi_inter, rows), sources).to_csv(paths["nmi.csv"])
     np.savez_compressed(
-        paths["correct.npz"],
+        paths["predictions.npz"],
         rows=np.array(rows),
         sources=np.array(sources),
         columns=np.array(columns),
         controls=np.array(found.controls, dtype=str),
-        questions=np.array([questions.name_of(config) for config in found.configs.values()]),
+        questions=np.array([labels_name(config) for config in found.configs.values()]),
         index=result.index,
         labels=result.labels,
         predicted=result.predicted,
@@ -111,13 +113,15 @@ def write_tables(
     )
 
 
-def publish(module: CrossEvaluation, data: ImageDataModule, loggers: Sequence[Board], mean: float) -> None:
+def publish(
+    module: CrossEvaluation, data: ImageDataModule, loggers: Sequence[FaultTolerantLogger], mean: float
+) -> None:
     """Send the mean and the matrix, with a few images under each autoencoder, and the nMI to the dashboards."""
     shown = [board for board in loggers if board.shows_pictures]
     if not shown:
         return
     result = module.result
-    images = boards.fixed_images(data, "test", 4).to(module.device)
+    images = fixed_images(data, "test", 4).to(module.device)
     with torch.inference_mode():
         pictures = [picture_rows([images]) for images in module.reconstruct(images)]
     for board in shown:

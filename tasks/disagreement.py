@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from analysis.accuracy_csv import ORIGINAL
-from analysis.measurements.disagreement import answers, children_of, disagreements, exemplars, modal
-from analysis.verdicts import Verdicts, read_verdicts
 from datamodules.base import ImageDataModule
-from tasks import build, classifiers
-from tasks.study_folder import Artifact, sha256
-from tasks.terminal import say_made, say_skipped, show_table
+from stats.accuracy_csv import ORIGINAL
+from stats.disagreement import answers, children_of, disagreements, exemplars, modal
+from stats.predictions import Predictions, read_predictions
+from study import build, classifiers
+from study.console import say_made, say_skipped, show_table
+from study.folder import Artifact, sha256
 
 
 def run(cfg: DictConfig) -> float:
@@ -27,10 +27,10 @@ def run(cfg: DictConfig) -> float:
     }
     if not parents:
         raise ValueError(f"none of classifiers={list(configs)} is compressed from another: add one, as vgg_pruned")
-    source = build.require(folder.cross_evaluation / "correct.npz", cfg, "cross_evaluate")
+    source = build.require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
     check_images(source.with_name("cross_evaluation.json"), data, cfg)
-    verdicts = read_verdicts(source)
-    missing = sorted({*parents, *parents.values()} - set(verdicts.columns))
+    predictions = read_predictions(source)
+    missing = sorted({*parents, *parents.values()} - set(predictions.columns))
     if missing:
         raise ValueError(f"{source} has no {', '.join(missing)}: evaluate again, with task=cross_evaluate")
     table, pictures = (folder.root / "disagreement" / name for name in ("disagreement.csv", "exemplars.npz"))
@@ -38,16 +38,16 @@ def run(cfg: DictConfig) -> float:
         [table, pictures],
         table.with_name("provenance.json"),
         {"disagreement": {"images": cfg.disagreement.images}, "parents": parents},
-        {"verdicts": sha256(source)},
+        {"predictions": sha256(source)},
         precious=False,
     )
     if artifact.exists():
         return say_skipped(table, artifact.objective())
-    found = disagreements(verdicts, parents)
+    found = disagreements(predictions, parents)
     share = float(found[found["source"] == ORIGINAL]["share"].mean())
     with artifact.making(share) as temporary:
         found.to_csv(temporary[table], index=False)
-        write_exemplars(temporary[pictures], verdicts, parents, data, cfg.disagreement.images)
+        write_exemplars(temporary[pictures], predictions, parents, data, cfg.disagreement.images)
     cells = [
         [row["child"], row["parent"], row["source"], f"{row['share']:.1%}", f"{row['low']:.1%} – {row['high']:.1%}",
          str(row["parent_only"]), str(row["child_only"]), f"{row['p']:.3f}"]
@@ -60,13 +60,15 @@ def run(cfg: DictConfig) -> float:
 
 
 def check_images(provenance: Path, data: ImageDataModule, cfg: DictConfig) -> None:
-    """Refuse verdicts about other images than those at hand."""
+    """Refuse predictions about other images than those at hand."""
     record = json.loads(build.require(provenance, cfg, "cross_evaluate").read_text(encoding="utf-8"))
     if record["inputs"]["images"] != data.fingerprint():
         raise ValueError(f"{provenance} is about other images than data: use those, or evaluate again")
 
 
-def write_exemplars(path: Path, verdicts: Verdicts, parents: dict[str, str], data: ImageDataModule, count: int) -> None:
+def write_exemplars(
+    path: Path, predictions: Predictions, parents: dict[str, str], data: ImageDataModule, count: int
+) -> None:
     """Keep pictures of exemplars, equally many of each parent, spread evenly over those found."""
     split, classes = data.split("test"), np.array(data.classes)
     kept: dict[str, list[Any]] = {
@@ -74,15 +76,15 @@ def write_exemplars(path: Path, verdicts: Verdicts, parents: dict[str, str], dat
     }
     families = children_of(parents)
     for parent, children in families.items():
-        found = exemplars(verdicts, children, parent)
+        found = exemplars(predictions, children, parent)
         places = np.linspace(0, len(found) - 1, min(len(found), max(1, count // len(families)))).round().astype(int)
         chosen = found[places]
-        voters = np.stack([answers(verdicts, child, ORIGINAL) for child in children], axis=1)
-        kept["images"] += [split[index][0].numpy() for index in verdicts.index[chosen].tolist()]
-        kept["index"] += verdicts.index[chosen].tolist()
+        voters = np.stack([answers(predictions, child, ORIGINAL) for child in children], axis=1)
+        kept["images"] += [split[index][0].numpy() for index in predictions.index[chosen].tolist()]
+        kept["index"] += predictions.index[chosen].tolist()
         kept["of"] += [parent] * len(chosen)
-        kept["label"] += classes[verdicts.labels[chosen, verdicts.columns.index(parent)]].tolist()
-        kept["parent_sees"] += classes[answers(verdicts, parent, ORIGINAL)[chosen]].tolist()
+        kept["label"] += classes[predictions.labels[chosen, predictions.columns.index(parent)]].tolist()
+        kept["parent_sees"] += classes[answers(predictions, parent, ORIGINAL)[chosen]].tolist()
         kept["children_see"] += classes[modal(voters)[chosen]].tolist()
     arrays: dict[str, Any] = {name: np.array(values) for name, values in kept.items()}
     np.savez_compressed(path, classes=classes, **arrays)

@@ -4,11 +4,11 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightning_modules import Pretraining
-from tasks import build
-from tasks.instantiation import instantiate
-from tasks.study_folder import sha256
-from tasks.terminal import say_skipped
-from tasks.training import train
+from study import build
+from study.console import say_skipped
+from study.folder import sha256
+from study.instantiation import instantiate
+from study.training import train
 
 
 def run(cfg: DictConfig) -> float:

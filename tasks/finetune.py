@@ -4,20 +4,21 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightning_modules import SignalAutoencoder
-from tasks import build, classifiers, questions
-from tasks.instantiation import instantiate
-from tasks.study_folder import sha256
-from tasks.terminal import say_skipped
-from tasks.training import train
+from study import build, classifiers
+from study.console import say_skipped
+from study.folder import sha256
+from study.instantiation import instantiate
+from study.labels import with_labels_of
+from study.training import train
 
-# Of conf/signal; the published method has none.
+# Of conf/objective; the published method has none.
 SIGNAL_OPTIONS = ("anchor", "energy", "rate", "tolerance", "noise", "shift")
 
 
 def run(cfg: DictConfig) -> float:
     """Fine-tune A_S through ``cfg.classifier`` and return that classifier's validation accuracy on A_i."""
     config, options, folder = cfg.classifier, cfg.finetune, build.study_folder(cfg)
-    cfg = questions.asked(cfg, config)
+    cfg = with_labels_of(cfg, config)
     data = build.make_data(cfg, options.batch_size, options.augmentation)
     inputs = {
         "pretrained autoencoder": sha256(build.require(folder.pretrained, cfg, "pretrain")),

@@ -8,21 +8,14 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from analysis.intervals.study import (
-    Resampling,
-    Sample,
-    accuracy_intervals,
-    nmi_intervals,
-    paired_differences,
-    rrc_intervals,
-)
-from analysis.order.certainty import order_certainty
-from analysis.verdicts import Verdicts, read_verdicts
 from networks.cost import flop_count, parameter_count
-from tasks import build, classifiers
-from tasks.results import write_results
-from tasks.study_folder import Artifact, sha256
-from tasks.terminal import say, say_made, say_skipped, show_table
+from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_intervals, paired_differences, rrc_intervals
+from stats.order_certainty import order_certainty
+from stats.predictions import Predictions, read_predictions
+from study import build, classifiers
+from study.console import say, say_made, say_skipped, show_table
+from study.folder import Artifact, sha256
+from study.results import write_results
 
 TABLES = ("accuracy", "accuracy_top5", "differences", "rrc", "nmi")
 
@@ -30,8 +23,8 @@ TABLES = ("accuracy", "accuracy_top5", "differences", "rrc", "nmi")
 def run(cfg: DictConfig) -> float:
     """Write every number with its interval; returns the share of resamples that are a chain at the widest one."""
     folder, options = build.study_folder(cfg), cfg.intervals
-    verdicts = build.require(folder.cross_evaluation / "correct.npz", cfg, "cross_evaluate")
-    inputs = {"verdicts": sha256(verdicts)}
+    predictions = build.require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
+    inputs = {"predictions": sha256(predictions)}
     given = []
     if options.covariates is not None:
         given = [read_covariates(Path(options.covariates))]
@@ -43,7 +36,7 @@ def run(cfg: DictConfig) -> float:
     artifact = Artifact(files, place / "provenance.json", settings, inputs, precious=False)
     if artifact.exists():
         return say_skipped(place, artifact.objective())
-    read = read_verdicts(verdicts)
+    read = read_predictions(predictions)
     covariates = pd.concat([costs(cfg, read.classifiers), *given], axis=1)
     tables, order = compute(read, how, covariates)
     share = order["widest"]["chain_share"] if order["widest"] else 0.0
@@ -60,7 +53,7 @@ def run(cfg: DictConfig) -> float:
 def costs(cfg: DictConfig, names: list[str]) -> pd.DataFrame:
     """Parameters and floating-point operations of each classifier on one of the study's images.
 
-    Without columns if the verdicts are of other classifiers than the configuration's.
+    Without columns if the predictions are of other classifiers than the configuration's.
     """
     configs = classifiers.study_classifiers(cfg)
     if not set(names) <= configs.keys():
@@ -75,18 +68,18 @@ def costs(cfg: DictConfig, names: list[str]) -> pd.DataFrame:
 
 
 def compute(
-    verdicts: Verdicts, how: Resampling, covariates: pd.DataFrame | None
+    predictions: Predictions, how: Resampling, covariates: pd.DataFrame | None
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """The tables by the names of their files, and the document about the order."""
-    top1, top5 = (Sample(correct, verdicts.sources, how) for correct in (verdicts.top1, verdicts.top5))
+    top1, top5 = (Sample(correct, predictions.sources, how) for correct in (predictions.top1, predictions.top5))
     tables = {
-        "accuracy": accuracy_intervals(verdicts, top1, verdicts.top1),
-        "accuracy_top5": accuracy_intervals(verdicts, top5, verdicts.top5),
-        "differences": paired_differences(verdicts, top1),
-        "rrc": rrc_intervals(verdicts, top1),
-        "nmi": nmi_intervals(verdicts, how),
+        "accuracy": accuracy_intervals(predictions, top1, predictions.top1),
+        "accuracy_top5": accuracy_intervals(predictions, top5, predictions.top5),
+        "differences": paired_differences(predictions, top1),
+        "rrc": rrc_intervals(predictions, top1),
+        "nmi": nmi_intervals(predictions, how),
     }
-    return tables, order_certainty(verdicts, top1, covariates)
+    return tables, order_certainty(predictions, top1, covariates)
 
 
 def read_covariates(path: Path) -> pd.DataFrame:

@@ -8,19 +8,19 @@ import pandas as pd
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from analysis.features.numbers import BASELINES, METHODS, START, wins
 from datamodules.base import ImageDataModule
-from datamodules.image_set import ImageSet, folder_images, split_images
 from datamodules.poisoned import without_poison
-from lightning_modules.feature_presets import PRESETS
-from networks.start_images import Start
-from tasks import build
-from tasks.feature_jobs import FeatureJobs
-from tasks.feature_networks import FeatureNetwork, feature_networks
-from tasks.ranks import wait_for_ranks
-from tasks.results import write_results
-from tasks.study_folder import Artifact
-from tasks.terminal import is_first_rank, say, say_made, say_skipped, say_skipped_images, show_table
+from methods.layer_features.image_set import ImageSet, folder_images, split_images
+from methods.layer_features.job import FeatureJobs
+from methods.layer_features.networks import FeatureNetwork, feature_networks
+from methods.layer_features.numbers import BASELINES, METHODS, START, wins
+from methods.layer_features.presets import PRESETS
+from methods.layer_features.start_images import Start
+from study import build
+from study.console import is_first_rank, say, say_made, say_skipped, say_skipped_images, show_table
+from study.distributed import wait_for_ranks
+from study.folder import Artifact
+from study.results import write_results
 
 FILES = ("numbers.csv", "diversity.csv", "costs.csv")
 

@@ -7,9 +7,9 @@ from datamodules import ImageFolder
 from datamodules.native import NativeView
 from datamodules.poisoned import without_poison
 from lightning_modules.native_accuracy import NativeAccuracy
-from tasks import build, classifiers
-from tasks.study_folder import Artifact
-from tasks.terminal import is_first_rank, say_made, say_skipped, say_skipped_images, show_table
+from study import build, classifiers
+from study.console import is_first_rank, say_made, say_skipped, say_skipped_images, show_table
+from study.folder import Artifact
 
 COLUMNS = ("top1", "top5", "published_top1", "published_top5")
 

@@ -7,13 +7,13 @@ import pandas as pd
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from analysis.measurements.noise import accuracy_under_noise
 from lightning_modules.noise_curves import NoiseCurves, NoiseCurvesResult, check_epsilons
-from tasks import build
-from tasks.results import write_results
-from tasks.study_folder import Artifact
-from tasks.study_networks import StudyNetworks, right_answers, study_networks
-from tasks.terminal import say_made, say_skipped, say_skipped_images, show_table
+from stats.noise_curves import accuracy_under_noise
+from study import build
+from study.console import say_made, say_skipped, say_skipped_images, show_table
+from study.folder import Artifact
+from study.networks import StudyNetworks, right_answers, study_networks
+from study.results import write_results
 
 NAMES = {"original": "alone", "pretrained": "behind A_S"}
 
@@ -26,7 +26,7 @@ def run(cfg: DictConfig) -> float:
     folder, data = build.study_folder(cfg), build.make_data(cfg, options.batch_size)
     found = study_networks(cfg).without_controls()
     root = folder.root / "noise"
-    files = [root / "accuracy.csv", root / "verdicts.npz"]
+    files = [root / "accuracy.csv", root / "predictions.npz"]
     inputs = {"images": data.fingerprint()} | found.inputs(cfg)
     settings = build.settings_of(cfg, "noise_curves")
     artifact = Artifact(files, root / "noise.json", settings, inputs, precious=False)
@@ -59,7 +59,7 @@ def run(cfg: DictConfig) -> float:
 def results(
     result: NoiseCurvesResult, found: StudyNetworks, labels: np.ndarray
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """The table of accuracies, and the verdicts behind it."""
+    """The table of accuracies, and the predictions behind it."""
     names = list(found.configs)
     rows, classifiers = (list(part) for part in zip(*result.curves, strict=True))
     sources = [found.sources[row] for row in rows]

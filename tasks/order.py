@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from analysis.accuracy_csv import read_accuracy_table
-from analysis.order.relation import (
+from stats.accuracy_csv import read_accuracy_table
+from stats.order import (
     ThresholdInterval,
     order_document,
     relative_rate_of_change,
@@ -16,17 +16,18 @@ from analysis.order.relation import (
     threshold_intervals,
     widest_chain,
 )
-from analysis.verdicts import read_verdicts
-from tasks import boards, build
-from tasks.study_folder import Artifact, sha256
-from tasks.terminal import say, say_made, show_table
+from stats.predictions import read_predictions
+from study import build
+from study.console import say, say_made, show_table
+from study.folder import Artifact, sha256
+from study.loggers import open_loggers
 
 
 def run(cfg: DictConfig) -> float:
     """Write the relative rates of change and the lattice of every threshold; return the width of the widest chain."""
     folder = build.study_folder(cfg)
     path = build.require(folder.accuracy, cfg, "cross_evaluate") if cfg.accuracy is None else Path(cfg.accuracy)
-    controls = read_verdicts(folder.verdicts).controls if cfg.accuracy is None else []
+    controls = read_predictions(folder.predictions).controls if cfg.accuracy is None else []
     table = read_accuracy_table(path, without=controls)
     document = order_document(table)
     artifact = Artifact(
@@ -44,7 +45,7 @@ def run(cfg: DictConfig) -> float:
             rrc, order = (temporary[file] for file in artifact.files)
             pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder").to_csv(rrc)
             order.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        with boards.opened(cfg, folder.job("order"), artifact.identity) as loggers:
+        with open_loggers(cfg, folder.job("order"), artifact.identity) as loggers:
             for board in loggers:
                 board.log_table("rrc", pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder"))
                 board.log_metrics({"order/width_of_widest_chain": width}, 0)

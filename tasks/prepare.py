@@ -11,8 +11,8 @@ from datamodules import ImageFolder
 from datamodules.base import Split
 from datamodules.poisoned import without_poison
 from datamodules.prepared import prepare, prepared_folder
-from tasks import build
-from tasks.terminal import say, say_made, say_skipped_images
+from study import build
+from study.console import say, say_made, say_skipped_images
 
 
 def run(cfg: DictConfig) -> float:

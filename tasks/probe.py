@@ -11,19 +11,20 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from analysis.accuracy_csv import ORIGINAL
-from analysis.intervals.proportion import wilson_interval
 from callbacks import SeededBatches
 from datamodules.base import ImageDataModule, Split
 from lightning_modules.probe import Probe, Readers
 from networks.classifier import Classifier
 from networks.weights import load_weights
-from tasks import build, classifiers, questions
-from tasks.instantiation import instantiate
-from tasks.results import write_results
-from tasks.study_folder import Artifact, save_weights, sha256
-from tasks.study_networks import study_networks
-from tasks.terminal import is_first_rank, say_made, say_skipped, show_table
+from stats.accuracy_csv import ORIGINAL
+from stats.proportion import wilson_interval
+from study import build, classifiers
+from study.console import is_first_rank, say_made, say_skipped, show_table
+from study.folder import Artifact, save_weights, sha256
+from study.instantiation import instantiate
+from study.labels import classifiers_by_labels, labels_name, split_labels
+from study.networks import study_networks
+from study.results import write_results
 
 
 def run(cfg: DictConfig) -> float:
@@ -71,7 +72,7 @@ class Probes:
         cfg: The configuration.
         configs: The classifiers.
         data: The images.
-        place: Where weights and verdicts are kept.
+        place: Where weights and predictions are kept.
     """
 
     cfg: DictConfig
@@ -82,7 +83,7 @@ class Probes:
     @property
     def questions(self) -> list[str]:
         """What each classifier is asked."""
-        return [questions.name_of(config) for config in self.configs.values()]
+        return [labels_name(config) for config in self.configs.values()]
 
     @cached_property
     def images(self) -> str:
@@ -102,11 +103,11 @@ class Probes:
 
     def columns(self) -> list[int]:
         """For each classifier the column of its question, read by its own architecture."""
-        asked = list(questions.by_name(self.configs))
+        asked = list(classifiers_by_labels(self.configs))
         readers = [architecture(config) for config in self.architectures.values()]
         given = self.cfg.probe.reader is not None
         return [
-            (0 if given else readers.index(architecture(config)) * len(asked)) + asked.index(questions.name_of(config))
+            (0 if given else readers.index(architecture(config)) * len(asked)) + asked.index(labels_name(config))
             for config in self.configs.values()
         ]
 
@@ -141,8 +142,8 @@ class Probes:
         if not artifact.exists():
             self.train(artifact, weights, start if adapted else None)
         with np.load(files[0]) as found:
-            verdicts: np.ndarray = found["right"]
-        return verdicts[:, self.columns()]
+            predictions: np.ndarray = found["right"]
+        return predictions[:, self.columns()]
 
     def train(self, artifact: Artifact, weights: Path | None, start: Path | None) -> None:
         """Train one source's readers, from those of the originals if these are given, and keep what they saw."""
@@ -177,9 +178,9 @@ class Probes:
     @cached_property
     def answers(self) -> dict[Split, Tensor]:
         """The right classes by split, ``(images, readers × questions)``."""
-        asked = questions.by_name(self.configs)
+        asked = classifiers_by_labels(self.configs)
         splits: tuple[Split, ...] = ("train", "val", "test")
-        found = {name: questions.answers_to(self.cfg, asked, self.data, name) for name in splits}
+        found = {name: split_labels(self.cfg, asked, self.data, name) for name in splits}
         return {name: right.repeat(1, len(self.architectures)) for name, right in found.items()}
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
-from analysis.figures.study import save_figure as save_png_and_pdf
-from analysis.report.page import Part, render_page
-from analysis.report.parts import read_parts
-from tasks import boards, build, classifiers
-from tasks.pages import ClassifiersPage, Page, StudyPage, labels_of
-from tasks.study_folder import Artifact, StudyFolder, sha256, whole_file
-from tasks.terminal import say_made, say_skipped
+from report.figures.study import save_figure as save_png_and_pdf
+from report.page import Part, render_page
+from report.parts import read_parts
+from study import build, classifiers
+from study.console import say_made, say_skipped
+from study.folder import Artifact, StudyFolder, sha256, whole_file
+from study.loggers import open_loggers
+from study.pages import ClassifiersPage, Page, StudyPage, labels_of
 
 
 def run(cfg: DictConfig) -> float:
@@ -43,7 +44,7 @@ def run(cfg: DictConfig) -> float:
             save_figure(figure, folder, name)
         files = {f"../{table.relative_to(folder.root)}": named(folder, table) for table in tables}
         temporary[path].write_text(text_of(cfg.study, page, parts, files), encoding="utf-8")
-    with boards.opened(cfg, folder.job("report"), artifact.identity) as loggers:
+    with open_loggers(cfg, folder.job("report"), artifact.identity) as loggers:
         for board in loggers:
             for name, figure in drawn.items():
                 board.log_figure(name, figure)

@@ -3,13 +3,14 @@
 import pandas as pd
 from omegaconf import DictConfig
 
-from analysis.intervals.proportion import wilson_interval
 from datamodules.poisoned import without_poison
 from lightning_modules import RobustAccuracy
 from lightning_modules.adversarial_training import Adversary
-from tasks import adversaries, build, classifiers, questions
-from tasks.study_folder import Artifact
-from tasks.terminal import is_first_rank, say_made, say_skipped, say_skipped_images, show_table
+from stats.proportion import wilson_interval
+from study import adversaries, build, classifiers
+from study.console import is_first_rank, say_made, say_skipped, say_skipped_images, show_table
+from study.folder import Artifact
+from study.labels import own_labels, with_labels_of
 
 
 def adversary(cfg: DictConfig) -> Adversary:
@@ -27,7 +28,7 @@ def run(cfg: DictConfig) -> float:
     inputs = {"images": data.fingerprint()} | {
         f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
     }
-    inputs |= {f"question to {name}": str(asked) for name, asked in questions.questions(configs).items()}
+    inputs |= {f"question to {name}": str(asked) for name, asked in own_labels(configs).items()}
     path = folder.robust_accuracy
     settings = build.settings_of(cfg) | {"adversary": vars(attacker), "classifiers": list(configs)}
     artifact = Artifact([path], path.with_suffix(".json"), settings, inputs, precious=False)
@@ -51,7 +52,7 @@ def run(cfg: DictConfig) -> float:
 
 def accuracies(cfg: DictConfig, config: DictConfig, attacker: Adversary) -> dict[str, float]:
     """Both accuracies of one classifier, the 95 % interval of the one under attack, and the number of images."""
-    asked = questions.asked(cfg, config)
+    asked = with_labels_of(cfg, config)
     data = without_poison(build.make_data(asked, cfg.robust_accuracy.batch_size))
     classifier = classifiers.load_classifier(cfg, config, data)
     build.accelerate(cfg, classifier)

@@ -7,18 +7,18 @@ import pandas as pd
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from analysis.accuracy_csv import PRETRAINED
-from analysis.measurements.robustness import WORST, accuracy_rows, masking_rows, transfer_rows
-from datamodules.chosen import ChosenImages, evenly_spread
-from lightning_modules.robustness import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, Search
-from tasks import build
-from tasks.questions import right_answers
-from tasks.results import write_results
-from tasks.study_folder import Artifact, StudyFolder
-from tasks.study_networks import study_networks
-from tasks.terminal import say_made, say_skipped, say_skipped_images, show_table
+from datamodules.subset import ImageSubset, stratified_indices
+from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, Search
+from methods.robustness.tables import WORST, accuracy_rows, masking_rows, transfer_rows
+from stats.accuracy_csv import PRETRAINED
+from study import build
+from study.console import say_made, say_skipped, say_skipped_images, show_table
+from study.folder import Artifact, StudyFolder
+from study.labels import right_classes
+from study.networks import study_networks
+from study.results import write_results
 
-FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "verdicts.npz")
+FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "predictions.npz")
 
 
 def run(cfg: DictConfig) -> float:
@@ -32,7 +32,7 @@ def run(cfg: DictConfig) -> float:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     autoencoders, networks = found.load_autoencoders(cfg), found.load_classifiers(cfg, images)
     build.accelerate(cfg, *autoencoders.values(), *networks.values())
-    data = ChosenImages(images, evenly_spread(images.split("test"), options.images))
+    data = ImageSubset(images, stratified_indices(images.split("test"), options.images))
     search = Search(options.steps, options.relative_step, options.random_start, cfg.seed)
     module = Robustness(
         networks,
@@ -42,7 +42,7 @@ def run(cfg: DictConfig) -> float:
         search,
         data.chosen,
         complete=data.on_error != "skip",
-        answers=right_answers(cfg, found.configs, images),
+        answers=right_classes(cfg, found.configs, images),
     )
     trainer = build.make_trainer(cfg)
     trainer.test(module, datamodule=data, verbose=False)
@@ -66,10 +66,10 @@ def robustness_artifact(cfg: DictConfig, folder: StudyFolder, inputs: dict[str, 
 
 
 def write_tables(result: RobustnessResult, paths: dict[str, Path]) -> pd.DataFrame:
-    """Write the tables and the per-image verdicts, and return the table of accuracies.
+    """Write the tables and the per-image predictions, and return the table of accuracies.
 
     Args:
-        result: The verdicts.
+        result: The predictions.
         paths: The path to write each file to, by its name.
     """
     names, worst = result.classifiers, result.worst
@@ -81,7 +81,7 @@ def write_tables(result: RobustnessResult, paths: dict[str, Path]) -> pd.DataFra
     masking = masking_rows(result.vanishing, attacked["pgd"], worst, names, threats, DEFENCES)
     masking.to_csv(paths["masking.csv"], index=False)
     np.savez_compressed(
-        paths["verdicts.npz"],
+        paths["predictions.npz"],
         classifiers=np.array(names),
         defences=np.array(DEFENCES),
         attacks=np.array(ATTACKS),

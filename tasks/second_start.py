@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from tasks import build
+from study import build
 from tasks.pretrain import pretrain
 
 

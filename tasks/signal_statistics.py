@@ -8,10 +8,6 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from analysis.accuracy_csv import ORIGINAL, PRETRAINED
-from analysis.measurements.class_changes import class_accuracies
-from analysis.measurements.signal_tables import CHANNELS, checkerboard_table, lab_table, pair_table, spectrum_table
-from analysis.verdicts import Verdicts, read_verdicts
 from datamodules.base import ImageDataModule
 from lightning_modules.signal_statistics import SignalStatistics, SignalStatisticsResult
 from metrics import cka_matrix, cohen_kappa, histogram_distance, linear_cka, observed_agreement
@@ -19,11 +15,15 @@ from metrics.spectrum import is_measurable
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
 from networks.strides import stride_products
-from tasks import build
-from tasks.results import write_results
-from tasks.study_folder import Artifact, sha256
-from tasks.study_networks import StudyNetworks, study_networks
-from tasks.terminal import say_made, say_skipped, say_skipped_images, show_table
+from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.class_accuracies import class_accuracies
+from stats.predictions import Predictions, read_predictions
+from stats.signal_tables import CHANNELS, checkerboard_table, lab_table, pair_table, spectrum_table
+from study import build
+from study.console import say_made, say_skipped, say_skipped_images, show_table
+from study.folder import Artifact, sha256
+from study.networks import StudyNetworks, study_networks
+from study.results import write_results
 
 AUTOENCODER = "autoencoder"
 OWN = "own"
@@ -36,10 +36,10 @@ def run(cfg: DictConfig) -> float:
     options, folder = cfg.signal_statistics, build.study_folder(cfg)
     data = build.make_data(cfg, options.batch_size)
     found = study_networks(cfg)
-    correct = build.require(folder.cross_evaluation / "correct.npz", cfg, "cross_evaluate")
+    correct = build.require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
     root = folder.root / "signal_statistics"
     files = {name: root / f"{name}.csv" for name in TABLES}
-    inputs = {"images": data.fingerprint(), "verdicts": sha256(correct)} | found.inputs(cfg)
+    inputs = {"images": data.fingerprint(), "predictions": sha256(correct)} | found.inputs(cfg)
     settings = build.settings_of(cfg, "signal_statistics")
     artifact = Artifact(list(files.values()), root / "signal_statistics.json", settings, inputs, precious=False)
     if artifact.exists():
@@ -50,7 +50,7 @@ def run(cfg: DictConfig) -> float:
     trainer.test(module, datamodule=data, verbose=False)
     mean = 0.0
     if trainer.is_global_zero:
-        tables = make_tables(module.result, found, strides) | verdict_tables(read_verdicts(correct), data.classes)
+        tables = make_tables(module.result, found, strides) | prediction_tables(read_predictions(correct), data.classes)
         far = tables["lab_distances"].query("other == @ORIGINAL")
         mean = float(far[list(CHANNELS)].to_numpy().mean())
         with artifact.making(mean) as temporary:
@@ -152,20 +152,22 @@ def cka_table(result: SignalStatisticsResult, found: StudyNetworks) -> pd.DataFr
     return pd.concat(tables).assign(images=images)[columns]
 
 
-def verdict_tables(verdicts: Verdicts, classes: list[str]) -> dict[str, pd.DataFrame]:
+def prediction_tables(predictions: Predictions, classes: list[str]) -> dict[str, pd.DataFrame]:
     """Agreement of classifiers on every source of images, and accuracies per class."""
-    labels = verdicts.labels
+    labels = predictions.labels
     same_question = (labels[:, :, None] == labels[:, None, :]).all(axis=0)
     tables = []
-    for row, source in enumerate(verdicts.sources):
-        predicted = torch.from_numpy(verdicts.predicted[:, row])
+    for row, source in enumerate(predictions.sources):
+        predicted = torch.from_numpy(predictions.predicted[:, row])
         matrices = {"agreement": observed_agreement(predicted), "kappa": cohen_kappa(predicted)}
-        table = pair_table(verdicts.columns, asked_alike=same_question, **{k: m.numpy() for k, m in matrices.items()})
+        table = pair_table(
+            predictions.columns, asked_alike=same_question, **{k: m.numpy() for k, m in matrices.items()}
+        )
         tables.append(table.assign(source=source))
     kappa = pd.concat(tables)
     kappa = kappa[kappa["asked_alike"]].drop(columns="asked_alike")  # answers to other questions cannot agree
     keys = ["source", "classifier", "other"]
-    accuracies = class_accuracies(verdicts)
+    accuracies = class_accuracies(predictions)
     named = [classes[label] if 0 <= label < len(classes) else str(label) for label in accuracies["class"]]
     accuracies.insert(2, "name", named)
     return {"kappa": kappa.groupby(keys, sort=False, as_index=False).mean(), "classes": accuracies}

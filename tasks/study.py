@@ -7,9 +7,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tasks import adversaries, build, classifiers, planted_backdoor, questions, robust_accuracy
-from tasks.jobs import run_task
-from tasks.terminal import is_first_rank, say
+from methods.class_patterns import planted_backdoor
+from study import adversaries, build, classifiers
+from study.console import is_first_rank, say
+from study.jobs import run_task
+from study.labels import with_labels_of, with_training_labels_of
+from tasks import robust_accuracy
 
 MEASUREMENTS = ("signal_statistics", "noise_curves", "robustness", "probe")
 # of classifiers and images alone
@@ -52,10 +55,10 @@ def check(cfg: DictConfig, steps: Sequence[DictConfig]) -> None:
             build.require_autoencoders(cfg, f"{key}={list(wanted)}")
     for step in steps:
         classifiers.check(cfg, step.classifier)
-        questions.asked(cfg, step.classifier)
+        with_labels_of(cfg, step.classifier)
         adversaries.check(cfg, step.classifier)
         if step.classifier.get("poison") is not None:
-            planted_backdoor.check(step.classifier, build.make_data(questions.trained_on(cfg, step.classifier)))
+            planted_backdoor.check(step.classifier, build.make_data(with_training_labels_of(cfg, step.classifier)))
     sibling_steps(steps)
     build.make_data(cfg)
     if "pretrain_data" in cfg and build.has_autoencoders(cfg):
@@ -64,10 +67,10 @@ def check(cfg: DictConfig, steps: Sequence[DictConfig]) -> None:
 
 def train_classifiers(steps: Sequence[DictConfig]) -> None:
     """Make the weights of every classifier that has none of its own, of parents before those compressed from them."""
-    parents_first = sorted(steps, key=lambda step: classifiers.maker(step.classifier) == "compress")
+    parents_first = sorted(steps, key=lambda step: classifiers.training_task(step.classifier) == "compress")
     for number, step in enumerate(parents_first, start=1):
         if not step.classifier.weights:
-            task = classifiers.maker(step.classifier)
+            task = classifiers.training_task(step.classifier)
             say(f"[bold]{task}[/bold] {step.classifier.name} ({number} of {len(steps)})")
             run_task(step, task)
 

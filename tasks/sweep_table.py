@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from analysis.figures.study import save_figure
-from analysis.sweeps import means, sweep_figure, sweep_table
-from tasks import boards, build
-from tasks.jobs import failures_of_ranks, read_record
-from tasks.study_folder import whole_file
-from tasks.terminal import say, say_made, show_table
+from report.figures.study import save_figure
+from report.sweeps import means, sweep_figure, sweep_table
+from study import build
+from study.console import say, say_made, show_table
+from study.folder import whole_file
+from study.jobs import failures_of_ranks, read_record
+from study.loggers import open_loggers
 
 
 def run(cfg: DictConfig) -> float:
@@ -35,7 +36,7 @@ def run(cfg: DictConfig) -> float:
     figure = sweep_figure(table, options.number)
     with whole_file(png) as temporary_png, whole_file(pdf) as temporary_pdf:
         save_figure(figure, temporary_png, temporary_pdf)
-    with boards.opened(cfg, folder / "jobs" / "sweep_table", str(sorted(table["job"]))) as loggers:
+    with open_loggers(cfg, folder / "jobs" / "sweep_table", str(sorted(table["job"]))) as loggers:
         for board in loggers:
             board.log_table("sweep", table)
             board.log_figure("sweep", figure)

@@ -6,12 +6,14 @@ from omegaconf import DictConfig
 from datamodules.base import ImageDataModule
 from datamodules.poisoned import PoisonedImages
 from lightning_modules import AdversarialTraining, ClassifierTraining
+from methods.class_patterns import planted_backdoor
 from networks.classifier import Classifier
-from tasks import adversaries, build, classifiers, planted_backdoor, questions
-from tasks.instantiation import instantiate
-from tasks.study_folder import Artifact
-from tasks.terminal import say_skipped
-from tasks.training import train
+from study import adversaries, build, classifiers
+from study.console import say_skipped
+from study.folder import Artifact
+from study.instantiation import instantiate
+from study.labels import with_training_labels_of
+from study.training import train
 
 WEIGHTS_SEED_STEP = 1_000_000  # no study has as many seeds
 
@@ -19,7 +21,7 @@ WEIGHTS_SEED_STEP = 1_000_000  # no study has as many seeds
 def run(cfg: DictConfig) -> float:
     """Train ``cfg.classifier``, keep its weights in the study folder, and return its validation accuracy."""
     config = cfg.classifier
-    cfg = adversaries.opposed(questions.trained_on(cfg, config), config)
+    cfg = adversaries.with_adversary(with_training_labels_of(cfg, config), config)
     options = cfg.train_classifier
     if config.weights:
         raise ValueError(

@@ -13,7 +13,7 @@ from torchvision.datasets import CIFAR10
 import run
 from datamodules import Cifar10Images
 from datamodules.sampling import Draw
-from tests.tasks.conftest import compose_any
+from tests.studies import compose_any
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 BATCH = 4  # images of a file; the real ones have 10,000

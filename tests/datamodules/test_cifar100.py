@@ -12,8 +12,8 @@ from torchvision.datasets import CIFAR100
 
 import run
 from datamodules import Cifar100Images, CuedImages
-from datamodules.chosen import ChosenImages
-from tests.tasks.conftest import compose_any
+from datamodules.subset import ImageSubset
+from tests.studies import compose_any
 
 FINE = [f"fine {label}" for label in range(100)]
 COARSE = [f"coarse {label}" for label in range(20)]
@@ -89,10 +89,10 @@ def test_the_program_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_chosen_images_keep_super_classes_and_attributes(written: Path) -> None:
-    assert ChosenImages(Cifar100Images(str(written), held_out=30), [1, 4]).superclasses is not None
+    assert ImageSubset(Cifar100Images(str(written), held_out=30), [1, 4]).superclasses is not None
     drawn = CuedImages(cues=["shape"], images=8, held_out=12)
     assert drawn.superclasses is None
-    chosen = ChosenImages(drawn, [2, 5, 7])
+    chosen = ImageSubset(drawn, [2, 5, 7])
     assert chosen.attributes == ("colour", "shape", "texture", "background")
     whole, part = drawn.split("test"), chosen.split("test")
     assert torch.equal(part.values, whole.values[[2, 5, 7]])  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datamodules import CuedImages
 from datamodules.cues import COLOURS, CUES, VALUES, draw_cues, drawn_before, shape_mask, texture_pattern
-from tests.tasks.conftest import compose_any
+from tests.studies import compose_any
 
 
 def cued(**options: Any) -> CuedImages:
@@ -169,7 +169,7 @@ def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
 
 
 def test_the_configuration_makes_them(tmp_path: Path) -> None:
-    from tasks import build
+    from study import build
 
     data = build.make_data(compose_any(tmp_path, "data=cues", "data.cues=[shape,colour]", "data.noise=0.2"))
     assert isinstance(data, CuedImages)

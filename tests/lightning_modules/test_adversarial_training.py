@@ -194,7 +194,7 @@ def test_who_trains_against_an_adversary_withstands_it(make_trainer: MakeTrainer
     assert found["adversarial"]["test/robust_accuracy"] > 0.75
 
 
-def test_verdicts_are_those_on_one_image_at_a_time(make_classifier: Callable[[int], Classifier]) -> None:
+def test_predictions_are_those_on_one_image_at_a_time(make_classifier: Callable[[int], Classifier]) -> None:
     torch.manual_seed(5)
     images, index = torch.rand(24, 3, 16, 16), torch.arange(100, 124)
     classifier = make_classifier(3).eval()

@@ -16,7 +16,7 @@ from torch.distributions import Normal, kl_divergence
 
 from datamodules import FakeImages
 from lightning_modules import SignalAutoencoder
-from lightning_modules.price import Price
+from lightning_modules.rate_weight import RateWeight
 from lightning_modules.signal_autoencoder import disturbed
 from networks.classifier import Classifier
 from networks.segnet import SegNet
@@ -184,7 +184,7 @@ def test_a_price_follows_the_cross_entropy_and_is_in_checkpoints(
 ) -> None:
     seen: list[float] = []
 
-    class Recorded(Price):
+    class Recorded(RateWeight):
         def update(self, loss: Tensor) -> None:
             seen.append(float(loss))
             super().update(loss)

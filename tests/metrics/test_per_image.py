@@ -126,7 +126,7 @@ def test_fractions_do_not_become_integers() -> None:
         PerImage(4, dtype=torch.int32).update(torch.tensor([0.5]), torch.tensor([0]))
 
 
-def test_verdicts_become_integers() -> None:
+def test_predictions_become_integers() -> None:
     metric = PerImage(2, dtype=torch.uint8)
     metric.update(torch.tensor([True, False]), torch.tensor([1, 0]))
     assert metric.compute().tolist() == [0, 1]

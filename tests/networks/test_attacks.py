@@ -10,17 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from networks.attacks import (
-    Bpda,
-    Norm,
-    fgsm,
-    image_generators,
-    loss_gradient,
-    pgd,
-    project,
-    random_offsets,
-    steepest,
-)
+from networks.attacks import Bpda, Norm, fgsm, image_generators, loss_gradient, pgd, project, random_offsets, steepest
 
 EPSILONS = {"linf": 0.03, "l2": 0.4}
 NORMS: tuple[Norm, ...] = ("linf", "l2")

@@ -10,15 +10,7 @@ from torch import Tensor, nn
 
 from networks.compact_classifiers import CompactVGG
 from networks.compact_vit import CompactViT
-from networks.compression import (
-    LEVELS,
-    masks,
-    prune,
-    quantize_int8,
-    round_activations,
-    round_weights,
-    sparsity,
-)
+from networks.compression import LEVELS, masks, prune, quantize_int8, round_activations, round_weights, sparsity
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ import pytest
 import torch
 
 import run
-from analysis.patterns.files import PatternFile
-from analysis.patterns.masks import paste
-from analysis.report.parts.patterns import read
-from lightning_modules.pattern_search import PatternSearch
+from methods.class_patterns.files import PatternFile
+from methods.class_patterns.masks import paste
+from methods.class_patterns.report import read
+from methods.class_patterns.search_module import PatternSearch
+from methods.class_patterns.searches import chosen_classes
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.weights import load_weights
-from tasks import build
-from tasks.pattern_search import chosen_classes
+from study import build
 from tests.datamodules.trees import make_tree
-from tests.tasks.conftest import Program, compose
+from tests.studies import Program, compose
 
 SMALL = (
     "task=class_patterns", "class_patterns.epochs=2", "class_patterns.search_images=16",
@@ -68,8 +68,8 @@ def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
     for name, network in networks.items():
         classifier = Classifier(network(len(data.classes))).eval()
         load_weights(classifier, patterned / "smoke" / "classifiers" / f"{name}.safetensors")
-        with np.load(place / "verdicts" / f"{name}.npz") as verdicts:
-            images = torch.stack([test[index][0] for index in verdicts["index"].tolist()]).float() / 255
+        with np.load(place / "predictions" / f"{name}.npz") as predictions:
+            images = torch.stack([test[index][0] for index in predictions["index"].tolist()]).float() / 255
             assert len(images) == 12
         with torch.no_grad():
             clean = classifier(images).argmax(dim=1)
@@ -162,7 +162,7 @@ def test_nothing_is_made_twice_and_another_seed_is_added(patterned: Path, tmp_pa
     assert times() == before
     with pytest.raises(ValueError, match=r"class_patterns.seeds was \[0, 1\], now \[0, 1, 2\]"):
         run.run(compose(tmp_path, *SMALL, "class_patterns.seeds=[0,1,2]"))
-    for path in (place / "success.csv", *(place / "verdicts").glob("*.npz")):
+    for path in (place / "success.csv", *(place / "predictions").glob("*.npz")):
         path.unlink()
     run.run(compose(tmp_path, *SMALL, "class_patterns.seeds=[0,1,2]"))
     kept = [path for path in before if path.parent == place and path.suffix == ".npz"]

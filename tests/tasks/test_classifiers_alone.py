@@ -14,13 +14,13 @@ import pytest
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
-import analysis.report.parts
+import report.parts
 import run
 import tasks.study
-from analysis.report.page import Part, Section
-from tasks import build
-from tasks.pages import labels_of
-from tests.tasks.conftest import compose
+from report.page import Part, Section
+from study import build
+from study.pages import labels_of
+from tests.studies import compose
 
 ALONE = ("autoencoder=none", "train_classifier.epochs=1", "study=alone")
 MEASURED = (*ALONE, "analyses=[counting]")
@@ -52,7 +52,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     module.run = measure  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tasks.counting", module)
     monkeypatch.setattr(tasks.study, "ANALYSES", (*tasks.study.ANALYSES, "counting"))
-    monkeypatch.setattr(analysis.report.parts, "PARTS", (*analysis.report.parts.PARTS, read))
+    monkeypatch.setattr(report.parts, "PARTS", (*report.parts.PARTS, read))
     return calls
 
 
@@ -149,9 +149,9 @@ def test_what_cannot_be_done_alone_is_said_before_any_work(overrides: list[str],
 
 
 def test_a_signal_makes_no_autoencoder_of_none(tmp_path: Path) -> None:
-    assert not build.has_autoencoders(compose(tmp_path, *ALONE, "signal=no_switches"))
-    assert build.has_autoencoders(compose(tmp_path, "signal=no_switches"))
-    assert np.isfinite(run.run(compose(tmp_path, *ALONE, "signal=no_switches")))
+    assert not build.has_autoencoders(compose(tmp_path, *ALONE, "objective=no_switches"))
+    assert build.has_autoencoders(compose(tmp_path, "objective=no_switches"))
+    assert np.isfinite(run.run(compose(tmp_path, *ALONE, "objective=no_switches")))
 
 
 def test_classifiers_with_the_same_label_are_told_apart() -> None:

@@ -13,8 +13,8 @@ import run
 import tasks.compress
 from networks.compression import sparsity
 from networks.weights import read_weights
-from tasks import build, classifiers
-from tests.tasks.conftest import Compose, compose
+from study import build, classifiers
+from tests.studies import Compose, compose
 
 FOUR = "classifiers=[vgg_compact,resnet_compact,vgg_pruned,vgg_int8]"
 QUICK = ("task=compress", "compress.pruned.epochs=2", "compress.distilled.epochs=1", "compress.batch_size=8")
@@ -116,7 +116,7 @@ def test_missing_weights_name_the_task_that_makes_them(study: Path) -> None:
 def test_torchvisions_networks_can_be_compressed(study: Path) -> None:
     cfg = compose(study, "task=compress", "classifiers=[resnet50,resnet50_pruned]")
     configs = classifiers.study_classifiers(cfg)
-    assert classifiers.maker(configs["resnet50_pruned"]) == "compress"
+    assert classifiers.training_task(configs["resnet50_pruned"]) == "compress"
     own, parent = (classifiers.preprocessing(configs[name]) for name in ("resnet50_pruned", "resnet50"))
     assert own == parent
     with torch.device("meta"):
@@ -128,12 +128,12 @@ def test_disagreement_of_a_study(finished: Path, tmp_path: Path) -> None:
     """Its cross evaluation renamed: ResNet stands for a compressed VGG."""
     shutil.copytree(finished / "smoke", tmp_path / "smoke")
     folder = tmp_path / "smoke" / "cross_evaluation"
-    with np.load(folder / "correct.npz") as file:
+    with np.load(folder / "predictions.npz") as file:
         arrays = {name: file[name] for name in file.files}
     renamed = {
         name: np.char.replace(arrays[name], "resnet_compact", "vgg_pruned") for name in ("rows", "sources", "columns")
     }
-    np.savez(folder / "correct.npz", **arrays | renamed)
+    np.savez(folder / "predictions.npz", **arrays | renamed)
     cfg = compose(tmp_path, "task=disagreement", "classifiers=[vgg_compact,vgg_pruned]")
     share = run.run(cfg)
     table = pd.read_csv(tmp_path / "smoke" / "disagreement" / "disagreement.csv")

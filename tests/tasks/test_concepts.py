@@ -11,25 +11,17 @@ import torch
 from scipy.optimize import nnls  # type: ignore[import-untyped]
 
 import run
-from analysis.concepts.descent import Penalties
-from analysis.concepts.files import ConceptFile
 from callbacks import STOP_REQUESTS
 from datamodules import FakeImages
 from datamodules.base import Split
-from datamodules.stored_blocks import StoredMatrix
-from lightning_modules.activation_collection import Collected
-from lightning_modules.concept_factorization import ConceptFactorization
-from tasks.concept_activations import Activations, check_columns, check_disk, choose_images
-from tasks.concept_fits import (
-    PRESETS,
-    Method,
-    block_weights,
-    factorize,
-    heldout_column_error,
-    method_of,
-    project,
-)
-from tests.tasks.conftest import Compose, Program, compose
+from methods.concepts.activation_collection import Collected
+from methods.concepts.activations import Activations, check_columns, check_disk, choose_images
+from methods.concepts.factorization_module import ConceptFactorization
+from methods.concepts.files import ConceptFile
+from methods.concepts.fits import PRESETS, Method, block_weights, factorize, heldout_column_error, method_of, project
+from methods.concepts.hals import Penalties
+from methods.concepts.stored_blocks import StoredMatrix
+from tests.studies import Compose, Program, compose
 
 SMALL = (
     "task=concepts", "classifiers=[vgg_compact]", "classifier_settings={vgg_compact:{weights:random}}", "data=cues",
@@ -220,7 +212,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(tmp_path: Path, monkeypat
 def test_what_cannot_work_is_refused_before_any_work(
     override: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.concept_job.collect", None)
+    monkeypatch.setattr("methods.concepts.job.collect", None)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run.run(compose(tmp_path, *SMALL, override))
     assert not (tmp_path / "smoke" / "concepts").exists()

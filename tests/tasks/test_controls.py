@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import run
-from analysis.verdicts import read_verdicts
 from networks.classifier import Classifier, calibrate
 from networks.segnet import CompactSegNet
 from networks.torchvision_classifiers import torchvision_network
 from networks.weights import load_weights
-from tests.tasks.conftest import compose
+from stats.predictions import read_predictions
+from tests.studies import compose
 
 CONTROLS = ["extra_training", "second_start", "random_weights"]
 
@@ -39,11 +39,11 @@ def test_controls_are_rows_and_columns_outside_the_order(controlled: Path, finis
     pd.testing.assert_frame_equal(table.loc[before.index, before.columns], before)  # what was there is as it was
     orders = [json.loads((study / "order" / "order.json").read_text()) for study in (controlled, finished / "smoke")]
     assert orders[0] == orders[1]
-    verdicts = read_verdicts(controlled / "cross_evaluation" / "correct.npz")
-    assert set(verdicts.controls) == set(CONTROLS)
-    assert verdicts.classifiers == ["vgg_compact", "resnet_compact"]
-    assert verdicts.baselines == baselines
-    assert verdicts.rows_of("resnet_compact") == [6]
+    predictions = read_predictions(controlled / "cross_evaluation" / "predictions.npz")
+    assert set(predictions.controls) == set(CONTROLS)
+    assert predictions.classifiers == ["vgg_compact", "resnet_compact"]
+    assert predictions.baselines == baselines
+    assert predictions.rows_of("resnet_compact") == [6]
 
 
 def test_controls_differ_from_a_s_in_what_they_should(controlled: Path) -> None:

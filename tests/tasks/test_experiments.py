@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import run
-from tasks.build import has_autoencoders
-from tasks.classifiers import read_config
-from tests.tasks.conftest import compose_any
+from study.build import has_autoencoders
+from study.classifiers import read_config
+from tests.studies import compose_any
 
 EXPERIMENTS = sorted(path.stem for path in (run.CONF / "experiment").glob("*.yaml"))
 FAKE = ("data=fake", "data.class_count=1000", "data.size=64", "data.images=4")

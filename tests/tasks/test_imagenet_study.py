@@ -10,7 +10,7 @@ import pytest
 
 import run
 from tests.datamodules.trees import make_tree
-from tests.tasks.conftest import compose_any
+from tests.studies import compose_any
 
 NAMES = ("alexnet", "vgg16", "resnet50", "inception_v3")
 
@@ -50,9 +50,9 @@ def test_from_prepare_to_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[
     matrix = pd.read_csv(study / "cross_evaluation" / "accuracy.csv", index_col=0)
     assert list(matrix.columns) == list(NAMES)
     assert list(matrix.index) == ["original", "pretrained", *NAMES]
-    with np.load(study / "cross_evaluation" / "correct.npz") as verdicts:
-        assert verdicts["predicted"].shape == (6, 6, 4)
-        prepared = {name: verdicts[name] for name in verdicts.files}
+    with np.load(study / "cross_evaluation" / "predictions.npz") as predictions:
+        assert predictions["predicted"].shape == (6, 6, 4)
+        prepared = {name: predictions[name] for name in predictions.files}
     page = re.sub(r"\s+", " ", (study / "report" / "index.html").read_text(encoding="utf-8"))
     assert "256 × 256, resized to 342 × 342, central 299 × 299" in page
     assert "224 × 224 pixels" in page
@@ -63,5 +63,5 @@ def test_from_prepare_to_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[
     shutil.rmtree(tmp_path / "studies" / "cache" / "prepared")
     shutil.rmtree(study / "cross_evaluation")
     task("cross_evaluate")
-    with np.load(study / "cross_evaluation" / "correct.npz") as verdicts:
-        assert all(np.array_equal(verdicts[name], prepared[name]) for name in verdicts.files)
+    with np.load(study / "cross_evaluation" / "predictions.npz") as predictions:
+        assert all(np.array_equal(predictions[name], prepared[name]) for name in predictions.files)

@@ -1,4 +1,4 @@
-"""``task=intervals`` and its part of the report, on verdicts that were drawn."""
+"""``task=intervals`` and its part of the report, on predictions that were drawn."""
 
 import json
 from pathlib import Path
@@ -9,21 +9,21 @@ import pandas as pd
 import pytest
 
 import run
-from analysis.figures.study import save_figure
-from analysis.report.page import Part
-from analysis.report.parts.intervals import read
-from tests.tasks.conftest import compose_any
+from report.figures.study import save_figure
+from report.page import Part
+from report.parts.intervals import read
+from tests.studies import compose_any
 
 LABELS = {"vgg": "VGG", "resnet": "ResNet <50>", "alexnet": "AlexNet", "lenet": "LeNet"}
 
 
-def write_verdicts(studies: Path, seeds: int = 2, seed: int = 0) -> None:
-    """A study's verdicts of 60 images, with a control autoencoder."""
+def write_predictions(studies: Path, seeds: int = 2, seed: int = 0) -> None:
+    """A study's predictions of 60 images, with a control autoencoder."""
     generator = np.random.default_rng(seed)
     sources = ["original", "pretrained", "extra_training", *(name for name in LABELS for _ in range(seeds))]
     own = [f"{name}-seed{k}" if k else name for name in LABELS for k in range(seeds)]
     top1 = generator.random((60, len(sources), 4)) < generator.uniform(0.4, 0.9, (len(sources), 4))
-    path = studies / "drawn" / "cross_evaluation" / "correct.npz"
+    path = studies / "drawn" / "cross_evaluation" / "predictions.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
         path, rows=np.array(["original", "pretrained", "extra_training", *own]), sources=np.array(sources),
@@ -41,12 +41,12 @@ def made(studies: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (studies / "drawn" / "intervals").iterdir()}
 
 
-def test_task_writes_tables_once_and_anew_for_other_verdicts(
+def test_task_writes_tables_once_and_anew_for_other_predictions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(FileNotFoundError, match="task=cross_evaluate"):
         call(tmp_path)
-    write_verdicts(tmp_path)
+    write_predictions(tmp_path)
     share = call(tmp_path)
     first = made(tmp_path)
     order = json.loads(first["order.json"])
@@ -57,7 +57,7 @@ def test_task_writes_tables_once_and_anew_for_other_verdicts(
     assert call(tmp_path) == share
     assert "there already" in capsys.readouterr().out
     assert made(tmp_path) == first
-    write_verdicts(tmp_path, seed=1)
+    write_predictions(tmp_path, seed=1)
     part = read(tmp_path / "drawn", LABELS)
     assert part is not None
     assert "of an earlier cross evaluation" in part.sections[0].text
@@ -69,7 +69,7 @@ def test_task_writes_tables_once_and_anew_for_other_verdicts(
 
 
 def test_covariates_come_from_a_file(tmp_path: Path) -> None:
-    write_verdicts(tmp_path)
+    write_predictions(tmp_path)
     path = tmp_path / "known.csv"
     with pytest.raises(FileNotFoundError, match=r"known\.csv does not exist"):
         call(tmp_path, f"intervals.covariates={path}")
@@ -84,7 +84,7 @@ def test_covariates_come_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_part_shows_what_was_measured(seeds: int, tmp_path: Path) -> None:
-    write_verdicts(tmp_path, seeds)
+    write_predictions(tmp_path, seeds)
     root = tmp_path / "drawn"
     assert read(root, LABELS) is None
     call(tmp_path)

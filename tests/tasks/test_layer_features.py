@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import run
-from analysis.features.files import FeatureFile
-from analysis.report.parts.features import read
+from methods.layer_features.files import FeatureFile
+from methods.layer_features.report import read
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactVGG
 from networks.weights import load_weights
-from tasks import build
+from study import build
 from tests.datamodules.trees import jpeg
-from tests.tasks.conftest import compose
+from tests.studies import compose
 
 SMALL = (
     "task=layer_features", "layer_features.iterations=6", "layer_features.image_count=24", "layer_features.clusters=2",

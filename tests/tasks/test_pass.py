@@ -16,9 +16,9 @@ import torch
 
 import run
 from lightning_modules import Pretraining
-from tasks import build
+from study import build
 from tests.datamodules.trees import jpeg
-from tests.tasks.conftest import REPOSITORY, Program, compose
+from tests.studies import REPOSITORY, Program, compose
 
 BUDGET = (
     "task=pretrain",

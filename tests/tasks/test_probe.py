@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 
 import run
 from networks.compact_classifiers import CompactResNet, CompactVGG
-from tasks import build
-from tests.tasks.conftest import compose_any
+from study import build
+from tests.studies import compose_any
 
 STUDY = (
-    "experiment=planted_cues", "data.size=16", "data.images=32", "data.held_out=16", "signal=published",
+    "experiment=planted_cues", "data.size=16", "data.images=32", "data.held_out=16", "objective=published",
     "classifiers=[colour_a,colour_b,shape_a]", "controls=[]", "measurements=[]", "train_classifier.epochs=1",
     "pretrain.epochs=1", "finetune.epochs=1", "probe.epochs=2", "probe.adapted_epochs=1", "probe.noise=0",
     "probe.reader=null",

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 import run
-from analysis.verdicts import read_verdicts
-from tests.tasks.conftest import compose
+from stats.predictions import read_predictions
+from tests.studies import compose
 
 SETTINGS = ("task=robustness", "robustness.images=6", "robustness.steps=1", "robustness.epsilons.linf=[0.02]")
 
@@ -19,8 +19,8 @@ def test_a_study_is_attacked_and_its_report_tells_it(finished: Path, tmp_path: P
     mean = run.run(cfg)
     folder = tmp_path / "smoke" / "robustness"
     table = pd.read_csv(folder / "accuracy.csv")
-    arrays = np.load(folder / "verdicts.npz")
-    study = read_verdicts(tmp_path / "smoke" / "cross_evaluation" / "correct.npz")
+    arrays = np.load(folder / "predictions.npz")
+    study = read_predictions(tmp_path / "smoke" / "cross_evaluation" / "predictions.npz")
     for column, name in enumerate(study.columns):
         for defence, row in (("plain", "original"), ("pretrained", "pretrained"), ("own", name)):
             expected = study.top1[arrays["index"], study.rows.index(row), column].mean()

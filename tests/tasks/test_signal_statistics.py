@@ -13,7 +13,7 @@ from networks.classifier import Classifier, Preprocessing
 from networks.compact_classifiers import CompactResNet
 from networks.segnet import CompactSegNet
 from tasks.signal_statistics import TABLES, network_periods
-from tests.tasks.conftest import Compose, compose
+from tests.studies import Compose, compose
 
 
 @pytest.mark.slow

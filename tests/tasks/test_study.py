@@ -21,8 +21,8 @@ from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.segnet import CompactSegNet
 from networks.weights import load_weights
-from tasks import build
-from tests.tasks.conftest import REPOSITORY, Compose, Program, compose
+from study import build
+from tests.studies import REPOSITORY, Compose, Program, compose
 
 CSVS = ("accuracy.csv", "accuracy_top5.csv", "nmi.csv")
 
@@ -60,14 +60,14 @@ def test_study_makes_everything_with_provenance(finished: Path) -> None:
     assert not [name for name in made if "partial" in name]
 
 
-def test_verdicts_equal_direct_calls(finished: Path) -> None:
+def test_predictions_equal_direct_calls(finished: Path) -> None:
     folder = finished / "smoke"
     data = build.make_data(compose(finished))
-    verdicts = np.load(folder / "cross_evaluation" / "correct.npz")
+    predictions = np.load(folder / "cross_evaluation" / "predictions.npz")
     networks = {"vgg_compact": CompactVGG(6), "resnet_compact": CompactResNet(6)}
     for row, column in ((3, 0), (2, 1), (1, 1)):
-        autoencoder, name = CompactSegNet().eval(), str(verdicts["columns"][column])
-        load_weights(autoencoder, folder / "autoencoders" / f"{verdicts['rows'][row]}.safetensors")
+        autoencoder, name = CompactSegNet().eval(), str(predictions["columns"][column])
+        load_weights(autoencoder, folder / "autoencoders" / f"{predictions['rows'][row]}.safetensors")
         classifier = Classifier(networks[name]).eval()
         load_weights(classifier, folder / "classifiers" / f"{name}.safetensors")
         for index in (0, 7, 23):
@@ -75,12 +75,12 @@ def test_verdicts_equal_direct_calls(finished: Path) -> None:
             pixels = image[None].float() / 255
             reconstruction = autoencoder(pixels)
             logits = classifier(reconstruction)[0]
-            assert verdicts["predicted"][index, row, column] == int(logits.argmax())
-            assert verdicts["top5"][index, row, column] == (label in logits.topk(5).indices)
+            assert predictions["predicted"][index, row, column] == int(logits.argmax())
+            assert predictions["top5"][index, row, column] == (label in logits.topk(5).indices)
             nmi = normalized_mutual_information(pixels, reconstruction.detach().clamp(0, 1), bins=16)
-            assert verdicts["nmi_intra"][index, row] == pytest.approx(float(nmi), abs=1e-3)
+            assert predictions["nmi_intra"][index, row] == pytest.approx(float(nmi), abs=1e-3)
     table = pd.read_csv(folder / "cross_evaluation" / "accuracy.csv", index_col=0)
-    assert np.array_equal(table.to_numpy(), verdicts["top1"].mean(axis=0))
+    assert np.array_equal(table.to_numpy(), predictions["top1"].mean(axis=0))
 
 
 def test_a_second_run_skips_everything(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,7 +192,7 @@ def test_siblings_are_trained_alike_and_share_the_loss(finished: Path, tmp_path:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     for path in (tmp_path / "smoke" / "autoencoders").glob("*_compact.*"):
         path.unlink()
-    run.run(compose(tmp_path, "signal=ensemble", "finetune.siblings=2", "classifiers=[vgg_compact]",
+    run.run(compose(tmp_path, "objective=ensemble", "finetune.siblings=2", "classifiers=[vgg_compact]",
                     "train_classifier.epochs=15"))  # fmt: skip
     study = tmp_path / "smoke"
     trained = {path.stem for path in (study / "classifiers").glob("vgg_compact*.safetensors")}
@@ -209,14 +209,14 @@ def test_siblings_are_trained_alike_and_share_the_loss(finished: Path, tmp_path:
 
 def test_siblings_of_given_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"finetune.siblings=1: classifier vgg_compact is not trained here"):
-        run.run(compose(tmp_path, "signal=ensemble", "classifiers=[resnet_compact,vgg_compact]",
+        run.run(compose(tmp_path, "objective=ensemble", "classifiers=[resnet_compact,vgg_compact]",
                         "classifier=vgg_compact", "classifier.weights=random"))  # fmt: skip
     assert not (tmp_path / "smoke" / "classifiers").exists()  # before any work
 
 
 def test_planted_cues_are_a_study_for_each_signal_with_the_same_classifiers(tmp_path: Path) -> None:
     names = sorted(path.stem for path in run.CONF.glob("signal/*.yaml"))
-    studies = [compose(tmp_path, "experiment=planted_cues", f"signal={name}") for name in names]
+    studies = [compose(tmp_path, "experiment=planted_cues", f"objective={name}") for name in names]
     assert [cfg.study for cfg in studies] == [f"planted_cues_{name}" for name in names]
     assert {cfg.classifiers_from for cfg in studies} == {"planted_cues"}
     assert [cfg.signal for cfg in studies] == names

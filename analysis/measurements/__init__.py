@@ -1,1 +1,0 @@
-"""What further measurements of a study say: per-image results in, tables out."""

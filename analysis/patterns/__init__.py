@@ -1,1 +1,0 @@
-"""Class-wise patterns: masks and their controls, pasting, and how often they succeed."""

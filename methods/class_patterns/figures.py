@@ -1,0 +1,230 @@
+"""Figures of class-wise patterns: what they look like, how often they succeed, and on whom."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from report.figures.study import ACCENT, GREY, INK, LETTER, PAGE, PALE, STYLE, name_columns, typeset
+
+ABSENT = (216, 204, 236)  # behind transparent pixels: a lilac, since photographs are often black, white or grey
+MOST_NAMES = 30  # along an axis
+MOST_CLASSES = 15
+METHODS = {  # name, colour, line, width
+    "pattern": ("pattern found", ACCENT, "-", 1.8),
+    "neural_cleanse": ("Neural Cleanse (free colours)", "#7b6ca8", "-", 1.2),
+    "saliency": ("most salient pixels", "#d08c2f", "--", 1.1),
+    "random": ("random pixels", GREY, "-", 1.1),
+    "centre": ("centre patch", INK, ":", 1.2),
+}
+CANVAS = "whole canvas (100 %)"
+TICK_GAP = 1.9  # least ratio of two numbers whose names do not touch
+
+
+def pattern_grid(pictures: Mapping[str, Sequence[npt.NDArray]], names: Sequence[str]) -> Figure:
+    """Patterns, one row for each kind of canvas, one column for each class, on lilac where they are transparent.
+
+    Args:
+        pictures: By the row's name, RGBA uint8 ``(H, W, 4)`` for each class; an empty array leaves a gap.
+        names: Of the classes.
+    """
+    side = min(0.9, (PAGE - 0.8) / max(1, len(names)))
+    title = 0.2 + 0.75 * LETTER * max(map(len, names)) * 0.8
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(0.8 + side * len(names), title + side * len(pictures)))
+        grid = {"wspace": 0.06, "hspace": 0.06}
+        axes = figure.subplots(len(pictures), len(names), squeeze=False, gridspec_kw=grid)
+        wide, tall = figure.get_size_inches()
+        figure.subplots_adjust(left=0.8 / wide, right=1, bottom=0, top=1 - title / tall)
+        for row, (kind, shown) in enumerate(pictures.items()):
+            for column, rgba in enumerate(shown):
+                ax = axes[row, column]
+                ax.set(xticks=[], yticks=[])
+                ax.spines[:].set_visible(False)
+                if rgba.size:
+                    ax.imshow(on_lilac(rgba), interpolation="nearest")
+                else:
+                    ax.text(0.5, 0.5, "–", ha="center", va="center", color=GREY, transform=ax.transAxes)
+                if row == 0:
+                    turned = {"rotation": 45, "ha": "left", "va": "bottom", "rotation_mode": "anchor"}
+                    ax.text(0.3, 1.06, names[column], fontsize=8, color=INK, transform=ax.transAxes, **turned)
+            axes[row, 0].set_ylabel(kind, rotation=0, ha="right", va="center", fontsize=8, color=INK)
+    return figure
+
+
+def on_lilac(rgba: npt.NDArray) -> npt.NDArray:
+    """A picture ``(H, W, 4)`` over an even lilac, uint8 ``(H, W, 3)``."""
+    opacity = rgba[..., 3:].astype(float) / 255
+    blended: npt.NDArray = (opacity * rgba[..., :3] + (1 - opacity) * np.array(ABSENT)).round().astype(np.uint8)
+    return blended
+
+
+def budget_curves(table: pd.DataFrame) -> Figure:
+    """Success against the share of the pixels, a panel for each classifier.
+
+    Args:
+        table: ``classifier``, ``method``, ``budget``, ``success``, ``lower``, ``upper``.
+    """
+    names = table["classifier"].unique().tolist()
+    across = min(4, len(names))
+    down = math.ceil(len(names) / across)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(max(4.6, 2.1 * across + 0.7), 1.9 * down + 0.9))
+        axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+        for place, ax in enumerate(axes.flatten()):
+            if place >= len(names):
+                ax.set_visible(False)
+                continue
+            budget_panel(ax, table[table["classifier"] == names[place]])
+            ax.set_title(names[place], color=INK)
+        for ax in axes[:, 0]:
+            ax.set_ylabel("success")
+        figure.supxlabel("pixels of the pattern, share of all", fontsize=9)
+        handles, texts = axes[0, 0].get_legend_handles_labels()
+        figure.tight_layout(h_pad=0.8, w_pad=0.6)
+        figure.legend(
+            handles, texts, frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0),
+            ncols=3 if across > 2 else 2, columnspacing=1.2,
+        )  # fmt: skip
+    return figure
+
+
+def budget_panel(ax: Axes, table: pd.DataFrame) -> None:
+    """The lines of one classifier."""
+    for method, (text, colour, line, width) in METHODS.items():
+        part = table[table["method"] == method].sort_values("budget")
+        if part.empty:
+            continue
+        if method == "pattern":
+            ax.fill_between(part["budget"], part["lower"], part["upper"], color=PALE, linewidth=0)
+        marker = "o" if len(part) == 1 else None
+        ax.plot(part["budget"], part["success"], line, color=colour, linewidth=width, label=text, marker=marker)
+    whole = table[table["method"] == "canvas"]
+    if len(whole):
+        ax.axhline(float(whole["success"].iloc[0]), color=GREY, linewidth=0.8, linestyle="-.", label=CANVAS)
+    budgets = sorted(table[table["method"] != "canvas"]["budget"].unique())
+    ax.set_xscale("log")
+    ax.set_xticks(budgets, tick_names(budgets), fontsize=8)
+    ax.minorticks_off()
+    ax.set_ylim(-0.02, 1.02)
+    ax.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
+
+
+def tick_names(budgets: Sequence[float]) -> list[str]:
+    """Names for ascending places on a logarithmic axis; none where the next named one would be too near."""
+    named: list[str] = []
+    following = math.inf
+    for budget in reversed(budgets):
+        free = following / budget > TICK_GAP
+        named.append(f"{100 * budget:g} %" if free else "")
+        following = budget if free else following
+    return named[::-1]
+
+
+def transfer_matrix(table: pd.DataFrame) -> Figure:
+    """Heat map of the success of each classifier's patterns (rows) on every classifier (columns).
+
+    Args:
+        table: Rates in [0, 1], with names as they shall be read.
+    """
+    values = table.to_numpy(dtype=float)
+    cell = min(0.9, max(0.4, PAGE / len(table.columns)))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(1.6 + cell * len(table.columns), 1.0 + 0.45 * len(table)))
+        ax = figure.subplots()
+        image = ax.imshow(values, cmap="GnBu", vmin=0, vmax=1, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            colour = "white" if value > 0.6 else INK
+            text = "–" if np.isnan(value) else f"{100 * value:.0f}"
+            ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+        name_columns(ax, list(table.columns), cell)
+        ax.set_yticks(range(len(table)), [typeset(name) for name in table.index])
+        ax.tick_params(length=0)
+        ax.set(xlabel="shown to", ylabel="patterns of")
+        ax.spines[:].set_visible(False)
+        bar = figure.colorbar(image, ax=ax, label="success", fraction=0.05, pad=0.03)
+        bar.outline.set_visible(False)
+    return figure
+
+
+def source_matrices(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Heat maps: success of the patterns of each class (rows) on images of each class (columns).
+
+    Args:
+        tables: By classifier, rates in [0, 1]; NaN where no image is left.
+    """
+    rows, columns = next(iter(tables.values())).shape
+    across = min(3, len(tables))
+    down = math.ceil(len(tables) / across)
+    side = min(2.5, max(1.4, 0.16 * max(rows, columns)))
+    height = min(2.5, max(0.8, side * rows / columns))
+    label = 0.75 * LETTER * max(len(str(name)) for name in next(iter(tables.values())).index)
+    with mpl.rc_context(STYLE):
+        size = (side * across + label + 1.0, (height + label + 0.5) * down)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(down, across, squeeze=False, sharey=True)
+        colours = mpl.colormaps["GnBu"].with_extremes(bad="#eceff2")
+        shown = None
+        for ax, name in zip(axes.flatten(), [*tables, *[""] * (axes.size - len(tables))], strict=True):
+            if not name:
+                ax.set_visible(False)
+                continue
+            table = tables[name]
+            shown = ax.imshow(table.to_numpy(dtype=float), cmap=colours, vmin=0, vmax=1, aspect="auto")
+            across_named, down_named = (some_names(list(names)) for names in (table.columns, table.index))
+            ax.set_xticks(list(across_named), list(across_named.values()), rotation=90, fontsize=6)
+            ax.set_yticks(list(down_named), list(down_named.values()), fontsize=6)
+            ax.tick_params(length=0)
+            ax.set_title(name, color=INK)
+            ax.spines[:].set_visible(False)
+        axes[0, 0].set_ylabel("pattern of")
+        figure.supxlabel("images of", fontsize=9)
+        if shown is not None:
+            bar = figure.colorbar(shown, ax=axes, label="success", shrink=0.7, pad=0.02)
+            bar.outline.set_visible(False)
+    return figure
+
+
+def some_names(names: list[str]) -> dict[int, str]:
+    """Names by their place: all, or, of more than can be read side by side, some, evenly spread."""
+    every = math.ceil(len(names) / MOST_NAMES)
+    return {place: names[place] for place in range(0, len(names), every)}
+
+
+def class_costs(table: pd.DataFrame) -> Figure:
+    """What each class costs in pixels, a row for each classifier; planted classes have a ring, flagged ones a name.
+
+    Args:
+        table: ``classifier``, ``class``, ``pixels``, ``rank``, ``flagged``, ``planted``.
+    """
+    names = table["classifier"].unique().tolist()
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, 0.75 + 0.42 * len(names)))
+        ax = figure.subplots()
+        for row, name in enumerate(names):
+            part = table[table["classifier"] == name]
+            ax.plot(part["pixels"], [row] * len(part), "o", color=GREY, markersize=4, alpha=0.7, markeredgewidth=0)
+            ax.plot([float(part["pixels"].median())] * 2, [row - 0.28, row + 0.28], color=INK, linewidth=1)
+            told = part[part["planted"].astype(bool) | part["flagged"].astype(bool)]
+            told = part.nsmallest(1, "rank") if told.empty else told
+            for found in told.to_dict("records"):
+                if found["planted"]:
+                    ax.plot(found["pixels"], row, "o", markerfacecolor="none", markeredgecolor=ACCENT, markersize=9)
+                text = str(found["class"]).replace("_", " ") + (", flagged" if found["flagged"] else "")
+                ax.annotate(
+                    text, (found["pixels"], row), (0, 6), textcoords="offset points", ha="center", va="bottom",
+                    fontsize=7, color=ACCENT if found["planted"] else INK,
+                )  # fmt: skip
+        ax.set_xscale("log")
+        ax.set_xlabel("pixels with free colours that half of the images give in to (line: median class)")
+        ax.set_yticks(range(len(names)), [typeset(name) for name in names])
+        ax.set_ylim(len(names) - 0.5, -0.75)
+        ax.tick_params(axis="y", length=0)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        figure.tight_layout()
+    return figure

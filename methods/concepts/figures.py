@@ -1,0 +1,263 @@
+"""Figures of concepts: which classes they hold, how they fare beside controls, and whether they are found again."""
+
+import math
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from report.figures.study import ACCENT, GREY, INK, PAGE, STYLE, name_columns, typeset
+from stats.proportion import wilson_interval
+
+Floats = npt.NDArray[np.float64]
+SECOND = "#d08c2f"  # beside the accent, also for those who see few colours
+BAND = "#dfe5ea"  # of what chance gives
+
+
+def class_map(table: pd.DataFrame, groups: Sequence[str] | None = None) -> Figure:
+    """Heat map of the share of each concept's mass (columns) in each class (rows).
+
+    Args:
+        table: Shares in [0, 1]; rows are classes, columns concepts, both in the order in which they shall be shown.
+        groups: The super-class of each row, rows of the same one together; named at the right, with lines between.
+    """
+    values = table.to_numpy(dtype=float)
+    cell, row = min(0.42, PAGE / len(table.columns) * 0.8), min(0.24, max(0.115, 9 / len(table)))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.4 + cell * len(table.columns), 0.9 + row * len(table)))
+        ax = figure.subplots()
+        image = ax.imshow(values, cmap="GnBu", vmin=0, vmax=max(float(values.max()), 1e-9), aspect="auto")
+        size = min(8.0, 72 * row * 0.8)
+        ax.set_yticks(range(len(table)), [str(name).replace("_", " ") for name in table.index], fontsize=size)
+        slanted = 90 if cell < 0.2 else 0
+        ax.set_xticks(range(len(table.columns)), table.columns, fontsize=min(8.0, 72 * cell * 0.7), rotation=slanted)
+        ax.tick_params(length=0)
+        ax.set(xlabel="concept")
+        ax.spines[:].set_visible(False)
+        if groups is not None:
+            name_groups(ax, groups, size)
+        share_bar(figure, ax, image, "share of the concept")
+    return figure
+
+
+def name_groups(ax: Axes, groups: Sequence[str], size: float) -> None:
+    """White lines between groups of rows, and their names at the right."""
+    starts = [place for place in range(len(groups)) if place == 0 or groups[place] != groups[place - 1]]
+    for start, end in zip(starts, [*starts[1:], len(groups)], strict=True):
+        if start:
+            ax.axhline(start - 0.5, color="white", linewidth=2)
+        middle, name = (start + end - 1) / 2, groups[start].replace("_", " ")
+        ax.text(1.01, middle, name, transform=ax.get_yaxis_transform(), va="center", fontsize=size, color=ACCENT)
+
+
+def share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
+    """A colour bar below some axes, as wide as they are and as high in every figure."""
+    tall = figure.get_figheight()
+    bar = figure.colorbar(image, ax=ax, label=label, location="top", fraction=0.14 / tall, pad=0.12 / tall, aspect=40)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=7, length=2)
+
+
+def control_dots(table: pd.DataFrame) -> Figure:
+    """The class entropy of concepts and of each control: of the concepts themselves, and within their clusters.
+
+    Args:
+        table: In the order of the rows: ``classifier``, ``control``, ``class_entropy``, ``null_lower``,
+            ``null_upper``, ``cluster_entropy``; the first of each classifier are its own concepts.
+    """
+    names = table["classifier"].unique().tolist()
+    parts = [table[table["classifier"] == name].reset_index(drop=True) for name in names]
+    heights = [len(part) for part in parts]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE * 0.9, 0.75 + 0.25 * sum(heights) + 0.35 * len(parts)))
+        grid = {"height_ratios": heights, "hspace": 1.5 / (sum(heights) / len(heights)), "wspace": 0.08}
+        axes = figure.subplots(len(parts), 2, sharex="col", sharey="row", squeeze=False, gridspec_kw=grid)
+        for (left, right), name, part in zip(axes, names, parts, strict=True):
+            places = range(len(part))
+            ends = part["null_lower"], part["null_upper"]
+            left.hlines(places, *ends, color="#c3ced9", linewidth=6, label="labels permuted (95 %)")
+            for ax, column in ((left, "class_entropy"), (right, "cluster_entropy")):
+                ax.plot(part[column], places, "o", color=INK, markersize=5)
+                ax.plot(part[column][:1], [0], "o", color=ACCENT, markersize=7)
+                ax.axvline(float(part[column].iloc[0]), color=ACCENT, linewidth=0.8, linestyle=":")
+                ax.tick_params(axis="y", length=0)
+                ax.spines["left"].set_visible(False)
+            left.set_yticks(places, [str(control) for control in part["control"]])
+            left.get_yticklabels()[0].set(color=ACCENT, fontweight="bold")
+            left.set_ylim(len(part) - 0.4, -0.6)
+            left.set_title(typeset(name), color=INK, loc="left", fontweight="bold")
+        axes[-1, 0].set_xlabel("class entropy of concepts\n(0: one class, 1: all alike)")
+        axes[-1, 1].set_xlabel("class entropy left within clusters\n(each image in one only)")
+        handles, texts = axes[0, 0].get_legend_handles_labels()
+        axes[0, 1].legend(handles, texts, frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def layer_entropies(table: pd.DataFrame) -> Figure:
+    """Class entropy of concepts of single layers, in the order of the network, a panel for each classifier.
+
+    Args:
+        table: ``classifier``, ``layer``, ``class_entropy``, ``null_lower``, ``null_upper``; ``together``, the entropy
+            of the concepts of all blocks; ``untrained``, that of the layer with random weights, or NaN.
+    """
+    names = table["classifier"].unique().tolist()
+    axes, figure = panels(len(names), 3.1, 3.2)
+    with mpl.rc_context(STYLE):
+        for ax, name in zip(axes, names, strict=False):
+            part = table[table["classifier"] == name].reset_index(drop=True)
+            ends = part["null_lower"], part["null_upper"]
+            ax.fill_between(part.index, *ends, color=BAND, linewidth=0, label="permuted labels (95 %)")
+            ax.plot(part.index, part["class_entropy"], "o-", color=ACCENT, label="one layer alone", linewidth=1.4)
+            if part["untrained"].notna().any():
+                ax.plot(
+                    part.index, part["untrained"], "o:", color=INK, mfc="white", label="random weights", linewidth=1
+                )
+            together = float(part["together"].iloc[0])
+            ax.axhline(together, color=SECOND, linestyle="--", linewidth=1.2, label="all blocks together")
+            name_columns(ax, [str(layer) for layer in part["layer"]], 2.2 / len(part))
+            ax.margins(x=0.08)
+            ax.set_title(typeset(name), color=INK)
+        for ax in axes[:1]:
+            ax.set_ylabel("class entropy")
+        legend_above(figure, axes[0])
+    return figure
+
+
+def stability_matrix(matrix: Floats, concepts: Sequence[int]) -> Figure:
+    """Heat map of the cosines of concepts (rows) with those of other seeds, in the order of their matches.
+
+    Args:
+        matrix: In [0, 1], ``(k, k)``.
+        concepts: Their numbers, ``(k,)``.
+    """
+    side = min(6.0, max(2.6, 0.17 * len(matrix)))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(side + 0.6, side + 0.9))
+        ax = figure.subplots()
+        image = ax.imshow(matrix, cmap="GnBu", vmin=0, vmax=1, interpolation="nearest")
+        every = math.ceil(len(matrix) / 25)
+        shown = range(0, len(matrix), every)
+        texts = [str(concepts[place]) for place in shown]
+        ax.set_xticks(shown, texts, fontsize=7)
+        ax.set_yticks(shown, texts, fontsize=7)
+        ax.tick_params(length=0)
+        ax.set(ylabel="concept", xlabel="its match, and those of the others, in other seeds")
+        ax.spines[:].set_visible(False)
+        share_bar(figure, ax, image, "cosine (1: the same)")
+    return figure
+
+
+def rank_curves(table: pd.DataFrame) -> Figure:
+    """Error and stability against the number of concepts.
+
+    Args:
+        table: ``classifier``, ``k``, ``error``, ``heldout_error``, ``stability``, ``chance``.
+    """
+    names = table["classifier"].unique().tolist()
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.6, 2.3 * len(names) + 0.5))
+        axes = figure.subplots(len(names), 2, squeeze=False, sharex=True)
+        for (left, right), name in zip(axes, names, strict=True):
+            part = table[table["classifier"] == name].sort_values("k")
+            left.plot(part["k"], part["error"], "o-", color=ACCENT, label="images factorised")
+            left.plot(
+                part["k"],
+                part["heldout_error"],
+                "s--",
+                color=SECOND,
+                label="the other half of columns,\nimages held out",
+            )
+            right.plot(part["k"], part["stability"], "o-", color=ACCENT, label="matched concepts")
+            right.plot(part["k"], part["chance"], ":", color=INK, label="chance")
+            left.set_ylim(0, None)
+            right.set_ylim(0, 1.02)
+            left.set(ylabel="relative squared error")
+            right.set(ylabel="cosine with other seeds")
+            left.set_title(typeset(name), color=INK, loc="left")
+            for ax in (left, right):
+                ax.set_xticks(part["k"], [str(k) for k in part["k"]])
+                ax.legend(frameon=False, fontsize=8)
+        for ax in axes[-1]:
+            ax.set_xlabel("number of concepts")
+        figure.tight_layout()
+    return figure
+
+
+def impurity_curves(table: pd.DataFrame) -> Figure:
+    """Accuracy of the classifier on images whose neighbours are of other classes to this or that degree.
+
+    Args:
+        table: ``classifier``, ``images`` (``fitted`` or ``heldout``), ``low``, ``high``, ``count``, ``accuracy``.
+    """
+    names = table["classifier"].unique().tolist()
+    kinds = {"fitted": ("images factorised", ACCENT, "o-", 0.0), "heldout": ("images held out", SECOND, "s--", 0.012)}
+    axes, figure = panels(len(names), 2.9, 2.6)
+    with mpl.rc_context(STYLE):
+        for ax, name in zip(axes, names, strict=False):
+            for kind, (label, colour, line, shift) in kinds.items():
+                part = table[(table["classifier"] == name) & (table["images"] == kind)]
+                lower, upper = wilson_interval(part["accuracy"].to_numpy(), part["count"].to_numpy())
+                middle, right = (part["low"] + part["high"]) / 2 + shift, part["accuracy"]
+                ax.plot(middle, right, line, color=colour, label=label, markersize=4)
+                ax.vlines(middle, lower, upper, color=colour, linewidth=1)
+            ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="neighbours of other classes")
+            ax.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
+            ax.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
+            ax.set_title(typeset(name), color=INK)
+        axes[0].set_ylabel("accuracy")
+        legend_above(figure, axes[0])
+    return figure
+
+
+def importance_dots(table: pd.DataFrame, most: int = 12) -> Figure:
+    """What removing a concept from a layer does, beside removing as much of something else.
+
+    Args:
+        table: Of one classifier: ``block``, ``concept``, ``logit_drop``, ``control_logit_drop``; a panel for a block.
+        most: Concepts of a block that are shown, those with the largest drop.
+    """
+    blocks = table["block"].unique().tolist()
+    shown = {block: table[table["block"] == block].nlargest(most, "logit_drop") for block in blocks}
+    rows = max(map(len, shown.values()))
+    axes, figure = panels(len(blocks), 2.8, 0.8 + 0.2 * rows)
+    with mpl.rc_context(STYLE):
+        for ax, (block, part) in zip(axes, shown.items(), strict=False):
+            places = range(len(part))
+            ax.hlines(places, part["control_logit_drop"], part["logit_drop"], color=GREY, linewidth=1)
+            drops = part["control_logit_drop"]
+            ax.plot(drops, places, "o", markersize=4.5, mfc="white", mec=INK, label="as much of random channels")
+            ax.plot(part["logit_drop"], places, "o", color=ACCENT, markersize=5.5, label="the concept")
+            ax.axvline(0, color=INK, linewidth=0.6)
+            ax.set_yticks(places, [str(concept) for concept in part["concept"]], fontsize=8)
+            ax.set_ylim(rows - 0.5, -0.5)
+            ax.tick_params(axis="y", length=0)
+            ax.set_title(str(block), color=INK)
+            ax.set_xlabel("loss of the logit")
+        axes[0].set_ylabel("concept removed")
+        legend_above(figure, axes[0])
+    return figure
+
+
+def panels(count: int, width: float, height: float) -> tuple[list[Axes], Figure]:
+    """A figure with ``count`` panels, at most three in a row; further axes are hidden."""
+    across = min(3, count)
+    down = math.ceil(count / across)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(max(4.4, width * across), height * down), layout="constrained")
+        axes: list[Axes] = list(figure.subplots(down, across, squeeze=False).flatten())
+    for ax in axes[count:]:
+        ax.set_visible(False)
+    return axes, figure
+
+
+def legend_above(figure: Figure, ax: Axes) -> None:
+    """One legend for all panels."""
+    handles, texts = ax.get_legend_handles_labels()
+    figure.legend(
+        handles, texts, frameon=False, fontsize=8, loc="outside upper center", ncols=2 if len(texts) > 3 else 3
+    )

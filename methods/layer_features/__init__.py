@@ -1,0 +1,1 @@
+"""Layer features: images that show what a layer finds most informative (arXiv 2101.12447)."""

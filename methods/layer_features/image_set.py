@@ -1,0 +1,94 @@
+"""A set of images to look at as a whole: a folder's, with or without folders within, or some of a split."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transforms
+
+from datamodules.base import UNREADABLE, ImageDataset, OnError
+from datamodules.image_files import EXTENSIONS, read_image
+from datamodules.image_index import image_index
+from datamodules.subset import stratified_indices
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of equal size.
+
+    Attributes:
+        pixels: uint8, shape ``(N, 3, S, S)``.
+        names: What each is called.
+        skipped: Files that could not be read.
+    """
+
+    pixels: Tensor
+    names: Sequence[str]
+    skipped: Sequence[Path] = ()
+
+    def fingerprint(self) -> str:
+        """A hash of every pixel."""
+        return hashlib.sha256(self.pixels.numpy().tobytes()).hexdigest()[:16]
+
+
+def folder_images(root: Path, count: int | None, size: int, on_error: OnError, cache: Path | None = None) -> ImageSet:
+    """Images below a folder, spread evenly over their sorted paths: the central squares, resized.
+
+    Args:
+        root: The folder; images may be in it, or in folders within.
+        count: How many at most; ``None``: all.
+        size: Side of the squares, in pixels.
+        on_error: ``raise``: a file that cannot be read is an error; ``skip``: it is left out and noted.
+        cache: Where the index of the tree is kept; ``None`` keeps none.
+
+    Raises:
+        FileNotFoundError: If the folder is missing.
+        ValueError: If it holds no image that can be read, or, with ``raise``, one that cannot; names it.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"images={root} is not a folder; expected a folder of images")
+    index = image_index(root, cache)
+    places = list(range(len(index)))
+    if count is not None and count < len(index):
+        places = ((2 * np.arange(count) + 1) * len(index) // (2 * count)).tolist()
+    found, names, skipped = [], [], []
+    for place in places:
+        path = index.path(place)
+        try:
+            found.append(central_square(read_image(path), size))
+        except ValueError as error:
+            if on_error == "raise":
+                raise ValueError(f"{error}; or layer_features.on_error=skip") from error
+            skipped.append(path)
+            continue
+        names.append(str(path.relative_to(index.root)))
+    if not found:
+        unread = f", and none of {len(skipped)} can be read, such as {skipped[0]}" if skipped else ""
+        raise ValueError(f"images={root} holds no image ({', '.join(sorted(EXTENSIONS))}){unread}")
+    return ImageSet(torch.stack(found), names, skipped)
+
+
+def split_images(split: ImageDataset, count: int | None, size: int) -> ImageSet:
+    """Images of a split, spread evenly over its classes, resized; those that cannot be read and may be skipped are not.
+
+    Args:
+        split: A split for evaluation.
+        count: How many at most; ``None``: all.
+        size: Side of the squares, in pixels.
+    """
+    read = {place: split[place] for place in stratified_indices(split, count)}
+    kept = {place: image for place, (image, label, _) in read.items() if label != UNREADABLE}
+    if not kept:
+        raise ValueError("none of the study's images can be read: correct data.root")
+    return ImageSet(torch.stack([central_square(image, size) for image in kept.values()]), list(map(str, kept)))
+
+
+def central_square(image: Tensor, size: int) -> Tensor:
+    """The largest square in the middle of an image ``(3, H, W)``, resized to ``(3, size, size)``."""
+    side = min(image.shape[-2:])
+    square = transforms.center_crop(image, [side, side])
+    return square if side == size else transforms.resize(square, [size, size], antialias=True)

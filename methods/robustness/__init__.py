@@ -1,0 +1,1 @@
+"""Robustness: accuracy under attack, of classifiers alone and behind autoencoders."""

@@ -1,0 +1,1 @@
+"""The page: lays out what tasks have written."""

@@ -1,0 +1,71 @@
+"""How lines of many sources of images are told apart in a figure, be they 4 or 24."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from report.figures.study import GREY, INK, typeset
+from report.study import row_names
+from stats.accuracy_csv import ORIGINAL, PRETRAINED
+
+COLOURS = ("#0b6e69", "#c8553d", "#d99a2b", "#5b6fb5", "#8a5a9e", "#6fae4e", "#d67fa5", "#6d4c33")
+START_COLOUR = "#7b8794"
+
+
+def source_name(name: str, labels: Mapping[str, str]) -> str:
+    """What people call a source of images: ``originals``, ``A_S``, ``A_<label>``, or its own name with spaces."""
+    return row_names(labels).get(name, name.replace("_", " "))
+
+
+def classifier_name(name: str, labels: Mapping[str, str]) -> str:
+    """What people call a classifier."""
+    return labels.get(name, name.replace("_", " "))
+
+
+def line_styles(sources: Sequence[str], ranking: pd.Series, labels: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """How to draw the line of each source: colours of their own while there are few, else only for the extremes.
+
+    Args:
+        sources: Their names; ``original`` and ``pretrained`` among them get the styles that they have everywhere.
+        ranking: A number for each: where there are more sources than colours, those with the largest are coloured.
+        labels: What people call each classifier.
+
+    Returns:
+        Arguments of ``Axes.plot``; lines without a ``label`` of their own are in the background.
+    """
+    others = [name for name in sources if name not in (ORIGINAL, PRETRAINED)]
+    shown = others
+    if len(others) > len(COLOURS):
+        largest = ranking[others].sort_values(ascending=False).index[:5]
+        shown = [name for name in others if name in largest]
+    styles: dict[str, dict[str, Any]] = {
+        ORIGINAL: {"color": INK, "linewidth": 2.0, "zorder": 3},
+        PRETRAINED: {"color": START_COLOUR, "linewidth": 1.6, "linestyle": "--", "zorder": 4},
+    }
+    for name in others:
+        styles[name] = {"color": GREY, "linewidth": 0.7, "alpha": 0.7, "zorder": 1}
+    for name, colour in zip(shown, COLOURS, strict=False):
+        styles[name] = {"color": colour, "linewidth": 1.2, "zorder": 5}
+    for name in (ORIGINAL, PRETRAINED, *shown):
+        styles[name]["label"] = typeset(source_name(name, labels))
+    return {name: styles[name] for name in sources}
+
+
+def add_legend(figure: Figure, axes: Sequence[Axes], columns: int = 6) -> None:
+    """One legend above all panels."""
+    found: dict[str, Any] = {}
+    unnamed = False
+    for ax in axes:
+        handles, names = ax.get_legend_handles_labels()
+        found |= dict(zip(names, handles, strict=True))
+        unnamed |= any(str(line.get_label()).startswith("_child") and line.get_color() == GREY for line in ax.lines)
+    if unnamed:
+        found["other autoencoders"] = Line2D([], [], color=GREY, linewidth=0.7)
+    figure.legend(
+        found.values(), found.keys(), frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0),
+        ncols=min(columns, len(found)), columnspacing=1.4, handlelength=1.6,
+    )  # fmt: skip

@@ -1,0 +1,135 @@
+"""Formal concept analysis: the concepts of a context, their Hasse diagram, and whether they form a chain.
+
+A context says which object has which attribute. A concept is a pair (extent, intent): all objects that share the
+intent's attributes, and all attributes that the extent's objects share. In arXiv 1803.08337 the objects are classifiers
+and the attributes are the autoencoders whose reconstructions serve them.
+
+Source: B. Ganter, R. Wille, "Formal FormalConcept Analysis", Springer 1999, chapters 1 and 2.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class FormalConcept:
+    """One formal concept.
+
+    Attributes:
+        extent: Ascending indices of the objects that have every attribute of ``intent``.
+        intent: Ascending indices of the attributes that every object of ``extent`` has.
+    """
+
+    extent: tuple[int, ...]
+    intent: tuple[int, ...]
+
+
+def formal_concepts(context: BoolArray) -> list[FormalConcept]:
+    """List every formal concept of a context, from the top (all objects) down to the bottom (all attributes).
+
+    The top and the bottom are always among them, once if they are the same. There can be up to
+    ``2 ** min(objects, attributes)`` concepts; in practice they are few.
+
+    Args:
+        context: Booleans of shape ``(objects, attributes)``, true where the object has the attribute.
+
+    Returns:
+        Concepts by falling size of the extent; ties by the extent's indices.
+
+    Raises:
+        ValueError: If ``context`` is not a two-dimensional boolean array.
+
+    Source: Ganter & Wille, section 1.1; every intent is an intersection of object intents, the empty one included.
+    """
+    rows = _object_intents(context)
+    concepts = [
+        FormalConcept(
+            extent=tuple(j for j, row in enumerate(rows) if row & intent == intent),
+            intent=tuple(i for i in range(context.shape[1]) if intent >> i & 1),
+        )
+        for intent in _closed_intents(rows, context.shape[1])
+    ]
+    return sorted(concepts, key=lambda concept: (-len(concept.extent), concept.extent))
+
+
+def count_concepts(context: BoolArray) -> int:
+    """Count the formal concepts of a context without listing their extents.
+
+    Args:
+        context: Booleans of shape ``(objects, attributes)``.
+
+    Returns:
+        ``len(formal_concepts(context))``, at least 1.
+
+    Raises:
+        ValueError: If ``context`` is not a two-dimensional boolean array.
+    """
+    return len(_closed_intents(_object_intents(context), context.shape[1]))
+
+
+def is_chain(context: BoolArray) -> bool:
+    """Tell whether the concept lattice is a chain: of any two concepts one lies above the other.
+
+    That holds exactly when the objects' intents are totally ordered by inclusion, so no concept needs to be listed.
+
+    Args:
+        context: Booleans of shape ``(objects, attributes)``.
+
+    Returns:
+        True for a chain. A lattice of one concept is a chain.
+
+    Raises:
+        ValueError: If ``context`` is not a two-dimensional boolean array.
+
+    Source: arXiv 1803.08337, where a chain means that the classifiers are ordered by the signal they need.
+    """
+    rows = sorted(_object_intents(context), key=int.bit_count)
+    return all(smaller & larger == smaller for smaller, larger in pairwise(rows))
+
+
+def cover_relation(concepts: Sequence[FormalConcept]) -> list[tuple[int, int]]:
+    """Find the edges of the Hasse diagram: the transitive reduction of "lies above".
+
+    Args:
+        concepts: Distinct concepts of one context, in any order.
+
+    Returns:
+        Ascending pairs ``(upper, lower)`` of positions in ``concepts``: ``lower``'s extent is strictly inside
+        ``upper``'s, and no third concept lies between them.
+    """
+    extents = [sum(1 << j for j in concept.extent) for concept in concepts]
+    downwards = sorted(range(len(concepts)), key=lambda k: -len(concepts[k].extent))
+    edges = []
+    for position, upper in enumerate(downwards):
+        covers: list[int] = []
+        for lower in downwards[position + 1 :]:
+            inside = extents[lower] & extents[upper] == extents[lower]
+            # Larger extents come first, so whatever lies between is below a cover that was already found.
+            if inside and all(extents[lower] & extents[cover] != extents[lower] for cover in covers):
+                covers.append(lower)
+        edges += [(upper, lower) for lower in covers]
+    return sorted(edges)
+
+
+def _object_intents(context: BoolArray) -> list[int]:
+    """Each object's attributes as a bit mask: bit ``i`` is attribute ``i``."""
+    if context.ndim != 2 or context.dtype != np.bool_:
+        raise ValueError(
+            f"context has shape {context.shape} and dtype {context.dtype}; expected booleans of shape "
+            "(objects, attributes): compare with a threshold first"
+        )
+    return [sum(1 << int(i) for i in np.flatnonzero(row)) for row in context]
+
+
+def _closed_intents(rows: Sequence[int], attributes: int) -> set[int]:
+    """Close the objects' intents under intersection, starting from all attributes."""
+    intents = {(1 << attributes) - 1}
+    for row in set(rows):
+        intents |= {intent & row for intent in intents}
+    return intents

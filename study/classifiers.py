@@ -1,0 +1,239 @@
+"""The classifiers of a study: which they are, and where their weights come from."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+
+import hydra
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from datamodules.base import ImageDataModule
+from networks.classifier import Classifier, Preprocessing, calibrate, freeze
+from networks.compression import quantize_int8
+from networks.weights import load_weights
+from study.build import CONF, classifier_file, require
+from study.folder import sha256
+from study.instantiation import instantiate
+
+RANDOM = "random"
+CONTROL_STEPS = ("second_start", "extra_training")  # controls that are tasks; others are classifiers
+CALIBRATION_IMAGES = 64
+SIBLING_SEEDS = 1000  # more than a classifier has siblings
+COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and what each is told
+LIBRARIES = ("torchvision", "timm")
+
+
+def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The config of each classifier of the study: of the one ``classifier=`` chose as it is, else its file's.
+
+    ``torchvision/<name>`` and ``timm/<name>`` stand for any classifier of those libraries.
+    """
+    chosen = None if OmegaConf.is_missing(cfg.classifier, "name") else cfg.classifier.name
+    settings = cfg.classifier_settings or {}
+    configs: dict[str, DictConfig] = {}
+    for entry in cfg.classifiers:
+        name = entry.split("/", 1)[-1]
+        configs[name] = cfg.classifier if name == chosen else read_config(entry, settings.get(name))
+    if not configs:
+        raise ValueError("classifiers is empty: name at least one, as classifiers=[vgg_compact]")
+    unknown = settings.keys() - configs.keys() - {chosen}
+    if unknown:
+        raise ValueError(f"classifier_settings: {', '.join(sorted(unknown))} is not one of classifiers={list(configs)}")
+    for config in configs.values():
+        if compression(config) is not None:
+            parent_of(config, configs)
+    return configs
+
+
+def every_classifier(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The config of each classifier of the study, then of those that are controls."""
+    configs = study_classifiers(cfg)
+    for entry in control_classifiers(cfg):
+        name = entry.split("/", 1)[-1]
+        if name in configs:
+            raise ValueError(f"controls: {name} is among classifiers, too; a classifier is either studied or a control")
+        configs[name] = cfg.classifier if name == cfg.classifier.get("name") else read_config(entry)
+    return configs
+
+
+def siblings(config: DictConfig, count: int) -> list[DictConfig]:
+    """Configs of classifiers that differ from another in the seed of their weights alone, trained in the study.
+
+    Raises:
+        ValueError: If the classifier is not trained in the study.
+    """
+    if count and (config.weights or compression(config) is not None):
+        raise ValueError(
+            f"finetune.siblings={count}: classifier {config.name} is not trained here, so it can have no siblings; "
+            "use finetune.siblings=0"
+        )
+    changes = [
+        {"name": f"{config.name}-sibling{number}", "weights_seed": SIBLING_SEEDS * (config.weights_seed + 1) + number}
+        for number in range(1, count + 1)
+    ]
+    return [OmegaConf.merge(config, change) for change in changes]  # type: ignore[misc]
+
+
+def control_classifiers(cfg: DictConfig) -> list[str]:
+    """Those of ``controls`` that are classifiers."""
+    return [entry for entry in cfg.controls if entry not in CONTROL_STEPS]
+
+
+def compression(config: DictConfig) -> DictConfig | None:
+    """How a classifier is made from its parent, if it is."""
+    found: DictConfig | None = config.get("compressed")
+    return found
+
+
+def training_task(config: DictConfig) -> str:
+    """The task that makes a classifier's weights, where it has none of its own."""
+    return "train_classifier" if compression(config) is None else "compress"
+
+
+def parent_of(config: DictConfig, configs: Mapping[str, DictConfig]) -> DictConfig:
+    """The config of the classifier that another is compressed from.
+
+    Args:
+        config: The compressed one, its ``compressed`` block as it should be.
+        configs: The study's classifiers.
+
+    Raises:
+        ValueError: If the block is not right or the parent is not one of the study's; says what to change.
+    """
+    block = compression(config)
+    if block is None:
+        raise ValueError(f"classifier {config.name} has no compressed block: choose one that has, as vgg_pruned")
+    if block.get("how") not in COMPRESSIONS:
+        raise ValueError(f"classifier {config.name}: compressed.how={block.get('how')}; use {', '.join(COMPRESSIONS)}")
+    wanted = {"parent", "how"} | COMPRESSIONS[block.how]
+    if block.keys() != wanted:
+        raise ValueError(
+            f"classifier {config.name}: compressed has {', '.join(sorted(map(str, block)))}; "
+            f"a {block.how} one takes {', '.join(sorted(wanted))}"
+        )
+    if block.parent not in configs:
+        raise ValueError(
+            f"classifier {config.name} is compressed from {block.parent}, which is not one of "
+            f"classifiers={list(configs)}: add it there"
+        )
+    parent = configs[block.parent]
+    if compression(parent) is not None:
+        raise ValueError(f"classifier {config.name} is compressed from {parent.name}, which is compressed itself")
+    if parent.classes != config.classes:
+        raise ValueError(
+            f"classifier {config.name} has classes={config.classes}, its parent {parent.name} {parent.classes}: "
+            "give both the same"
+        )
+    return parent
+
+
+def apply_settings(config: DictConfig, settings: DictConfig | None) -> None:
+    """Give a classifier's config what ``classifier_settings`` says of it, before anything is derived from it."""
+    if settings is None:
+        return
+    unknown = settings.keys() - config.keys()
+    if unknown:
+        raise ValueError(
+            f"classifier_settings.{config.name} has no key {', '.join(sorted(map(str, unknown)))}; "
+            f"choose from {', '.join(map(str, config))}"
+        )
+    with open_dict(config):
+        config.merge_with(settings)
+
+
+def read_config(entry: str, settings: DictConfig | None = None) -> DictConfig:
+    """A classifier's config as its file says, composed, and as ``settings`` change it."""
+    library, _, name = entry.partition("/")
+    overrides = [f"classifier.name={name}"] if library in LIBRARIES and name else []
+    known = sorted(path.stem for path in (CONF / "classifier").glob("*.yaml") if path.stem not in LIBRARIES)
+    if not overrides and entry not in known:
+        near = difflib.get_close_matches(entry, known) or known
+        raise ValueError(f"classifiers: there is no conf/classifier/{entry}.yaml; did you mean {', '.join(near)}?")
+    path = f"classifier/{library}"
+    if GlobalHydra.instance().is_initialized():
+        composed = hydra.compose(path, overrides)
+    else:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            composed = hydra.compose(path, overrides)
+    config: DictConfig = composed.classifier
+    apply_settings(config, settings)
+    OmegaConf.resolve(config)
+    return config
+
+
+def check(cfg: DictConfig, config: DictConfig) -> None:
+    """Find out whether a classifier and its weights can be had, before any work is done for it."""
+    preprocessing(config)
+    if config.weights:
+        path = classifier_weights(cfg, config)
+        if path is not None and not path.is_file():
+            raise FileNotFoundError(f"weights file {path} of classifier {config.name} does not exist: correct the path")
+
+
+def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
+    """A classifier as its config describes it, without its weights, for as many classes as the data has."""
+    classes = len(data.classes) if config.classes is None else config.classes
+    if classes > len(data.classes):
+        raise ValueError(
+            f"classifier {config.name} has {classes} classes, the data only {len(data.classes)}: "
+            "use data with the classes it was trained on, or another classifier"
+        )
+    random = config.weights == RANDOM
+    with torch.random.fork_rng(enabled=random):
+        if random:
+            torch.manual_seed(config.weights_seed)
+        network = instantiate(config.network, "classifier.network", classes=classes)
+    return Classifier(network, preprocessing(config))
+
+
+def preprocessing(config: DictConfig) -> Preprocessing:
+    """What a classifier does to an image before it looks."""
+    made: Preprocessing = instantiate(config.preprocessing, "classifier.preprocessing")
+    return made
+
+
+def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) -> Classifier:
+    """A frozen classifier with its weights: random, published, a file's, or those trained in the study."""
+    classifier = make_classifier(config, data)
+    path = classifier_weights(cfg, config)
+    if path is not None:
+        load_weights(classifier, path)
+    else:
+        split = data.split("val")
+        count = min(CALIBRATION_IMAGES, len(split))
+        calibrate(classifier, torch.stack([split[index][0] for index in range(count)]).float() / 255)
+
+    block = compression(config)
+    if block is not None and block.how == "int8":
+        quantize_int8(classifier)  # its file holds the parent's weights
+    freeze(classifier)
+    return classifier
+
+
+def classifier_weights(cfg: DictConfig, config: DictConfig) -> Path | None:
+    """The file of a classifier's weights, which must be there; ``None`` for random ones."""
+    if config.weights == RANDOM:
+        return None
+    if not config.weights:
+        return require(classifier_file(cfg, config.name), cfg, f"{training_task(config)} classifier={config.name}")
+    path = Path(config.weights)
+    if path.exists() or config.published is None or path.suffix or len(path.parts) > 1:
+        return path
+    found: Path = instantiate(config.published.weights, "classifier.published.weights", weights=config.weights)
+    return found
+
+
+def published_accuracy(config: DictConfig) -> tuple[float, float] | None:
+    """Top-1 and top-5 accuracy in [0, 1] that was published for a classifier's weights, if it is known."""
+    if config.published is None or config.published.accuracy is None:
+        return None
+    accuracy: tuple[float, float] | None = instantiate(config.published.accuracy, "classifier.published.accuracy")
+    return accuracy
+
+
+def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:
+    """What tells a classifier's weights from others."""
+    path = classifier_weights(cfg, config)
+    return f"random, calibrated, seed {config.weights_seed}" if path is None else sha256(path)

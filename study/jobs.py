@@ -1,0 +1,154 @@
+"""Jobs: their names and folders, what became of them, and that no two work in one folder."""
+
+import fcntl
+import importlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from callbacks import Stopped
+from study.build import classifier_file, require_autoencoders, study_folder
+from study.console import is_first_rank, rank, say
+from study.folder import seeded, write_text
+
+STEPS_PER_CLASSIFIER = ("train_classifier", "compress", "finetune")
+STEPS_PER_SEED = ("finetune",)
+STEPS_WITH_AUTOENCODERS = (
+    "pretrain", "second_start", "extra_training", "finetune", "cross_evaluate", "signal_statistics", "noise_curves",
+    "robustness", "probe",
+)  # fmt: skip
+STOPPED = 75  # exit status of a job that was asked to stop and can go on (EX_TEMPFAIL)
+
+
+def job_name(task: str, classifier: str, seed: int) -> str:
+    """Name of a job's folder: the task, the classifier it works on, and the seed where a study can have several."""
+    name = f"{task}-{classifier}" if task in STEPS_PER_CLASSIFIER else task
+    return seeded(name, seed) if task in STEPS_PER_SEED else name
+
+
+def run_task(cfg: DictConfig, task: str | None = None) -> float:
+    """Run a task, the only one in its job folder, and return its objective."""
+    task = task or str(cfg.task)
+    if task in STEPS_WITH_AUTOENCODERS:
+        require_autoencoders(cfg, f"task={task}")
+    name = job_name(task, str(cfg.classifier.get("name")), cfg.seed)
+    with only_one(study_folder(cfg).root / "jobs" / name):
+        return float(importlib.import_module(f"tasks.{task}").run(cfg))
+
+
+@contextmanager
+def only_one(job: Path) -> Iterator[None]:
+    """Hold a job's folder for this process alone; the lock goes with the process, however that ends.
+
+    Raises:
+        ValueError: If another process holds it; says which.
+    """
+    if not is_first_rank():
+        yield
+        return
+    job.mkdir(parents=True, exist_ok=True)
+    path = job / "lock"
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the process: no loading process inherits it
+        except (BlockingIOError, PermissionError) as error:
+            file.seek(0)
+            raise ValueError(
+                f"{job} is in use by {file.read().strip() or 'another process'}: wait for it, stop it, or use another "
+                "study=<name>"
+            ) from error
+        except OSError as error:
+            say(f"[yellow]{job} cannot be locked[/yellow] ({error.strerror}): start no second job in it")
+        file.truncate(0)
+        file.write(where() + "\n")
+        file.flush()
+        yield
+
+
+def slurm_job() -> str | None:
+    """Number of the Slurm job that this process is in, as squeue shows it."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID")
+
+
+def where() -> str:
+    """This process, for people: host, process and the cluster's job."""
+    number = slurm_job()
+    return f"process {os.getpid()} on {socket.gethostname()}" + (f", Slurm job {number}" if number else "")
+
+
+@contextmanager
+def recorded(folder: Path, overrides: list[str], explain: Callable[[BaseException], str]) -> Iterator[dict[str, Any]]:
+    """Keep in ``job.json`` what becomes of a job; ranks but the first only note failures, in ``job.rank<k>.json``.
+
+    Args:
+        folder: The job's folder.
+        overrides: What was asked for.
+        explain: Says the cause of an error in one line, or nothing.
+
+    Yields:
+        What is to be written when the job ends well.
+    """
+    path = folder / ("job.json" if is_first_rank() else f"job.rank{rank()}.json")
+    start = time.monotonic()
+    record: dict[str, Any] = {"overrides": overrides, "where": where(), "slurm_job": slurm_job()}
+
+    def write(status: str, **more: Any) -> None:
+        seconds = round(time.monotonic() - start, 1)
+        write_text(path, json.dumps(record | {"status": status, "seconds": seconds} | more, indent=2) + "\n")
+
+    if is_first_rank():
+        for old in folder.glob("job.rank*.json"):
+            old.unlink(missing_ok=True)
+        write("running")
+    outcome: dict[str, Any] = {}
+    try:
+        yield outcome
+    except Stopped as stop:
+        if is_first_rank():
+            write("stopped", error=f"stopped by {stop}")
+        raise
+    except BaseException as error:
+        write("failed", error=explain(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000])
+        raise
+    if is_first_rank():
+        write("finished", **outcome)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What is known of a job; empty if nothing, or nothing readable, is."""
+    try:
+        record: dict[str, Any] = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record
+
+
+def failures_of_ranks(folder: Path) -> list[str]:
+    """Why ranks but the first failed, where they could say."""
+    found = []
+    for path in sorted(folder.glob("job.rank*.json")):
+        number = path.name.removeprefix("job.rank").removesuffix(".json")
+        found.append(f"rank {number}: {json.loads(path.read_text(encoding='utf-8'))['error']}")
+    return found
+
+
+def made_by(cfg: DictConfig) -> Path | None:
+    """The weights that a job of a configuration makes, if it makes some."""
+    folder, name = study_folder(cfg), str(cfg.classifier.get("name"))
+    paths = {
+        "train_classifier": classifier_file(cfg, name),
+        "compress": classifier_file(cfg, name),
+        "pretrain": folder.pretrained,
+        "second_start": folder.control("second_start"),
+        "extra_training": folder.control("extra_training"),
+        "finetune": folder.autoencoder(name, cfg.seed),
+    }
+    return paths.get(str(cfg.task))

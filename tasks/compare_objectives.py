@@ -1,0 +1,77 @@
+"""``task=compare_objectives``: how far autoencoders separate planted cues, in several studies side by side."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from stats.cue_retention import ENDS, ROWS, separation, served_readers
+from stats.intervals import Resampling, Sample
+from stats.predictions import read_predictions
+from study import build
+from study.console import say_made, show_table
+from study.folder import StudyFolder, whole_file
+
+SEED = re.compile(r"-seed\d+$")  # at the end of a study's name
+
+
+def run(cfg: DictConfig) -> float:
+    """Write ``signals/separation.csv`` and ``signals/by_objective.csv`` into the study; return the largest separation."""
+    patterns = list(cfg.compare_objectives.studies)
+    folders = [StudyFolder(path) for pattern in patterns for path in sorted(Path(cfg.studies).glob(pattern))]
+    found = {folder.root.name: folder for folder in folders if folder.predictions.exists()}
+    if not found:
+        raise ValueError(
+            f"compare_objectives.studies={patterns}: no study of {cfg.studies} by these names has been evaluated; run "
+            "experiment=planted_cues"
+        )
+    table = pd.DataFrame({name: numbers(folder) for name, folder in found.items()}).T.rename_axis("study")
+    together = over_seeds(table)
+    place = build.study_folder(cfg).root / "signals"
+    for path, content in ((place / "separation.csv", table), (place / "by_objective.csv", together)):
+        with whole_file(path) as temporary:
+            content.to_csv(temporary)
+    read = [name for name in map(str, table) if name.startswith("readers")]
+    rows = [
+        [str(study), f"{row['seeds']:.0f}", *(cell(row, name) for name in ROWS),
+         *(f"{row[name]:.3f}" for name in ("own kept", *read))]
+        for study, row in together.iterrows()
+    ]  # fmt: skip
+    title = "how far planted cues are separated (RRC; 95 % intervals, of several seeds the outermost ends)"
+    show_table(title, ["", "seeds", *ROWS, "own kept, least", *read], rows)
+    say_made(place / "separation.csv")
+    return float(table["separation"].max())
+
+
+def cell(row: pd.Series, name: str) -> str:
+    """A number and its interval."""
+    return f"{row[name]:.2f} [{row[f'{name} lower']:.2f}, {row[f'{name} upper']:.2f}]"
+
+
+def numbers(folder: StudyFolder) -> dict[str, float]:
+    """Cue retention of one study, the least share of its own accuracy that a classifier keeps, and what probes read."""
+    read = read_predictions(folder.predictions)
+    table = separation(read, Sample(read.top1, read.sources, Resampling()))
+    values = {name if end == "estimate" else f"{name} {end}": float(table[end][name]) for name in ROWS for end in ENDS}
+    values["own kept"] = float(table[table.index.str.startswith("own kept")]["estimate"].min())
+    probes = folder.root / "probe" / "accuracy.csv"
+    return values | (served_readers(pd.read_csv(probes)) if probes.exists() else {})
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for all studies whose names differ in ``-seed<k>`` alone.
+
+    Args:
+        table: A row for each study.
+
+    Returns:
+        The mean of every number; of lower ends and of ``own kept`` the least, of upper ends the largest; and how many
+        studies there are, ``seeds``.
+    """
+    names = [str(name) for name in table]
+    ways = {name: "min" if name.endswith((" lower", "own kept")) else "mean" for name in names}
+    ways |= {name: "max" for name in names if name.endswith(" upper")}
+    groups = table.groupby([SEED.sub("", str(study)) for study in table.index], sort=False)
+    together = pd.DataFrame({name: groups[name].agg(way) for name, way in ways.items()})
+    return together.assign(seeds=groups.size()).rename_axis("signal")

@@ -1,0 +1,43 @@
+"""Signals side by side: each study's cue retention in one table."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import run
+from stats.cue_retention import separation
+from stats.intervals import Resampling, Sample
+from tasks.compare_objectives import over_seeds
+from tests.stats.test_cue_retention import asked
+from tests.studies import compose_any
+
+
+def test_studies_are_rows_and_the_numbers_are_theirs(tmp_path: Path) -> None:
+    predictions = asked()
+    for name in ("planted_cues_a", "planted_cues_b"):
+        path = tmp_path / name / "cross_evaluation" / "predictions.npz"
+        path.parent.mkdir(parents=True)
+        np.savez(path, **vars(predictions))
+    (tmp_path / "planted_cues").mkdir()  # of the classifiers, without predictions
+    best = run.run(compose_any(tmp_path, "task=compare_objectives", "study=signals"))
+    table = pd.read_csv(tmp_path / "signals" / "signals" / "separation.csv", index_col=0)
+    assert list(table.index) == ["planted_cues_a", "planted_cues_b"]
+    expected = separation(predictions, Sample(predictions.top1, predictions.sources, Resampling()))
+    assert best == table.loc["planted_cues_b", "separation"] == pytest.approx(expected["estimate"]["separation"])
+    assert table.loc["planted_cues_a", "same cue lower"] == pytest.approx(expected["lower"]["same cue"])
+
+
+def test_seeds_are_put_together() -> None:
+    rows = {"p_a-seed0": [0.4, 0.2, 0.6, 0.9], "p_a-seed1": [0.6, 0.5, 0.7, 1.0], "p_b": [0.1, 0.0, 0.3, 0.8]}
+    names = ["separation", "separation lower", "separation upper", "own kept"]
+    together = over_seeds(pd.DataFrame(rows, index=names).T)
+    assert list(together.index) == ["p_a", "p_b"]
+    assert list(together.loc["p_a"]) == pytest.approx([0.5, 0.2, 0.7, 0.9, 2])
+    assert list(together.loc["p_b"]) == pytest.approx([0.1, 0.0, 0.3, 0.8, 1])
+
+
+def test_no_study_by_these_names_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"compare_objectives.studies=\['planted_cues_\*'\]: no study"):
+        run.run(compose_any(tmp_path, "task=compare_objectives"))
