@@ -16,7 +16,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from stats.accuracy_csv import ORIGINAL, PRETRAINED  # noqa: E402
-from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_intervals, paired_differences, rrc_intervals
+from stats.intervals import (  # noqa: E402
+    Resampling,
+    Sample,
+    accuracy_intervals,
+    nmi_intervals,
+    paired_differences,
+    rrc_intervals,
+)
 from stats.order_certainty import order_certainty  # noqa: E402
 from stats.predictions import Predictions  # noqa: E402
 

@@ -81,8 +81,8 @@ def read_study(cross_evaluation: Path, order: Path, labels: Mapping[str, str], v
     """Read a study's tables.
 
     Args:
-        cross_evaluation: Folder of ``accuracy.csv``, ``accuracy_top5.csv``, ``nmi.csv``, ``predictions.npz`` and perhaps
-            ``native_accuracy.csv``.
+        cross_evaluation: Folder of ``accuracy.csv``, ``accuracy_top5.csv``, ``nmi.csv``, ``predictions.npz`` and
+            perhaps ``native_accuracy.csv``.
         order: Path of ``order.json``.
         labels: What people call each classifier.
         views: What each classifier does to an image, by name.

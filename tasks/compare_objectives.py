@@ -17,7 +17,7 @@ SEED = re.compile(r"-seed\d+$")  # at the end of a study's name
 
 
 def run(cfg: DictConfig) -> float:
-    """Write ``signals/separation.csv`` and ``signals/by_objective.csv`` into the study; return the largest separation."""
+    """Write ``signals/separation.csv`` and ``signals/by_objective.csv`` into the study; return the best separation."""
     patterns = list(cfg.compare_objectives.studies)
     folders = [StudyFolder(path) for pattern in patterns for path in sorted(Path(cfg.studies).glob(pattern))]
     found = {folder.root.name: folder for folder in folders if folder.predictions.exists()}

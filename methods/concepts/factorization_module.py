@@ -13,8 +13,8 @@ from methods.concepts.factorization import CoupledFactorization
 class ConceptFactorization(pl.LightningModule):
     """Let Lightning drive a :class:`~methods.concepts.factorization.CoupledFactorization`; nothing is differentiated.
 
-    Batches are ``(numbers of the images, their rows of every block)``, as :class:`~methods.concepts.stored_blocks.BlockRows`
-    gives them: each image once in an epoch, always on the same rank. Ranks add up ``HᵀH``, ``HᵀX`` and a few scalars;
+    Batches are ``(numbers of the images, their rows of every block)``, as
+    :class:`~methods.concepts.stored_blocks.BlockRows` gives them: each image once in an epoch, always on the same rank. Ranks add up ``HᵀH``, ``HᵀX`` and a few scalars;
     the image factor stays where its images are until :meth:`gathered`. Logs ``train/objective`` and the relative
     squared error of each block. Stops when the objective hardly falls any more.
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
 from datamodules.poisoned import without_poison
-from methods.concepts import tables
+from methods.concepts import tables as readouts
 from methods.concepts.ablation import strongest
 from methods.concepts.activation_collection import block_shapes
 from methods.concepts.activations import (
@@ -202,15 +202,15 @@ class ConceptJob:
             "chance": none if again is None else again.chance,
         }
         tables = {
-            "concepts": tables.concepts_table(file, self.superclasses, self.cfg.seed, self.options.permutations),
-            "profile": tables.profile_table(file),
-            "classes": tables.classes_table(file, self.superclasses),
-            "neurons": tables.neurons_table(file),
+            "concepts": readouts.concepts_table(file, self.superclasses, self.cfg.seed, self.options.permutations),
+            "profile": readouts.profile_table(file),
+            "classes": readouts.classes_table(file, self.superclasses),
+            "neurons": readouts.neurons_table(file),
             "controls": controls,
             "importance": self.importance(),
             "ranks": self.ranks(),
             "stability": pd.DataFrame(cosines).rename_axis("concept").reset_index(),
-            "impurity": tables.impurity_table(file),
+            "impurity": readouts.impurity_table(file),
             "cues": self.cues(),
         }
         return Described(tables, file, np.zeros((0, 0)) if again is None else again.matrix)

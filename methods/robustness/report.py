@@ -95,7 +95,8 @@ def finding(predictions: Mapping[str, npt.NDArray], norm: str) -> str:
         f"At ε = {shown(norm, epsilon)}, mean over the classifiers: alone, {clean[0]:.0%} without attack and "
         f"{alone.mean():.0%} at worst; behind their own A<sub>i</sub> {clean[own]:.0%} without attack, "
         f"{unknown.mean():.0%} under images made for the classifier alone, {known.mean():.0%} at worst. So {answer}; "
-        f"{points(hidden, hidden_error)} more are due to the attacker’s ignorance alone. {doubt(predictions, place, own)}"
+        f"{points(hidden, hidden_error)} more are due to the attacker’s ignorance alone. "
+        f"{doubt(predictions, place, own)}"
     )
 
 

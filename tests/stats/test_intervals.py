@@ -238,9 +238,7 @@ def test_all_right_gives_no_width_and_all_wrong_an_error() -> None:
 def test_resamples_without_an_own_accuracy_are_left_out_and_counted() -> None:
     predictions = drawn_predictions(images=30)
     predictions.top1[:, predictions.rows_of("b"), 1] = False
-    predictions.top1[:2, predictions.rows_of("b"), 1] = (
-        True  # absent from exp(-2) of the resamples
-    )
+    predictions.top1[:2, predictions.rows_of("b"), 1] = True  # absent from exp(-2) of the resamples
     sample = Sample(predictions.top1, predictions.sources, Resampling(2000))
     table: Any = rrc_intervals(predictions, sample)
     assert np.isfinite(table[["estimate", "lower", "upper"]]).all(axis=None)
