@@ -14,7 +14,8 @@ class ConceptFactorization(pl.LightningModule):
     """Let Lightning drive a :class:`~methods.concepts.factorization.CoupledFactorization`; nothing is differentiated.
 
     Batches are ``(numbers of the images, their rows of every block)``, as
-    :class:`~methods.concepts.stored_blocks.BlockRows` gives them: each image once in an epoch, always on the same rank. Ranks add up ``HᵀH``, ``HᵀX`` and a few scalars;
+    :class:`~methods.concepts.stored_blocks.BlockRows` gives them: each image once in an epoch, always on the same rank.
+    Ranks add up ``HᵀH``, ``HᵀX`` and a few scalars;
     the image factor stays where its images are until :meth:`gathered`. Logs ``train/objective`` and the relative
     squared error of each block. Stops when the objective hardly falls any more.
 
