@@ -22,10 +22,10 @@ from omegaconf.errors import OmegaConfBaseException
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from callbacks import STOP_REQUESTS, Stopped
+from study.artifact import flattened
 from study.classifiers import apply_settings
 from study.console import rank, say
 from study.distributed import follow_parent, is_spawned_rank, leave_ranks
-from study.folder import flattened
 from study.jobs import STOPPED, job_name, read_record, recorded, run_task
 
 CONF = Path(__file__).resolve().parent / "conf"

@@ -22,7 +22,8 @@ import run
 from methods.class_patterns.backdoor_rates import NEURAL_CLEANSE, calibrated_threshold
 from methods.class_patterns.class_anomaly import CLEAN_RATE
 from stats.proportion import wilson_interval
-from study import build
+from study.data import make_data
+from study.folder import study_folder
 
 STUDIES = "studies/backdoors"  # a study for each network
 TARGET_STEP = 4  # prime to the number of photographs, so that the targets of ten networks differ
@@ -43,7 +44,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 def look_at(kind: str, seed: int, overrides: Sequence[str]) -> dict[str, object]:
     """Train a network, backdoored or clean, and search it; returns what is found, as a row."""
-    classes = len(build.make_data(compose(overrides)).classes)
+    classes = len(make_data(compose(overrides)).classes)
     name, target = f"{kind}_{seed}", (3 + TARGET_STEP * seed) % classes
     own = ["classifier=vgg_compact", f"classifier.label={name}"]
     if kind == "backdoored":
@@ -51,7 +52,7 @@ def look_at(kind: str, seed: int, overrides: Sequence[str]) -> dict[str, object]
     own += [f"classifier.name={name}", f"classifiers=[{name}]", f"study={name}", f"seed={seed}", *overrides]
     cfg = compose(["task=train_classifier", TRAINING, *own])
     accuracy = run.run(cfg)
-    root = build.study_folder(cfg).root
+    root = study_folder(cfg).root
     run.run(compose(["task=class_patterns", *own, *SEARCH]))
     table = pd.read_csv(root / "class_patterns" / "suspicion.csv")
     first = table.iloc[0]

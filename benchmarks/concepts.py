@@ -130,7 +130,7 @@ def factorize_blocks(chosen: argparse.Namespace) -> dict[str, float]:
     from methods.concepts.factorization import CoupledFactorization
     from methods.concepts.factorization_module import ConceptFactorization
     from methods.concepts.stored_blocks import BlockRows, StoredMatrix
-    from study.build import quiet_lightning
+    from study.lightning_fixes import quiet_lightning
 
     class UntilObjective(ConceptFactorization):
         """Stops at an objective."""

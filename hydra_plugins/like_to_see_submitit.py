@@ -212,7 +212,7 @@ def note_submission(job: SweepJob, number: str) -> None:
     """Keep which Slurm job a job is."""
     import json
 
-    from study.folder import write_text
+    from study.files import write_text
 
     record = {"overrides": list(job.config.hydra.overrides.task), "status": "submitted", "slurm_job": number}
     write_text(job.folder / "job.json", json.dumps(record, indent=2) + "\n")

@@ -13,8 +13,9 @@ from datamodules.base import ImageDataModule
 from networks.classifier import Classifier, Preprocessing, calibrate, freeze
 from networks.compression import quantize_int8
 from networks.weights import load_weights
-from study.build import CONF, classifier_file, require
-from study.folder import sha256
+from study.artifact import require
+from study.files import sha256
+from study.folder import CONF, classifier_file
 from study.instantiation import instantiate
 
 RANDOM = "random"

@@ -14,9 +14,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from callbacks import Stopped
-from study.build import classifier_file, require_autoencoders, study_folder
+from study.autoencoders import require_autoencoders
 from study.console import is_first_rank, rank, say
-from study.folder import seeded, write_text
+from study.files import write_text
+from study.folder import classifier_file, seeded, study_folder
 
 STEPS_PER_CLASSIFIER = ("train_classifier", "compress", "finetune")
 STEPS_PER_SEED = ("finetune",)

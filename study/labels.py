@@ -10,7 +10,7 @@ from torch import Tensor
 from datamodules.base import ImageDataModule, Split
 from datamodules.poison import Poison, read_poison
 from datamodules.sampling import Draw
-from study.build import make_data
+from study.data import make_data
 
 
 def with_labels_of(cfg: DictConfig, config: DictConfig) -> DictConfig:

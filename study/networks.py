@@ -12,8 +12,11 @@ from datamodules.base import ImageDataModule
 from networks.classifier import Classifier
 from networks.segnet import SegNet
 from stats.accuracy_csv import ORIGINAL, PRETRAINED
-from study import build, classifiers
-from study.folder import differences, seeded, sha256
+from study import classifiers
+from study.artifact import differences, require
+from study.autoencoders import make_autoencoder
+from study.files import sha256
+from study.folder import seeded, study_folder
 from study.labels import own_labels, right_classes
 
 
@@ -75,7 +78,7 @@ class StudyNetworks:
 
     def load_autoencoders(self, cfg: DictConfig) -> dict[str, SegNet]:
         """Every autoencoder with its weights."""
-        return {name: build.make_autoencoder(cfg, path) for name, path in self.paths.items()}
+        return {name: make_autoencoder(cfg, path) for name, path in self.paths.items()}
 
     def load_classifiers(self, cfg: DictConfig, data: ImageDataModule) -> dict[str, Classifier]:
         """Every classifier with its weights, frozen."""
@@ -84,11 +87,11 @@ class StudyNetworks:
 
 def study_networks(cfg: DictConfig) -> StudyNetworks:
     """The networks of a study, all of which must have been trained; else the command that does it is named."""
-    folder, configs = build.study_folder(cfg), classifiers.every_classifier(cfg)
+    folder, configs = study_folder(cfg), classifiers.every_classifier(cfg)
     studied = classifiers.study_classifiers(cfg)
     steps = [name for name in classifiers.CONTROL_STEPS if name in cfg.controls]
-    paths = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")}
-    paths |= {name: build.require(folder.control(name), cfg, name) for name in steps}
+    paths = {PRETRAINED: require(folder.pretrained, cfg, "pretrain")}
+    paths |= {name: require(folder.control(name), cfg, name) for name in steps}
     own = {}
     for name in sorted(configs, key=lambda name: name in studied):  # controls come first
         found = {seeded(name, seed): path for seed, path in study_autoencoders(cfg, name).items()}
@@ -99,10 +102,10 @@ def study_networks(cfg: DictConfig) -> StudyNetworks:
 
 def study_autoencoders(cfg: DictConfig, name: str) -> dict[int, Path]:
     """Every autoencoder fine-tuned through a classifier, by its seed; at least one, and all with the same settings."""
-    folder = build.study_folder(cfg)
+    folder = study_folder(cfg)
     found = folder.autoencoders(name)
     if not found:
-        build.require(folder.autoencoder(name), cfg, f"finetune classifier={name}")
+        require(folder.autoencoder(name), cfg, f"finetune classifier={name}")
     records = {path: json.loads(path.with_suffix(".json").read_text()) for path in found.values()}
     first = next(iter(records))
     for path, record in records.items():

@@ -19,7 +19,10 @@ from report import classifiers as classifiers_report
 from report import study as study_report
 from report.page import Section
 from stats.accuracy_csv import ORIGINAL, PRETRAINED
-from study import build, classifiers
+from study import classifiers
+from study.artifact import require
+from study.autoencoders import make_autoencoder
+from study.folder import classifier_file, study_folder
 from study.networks import study_autoencoders
 
 
@@ -51,13 +54,13 @@ class StudyPage:
     """
 
     def __init__(self, cfg: DictConfig) -> None:
-        folder = build.study_folder(cfg)
-        build.require(folder.accuracy, cfg, "cross_evaluate")
+        folder = study_folder(cfg)
+        require(folder.accuracy, cfg, "cross_evaluate")
         self.cfg, self.cross_evaluation, self.order = cfg, folder.cross_evaluation, folder.order / "order.json"
         names = ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "predictions.npz")
         self.tables = [folder.cross_evaluation / name for name in names]
-        self.tables += [build.require(self.order, cfg, "order"), folder.order / "rrc.csv"]
-        self.weights = {PRETRAINED: build.require(folder.pretrained, cfg, "pretrain")} | {
+        self.tables += [require(self.order, cfg, "order"), folder.order / "rrc.csv"]
+        self.weights = {PRETRAINED: require(folder.pretrained, cfg, "pretrain")} | {
             name: next(iter(study_autoencoders(cfg, name).values()))
             for name in classifiers.study_classifiers(cfg)  # of seeds, the first is shown
         }
@@ -69,7 +72,7 @@ class StudyPage:
         """Read the tables, reconstruct the images to be shown and draw every figure."""
         views, labels = views_table(configs, data.smallest_side), labels_of(configs)
         study = study_report.read_study(self.cross_evaluation, self.order, labels, views)
-        autoencoders = {name: build.make_autoencoder(self.cfg, path) for name, path in self.weights.items()}
+        autoencoders = {name: make_autoencoder(self.cfg, path) for name, path in self.weights.items()}
         drawn = draw(self.cfg, data, study, autoencoders, study_report.row_names(labels))
         return Page(
             study_report.lead(study),
@@ -84,7 +87,7 @@ class ClassifiersPage:
     """The page of a study of classifiers alone; attributes as of :class:`StudyPage`."""
 
     def __init__(self, cfg: DictConfig, configs: Mapping[str, DictConfig]) -> None:
-        folder = build.study_folder(cfg)
+        folder = study_folder(cfg)
         self.native, self.robust = folder.native_accuracy, folder.robust_accuracy
         self.records = {name: origin(cfg, config) for name, config in configs.items()}
         self.tables = [table for table in (self.native, self.robust) if table.exists()]
@@ -106,10 +109,8 @@ def origin(cfg: DictConfig, config: DictConfig) -> Path | str:
     """The provenance of weights that are made here, which must be there; else in words where weights are from."""
     if config.weights:
         return "not at all: random weights" if config.weights == classifiers.RANDOM else "elsewhere"
-    weights = build.classifier_file(cfg, config.name)
-    return build.require(weights, cfg, f"{classifiers.training_task(config)} classifier={config.name}").with_suffix(
-        ".json"
-    )
+    weights = classifier_file(cfg, config.name)
+    return require(weights, cfg, f"{classifiers.training_task(config)} classifier={config.name}").with_suffix(".json")
 
 
 def labels_of(configs: Mapping[str, DictConfig]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from study.folder import write_text
+from study.files import write_text
 
 
 def write_results(job: Path, results: Mapping[str, float]) -> None:

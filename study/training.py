@@ -10,11 +10,12 @@ from torch import nn
 
 from callbacks import Checkpointing, FiniteLoss, Monitor, Reconstructions, SeededBatches
 from datamodules.base import ImageDataModule
-from study import build
+from study.artifact import Artifact
 from study.console import say, say_made, say_skipped_images
-from study.folder import Artifact, save_weights
+from study.files import save_weights
 from study.loggers import fixed_images, open_loggers
 from study.results import write_results
+from study.trainer import Length, make_trainer
 
 NOT_FINITE = "loss_not_finite.json"
 PICTURES = 8
@@ -25,7 +26,7 @@ def train(
     module: pl.LightningModule,
     data: ImageDataModule,
     *,
-    length: build.Length,
+    length: Length,
     job: Path,
     network: nn.Module,
     artifact: Artifact,
@@ -54,7 +55,7 @@ def train(
     with open_loggers(cfg, job, checkpointing.identity, keep_log=resumed is not None) as loggers:
         if any(board.shows_pictures for board in loggers) and hasattr(module, "autoencoder"):
             callbacks.append(Reconstructions(fixed_images(data, "val", PICTURES)))
-        trainer = build.make_trainer(cfg, length, callbacks, loggers)
+        trainer = make_trainer(cfg, length, callbacks, loggers)
         if length.steps is not None or length.epochs:
             trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True if resumed else None)
         [results] = trainer.validate(module, datamodule=data, verbose=False)

@@ -16,10 +16,12 @@ from methods.class_patterns.evaluation_plan import PATTERN
 from methods.class_patterns.evaluations import evaluate, predictions_artifact, read_predictions
 from methods.class_patterns.searches import PatternJobs, check_options
 from methods.class_patterns.success import success_by_source, success_rates, success_table
-from study import build, classifiers
+from study import classifiers
+from study.artifact import Artifact, settings_of, without
 from study.console import is_first_rank, say, say_made, say_skipped, show_table
+from study.data import make_data
 from study.distributed import wait_for_ranks
-from study.folder import Artifact
+from study.folder import study_folder
 from study.labels import own_labels, poison_of
 from study.results import write_results
 
@@ -30,9 +32,9 @@ UNDECISIVE = {"chunk"}
 
 def run(cfg: DictConfig) -> float:
     """Search and test patterns of every classifier; returns the mean success of found pixels at the budget shown."""
-    folder, options = build.study_folder(cfg), cfg.class_patterns
+    folder, options = study_folder(cfg), cfg.class_patterns
     configs = classifiers.study_classifiers(cfg)
-    images = without_poison(build.make_data(cfg))
+    images = without_poison(make_data(cfg))
     check_options(options, images)
     place = folder.root / "class_patterns"
     summary = tables_artifact(cfg, place, configs, images)
@@ -75,7 +77,7 @@ def tables_artifact(
         f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
     }
     inputs |= {f"question to {name}": str(asked) for name, asked in own_labels(configs).items()}
-    settings = build.without(build.settings_of(cfg, "class_patterns"), UNDECISIVE)
+    settings = without(settings_of(cfg, "class_patterns"), UNDECISIVE)
     return Artifact([place / name for name in FILES], place / "success.json", settings, inputs, precious=False)
 
 

@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 from stats.cue_retention import ENDS, ROWS, separation, served_readers
 from stats.intervals import Resampling, Sample
 from stats.predictions import read_predictions
-from study import build
 from study.console import say_made, show_table
-from study.folder import StudyFolder, whole_file
+from study.files import whole_file
+from study.folder import StudyFolder, study_folder
 
 SEED = re.compile(r"-seed\d+$")  # at the end of a study's name
 
@@ -28,7 +28,7 @@ def run(cfg: DictConfig) -> float:
         )
     table = pd.DataFrame({name: numbers(folder) for name, folder in found.items()}).T.rename_axis("study")
     together = over_seeds(table)
-    place = build.study_folder(cfg).root / "signals"
+    place = study_folder(cfg).root / "signals"
     for path, content in ((place / "separation.csv", table), (place / "by_objective.csv", together)):
         with whole_file(path) as temporary:
             content.to_csv(temporary)

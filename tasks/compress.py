@@ -12,9 +12,13 @@ from lightning_modules.distillation import Distillation
 from lightning_modules.pruning import PrunedTraining
 from networks.classifier import Classifier
 from networks.compression import prune, quantize_int8, sparsity
-from study import build, classifiers
+from study import classifiers
+from study.artifact import settings_of, weights_artifact
 from study.console import say, say_skipped
+from study.data import make_data
+from study.folder import classifier_file, study_folder
 from study.instantiation import instantiate
+from study.trainer import Length, accelerate
 from study.training import train
 
 
@@ -25,22 +29,22 @@ def run(cfg: DictConfig) -> float:
         raise ValueError(f"classifier {config.name} has weights of its own ({config.weights}): nothing is to be made")
     parent = classifiers.parent_of(config, classifiers.study_classifiers(cfg))
     how = config.compressed.how
-    folder, data = build.study_folder(cfg), build.make_data(cfg, options.batch_size, options.augmentation)
-    path = build.classifier_file(cfg, config.name)
+    folder, data = study_folder(cfg), make_data(cfg, options.batch_size, options.augmentation)
+    path = classifier_file(cfg, config.name)
     inputs = {f"classifier {parent.name}": classifiers.weights_fingerprint(cfg, parent)}
-    artifact = build.weights_artifact(path, compression_settings(cfg, how), data, inputs)
+    artifact = weights_artifact(path, compression_settings(cfg, how), data, inputs)
     if artifact.exists():
         return say_skipped(path, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     teacher = classifiers.load_classifier(cfg, parent, data)
     child = classifiers.make_classifier(config, data)
     module = make_module(cfg, child, teacher, data)
-    build.accelerate(cfg, child, teacher)
+    accelerate(cfg, child, teacher)
     accuracy = train(
         cfg,
         module,
         data,
-        length=build.Length(options[how].epochs if how in options else 0),
+        length=Length(options[how].epochs if how in options else 0),
         job=folder.job("compress", config.name),
         network=teacher if how == "int8" else child,  # rounding is done when the weights are loaded
         artifact=artifact,
@@ -54,7 +58,7 @@ def run(cfg: DictConfig) -> float:
 def compression_settings(cfg: DictConfig, how: str) -> dict[str, Any]:
     """What decides the weights: of the task's settings only those of this way of compressing."""
     plain: Any = OmegaConf.to_container(cfg.compress, resolve=True)
-    settings = build.settings_of(cfg, "classifier")
+    settings = settings_of(cfg, "classifier")
     if how not in plain:
         return settings  # nothing is trained
     return settings | {"compress": {key: plain[key] for key in ("augmentation", "batch_size")} | plain[how]}

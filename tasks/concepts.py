@@ -17,10 +17,13 @@ from methods.concepts.controls import OWN
 from methods.concepts.fits import method_of
 from methods.concepts.job import ConceptJob, Described
 from networks.activations import list_layers
-from study import build, classifiers
+from study import classifiers
+from study.artifact import Artifact, settings_of, without
 from study.console import is_first_rank, say, say_made, say_skipped, show_table
+from study.data import make_data
 from study.distributed import wait_for_ranks
-from study.folder import Artifact, sha256
+from study.files import sha256
+from study.folder import study_folder
 from study.labels import own_labels
 from study.results import write_results
 
@@ -37,8 +40,8 @@ NOT_DECISIVE = {"memory", "superclasses"}  # of super-classes the table's conten
 
 def run(cfg: DictConfig) -> float:
     """Find and describe concepts of every classifier; returns their mean class entropy."""
-    folder, options = build.study_folder(cfg), cfg.concepts
-    configs, data = classifiers.study_classifiers(cfg), without_poison(build.make_data(cfg, options.chunk))
+    folder, options = study_folder(cfg), cfg.concepts
+    configs, data = classifiers.study_classifiers(cfg), without_poison(make_data(cfg, options.chunk))
     if options.layers == "list":
         return print_layers(cfg, configs, data)
     check_options(options, data)
@@ -83,7 +86,7 @@ def everything(cfg: DictConfig, configs: Mapping[str, DictConfig], data: ImageDa
     if cfg.concepts.superclasses is not None:
         table = Path(cfg.concepts.superclasses)
         inputs["superclasses"] = sha256(table) if table.is_file() else "none"  # which is refused later
-    settings = build.without(build.settings_of(cfg, "concepts"), NOT_DECISIVE)
+    settings = without(settings_of(cfg, "concepts"), NOT_DECISIVE)
     files = [place / f"{name}.csv" for name in TABLES]
     pictures = [place / f"{name}{end}.npz" for name in configs for end in ("", "-stability")]
     return Artifact([*files, *pictures], place / "concepts.json", settings, inputs, precious=False)

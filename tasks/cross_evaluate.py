@@ -13,26 +13,28 @@ from callbacks.monitoring import picture_rows
 from datamodules.base import ImageDataModule
 from lightning_modules import CrossEvaluation, CrossEvaluationResult
 from stats.accuracy_tables import accuracy_table, mean_over_seeds, nmi_table
-from study import build
+from study.artifact import Artifact, settings_of
 from study.console import say, say_made, say_skipped, say_skipped_images, show_table
-from study.folder import Artifact, StudyFolder
+from study.data import make_data
+from study.folder import StudyFolder, study_folder
 from study.labels import labels_name, right_classes
 from study.loggers import fixed_images, open_loggers
 from study.networks import StudyNetworks, study_networks
 from study.results import write_results
+from study.trainer import accelerate, make_trainer
 
 
 def run(cfg: DictConfig) -> float:
     """Write the study's accuracy matrix, per-image predictions and nMI, and return the mean accuracy of the matrix."""
-    folder, options = build.study_folder(cfg), cfg.cross_evaluate
-    data = build.make_data(cfg, options.batch_size)
+    folder, options = study_folder(cfg), cfg.cross_evaluate
+    data = make_data(cfg, options.batch_size)
     found = study_networks(cfg)
     artifact = evaluation_artifact(cfg, folder, {"images": data.fingerprint()} | found.inputs(cfg))
     if artifact.exists():
         return say_skipped(folder.accuracy, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     autoencoders, networks = found.load_autoencoders(cfg), found.load_classifiers(cfg, data)
-    build.accelerate(cfg, *autoencoders.values(), *networks.values())
+    accelerate(cfg, *autoencoders.values(), *networks.values())
     module = CrossEvaluation(
         autoencoders,
         networks,
@@ -43,7 +45,7 @@ def run(cfg: DictConfig) -> float:
     )
     sources = [found.sources[row] for row in module.rows]
     with open_loggers(cfg, folder.job("cross_evaluate"), artifact.identity) as loggers:
-        trainer = build.make_trainer(cfg, loggers=loggers)
+        trainer = make_trainer(cfg, loggers=loggers)
         trainer.test(module, datamodule=data, verbose=False)
         mean = mean_of_studied(module.result, sources, found.studied)
         if trainer.is_global_zero:
@@ -65,7 +67,7 @@ def evaluation_artifact(cfg: DictConfig, folder: StudyFolder, inputs: dict[str, 
     return Artifact(
         [folder.cross_evaluation / name for name in names],
         folder.cross_evaluation / "cross_evaluation.json",
-        build.settings_of(cfg, "cross_evaluate"),
+        settings_of(cfg, "cross_evaluate"),
         inputs,
         precious=False,
     )

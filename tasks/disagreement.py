@@ -11,14 +11,17 @@ from datamodules.base import ImageDataModule
 from stats.accuracy_csv import ORIGINAL
 from stats.disagreement import answers, children_of, disagreements, exemplars, modal
 from stats.predictions import Predictions, read_predictions
-from study import build, classifiers
+from study import classifiers
+from study.artifact import Artifact, require
 from study.console import say_made, say_skipped, show_table
-from study.folder import Artifact, sha256
+from study.data import make_data
+from study.files import sha256
+from study.folder import study_folder
 
 
 def run(cfg: DictConfig) -> float:
     """Write how often each child disagrees with its parent, and exemplars; return the mean share on the originals."""
-    folder, data = build.study_folder(cfg), build.make_data(cfg)
+    folder, data = study_folder(cfg), make_data(cfg)
     configs = classifiers.study_classifiers(cfg)
     parents = {
         name: str(block.parent)
@@ -27,7 +30,7 @@ def run(cfg: DictConfig) -> float:
     }
     if not parents:
         raise ValueError(f"none of classifiers={list(configs)} is compressed from another: add one, as vgg_pruned")
-    source = build.require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
+    source = require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
     check_images(source.with_name("cross_evaluation.json"), data, cfg)
     predictions = read_predictions(source)
     missing = sorted({*parents, *parents.values()} - set(predictions.columns))
@@ -61,7 +64,7 @@ def run(cfg: DictConfig) -> float:
 
 def check_images(provenance: Path, data: ImageDataModule, cfg: DictConfig) -> None:
     """Refuse predictions about other images than those at hand."""
-    record = json.loads(build.require(provenance, cfg, "cross_evaluate").read_text(encoding="utf-8"))
+    record = json.loads(require(provenance, cfg, "cross_evaluate").read_text(encoding="utf-8"))
     if record["inputs"]["images"] != data.fingerprint():
         raise ValueError(f"{provenance} is about other images than data: use those, or evaluate again")
 

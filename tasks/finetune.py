@@ -4,11 +4,16 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lightning_modules import SignalAutoencoder
-from study import build, classifiers
+from study import classifiers
+from study.artifact import require, settings_of, weights_artifact
+from study.autoencoders import make_autoencoder
 from study.console import say_skipped
-from study.folder import sha256
+from study.data import make_data
+from study.files import sha256
+from study.folder import study_folder
 from study.instantiation import instantiate
 from study.labels import with_labels_of
+from study.trainer import Length, accelerate
 from study.training import train
 
 # Of conf/objective; the published method has none.
@@ -17,25 +22,23 @@ SIGNAL_OPTIONS = ("anchor", "energy", "rate", "tolerance", "noise", "shift")
 
 def run(cfg: DictConfig) -> float:
     """Fine-tune A_S through ``cfg.classifier`` and return that classifier's validation accuracy on A_i."""
-    config, options, folder = cfg.classifier, cfg.finetune, build.study_folder(cfg)
+    config, options, folder = cfg.classifier, cfg.finetune, study_folder(cfg)
     cfg = with_labels_of(cfg, config)
-    data = build.make_data(cfg, options.batch_size, options.augmentation)
+    data = make_data(cfg, options.batch_size, options.augmentation)
     inputs = {
-        "pretrained autoencoder": sha256(build.require(folder.pretrained, cfg, "pretrain")),
+        "pretrained autoencoder": sha256(require(folder.pretrained, cfg, "pretrain")),
         f"classifier {config.name}": classifiers.weights_fingerprint(cfg, config),
     }
     siblings = classifiers.siblings(config, options.get("siblings", 0))
     inputs |= {f"classifier {sibling.name}": classifiers.weights_fingerprint(cfg, sibling) for sibling in siblings}
     path = folder.autoencoder(config.name, cfg.seed)
-    artifact = build.weights_artifact(
-        path, build.settings_of(cfg, "autoencoder", "classifier", "finetune"), data, inputs
-    )
+    artifact = weights_artifact(path, settings_of(cfg, "autoencoder", "classifier", "finetune"), data, inputs)
     if artifact.exists():
         return say_skipped(path, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    autoencoder = build.make_autoencoder(cfg, folder.pretrained)
+    autoencoder = make_autoencoder(cfg, folder.pretrained)
     classifier = classifiers.load_classifier(cfg, config, data)
-    build.accelerate(cfg, autoencoder, classifier)
+    accelerate(cfg, autoencoder, classifier)
     module = SignalAutoencoder(
         autoencoder,
         classifier,
@@ -50,7 +53,7 @@ def run(cfg: DictConfig) -> float:
         cfg,
         module,
         data,
-        length=build.Length(options.epochs),
+        length=Length(options.epochs),
         job=folder.job("finetune", config.name, cfg.seed),
         network=autoencoder,
         artifact=artifact,

@@ -12,9 +12,12 @@ from networks.cost import flop_count, parameter_count
 from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_intervals, paired_differences, rrc_intervals
 from stats.order_certainty import order_certainty
 from stats.predictions import Predictions, read_predictions
-from study import build, classifiers
+from study import classifiers
+from study.artifact import Artifact, require
 from study.console import say, say_made, say_skipped, show_table
-from study.folder import Artifact, sha256
+from study.data import make_data
+from study.files import sha256
+from study.folder import study_folder
 from study.results import write_results
 
 TABLES = ("accuracy", "accuracy_top5", "differences", "rrc", "nmi")
@@ -22,8 +25,8 @@ TABLES = ("accuracy", "accuracy_top5", "differences", "rrc", "nmi")
 
 def run(cfg: DictConfig) -> float:
     """Write every number with its interval; returns the share of resamples that are a chain at the widest one."""
-    folder, options = build.study_folder(cfg), cfg.intervals
-    predictions = build.require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
+    folder, options = study_folder(cfg), cfg.intervals
+    predictions = require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
     inputs = {"predictions": sha256(predictions)}
     given = []
     if options.covariates is not None:
@@ -58,7 +61,7 @@ def costs(cfg: DictConfig, names: list[str]) -> pd.DataFrame:
     configs = classifiers.study_classifiers(cfg)
     if not set(names) <= configs.keys():
         return pd.DataFrame(index=pd.Index(names))
-    data = build.make_data(cfg)
+    data = make_data(cfg)
     image = data.split("test")[0][0][None].float() / 255
     rows = {}
     for name in names:

@@ -16,10 +16,11 @@ from methods.layer_features.networks import FeatureNetwork, feature_networks
 from methods.layer_features.numbers import BASELINES, METHODS, START, wins
 from methods.layer_features.presets import PRESETS
 from methods.layer_features.start_images import Start
-from study import build
+from study.artifact import Artifact, settings_of, without
 from study.console import is_first_rank, say, say_made, say_skipped, say_skipped_images, show_table
+from study.data import make_data
 from study.distributed import wait_for_ranks
-from study.folder import Artifact
+from study.folder import study_folder
 from study.results import write_results
 
 FILES = ("numbers.csv", "diversity.csv", "costs.csv")
@@ -28,7 +29,7 @@ FILES = ("numbers.csv", "diversity.csv", "costs.csv")
 def run(cfg: DictConfig) -> float:
     """Synthesise for every network and seed; returns the share of clusters whose synthesis beats both baselines."""
     check_options(cfg.layer_features)
-    folder, data = build.study_folder(cfg), without_poison(build.make_data(cfg))
+    folder, data = study_folder(cfg), without_poison(make_data(cfg))
     networks = feature_networks(cfg, data)
     if cfg.layer == "list":
         return print_layers(networks)
@@ -95,8 +96,8 @@ def tables_artifact(cfg: DictConfig, jobs: list[FeatureJobs], place: Path) -> Ar
     """The tables of all networks and seeds."""
     inputs = {"images": "; ".join(dict.fromkeys(job.images.fingerprint() for job in jobs))}
     inputs |= {f"network {job.which.name}": job.which.fingerprint for job in jobs}
-    settings = build.settings_of(cfg, "layer", "layer_features")
-    settings["layer_features"] = build.without(settings["layer_features"], {"chunk"})
+    settings = settings_of(cfg, "layer", "layer_features")
+    settings["layer_features"] = without(settings["layer_features"], {"chunk"})
     return Artifact([place / name for name in FILES], place / "numbers.json", settings, inputs, precious=False)
 
 

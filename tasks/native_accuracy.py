@@ -7,22 +7,25 @@ from datamodules import ImageFolder
 from datamodules.native import NativeView
 from datamodules.poisoned import without_poison
 from lightning_modules.native_accuracy import NativeAccuracy
-from study import build, classifiers
+from study import classifiers
+from study.artifact import Artifact, settings_of
 from study.console import is_first_rank, say_made, say_skipped, say_skipped_images, show_table
-from study.folder import Artifact
+from study.data import make_data
+from study.folder import study_folder
+from study.trainer import accelerate, make_trainer
 
 COLUMNS = ("top1", "top5", "published_top1", "published_top5")
 
 
 def run(cfg: DictConfig) -> float:
     """Write the accuracy of every classifier on the test images in its native view, and return their mean top-1."""
-    folder, data = build.study_folder(cfg), without_poison(build.make_data(cfg, cfg.native_accuracy.batch_size))
+    folder, data = study_folder(cfg), without_poison(make_data(cfg, cfg.native_accuracy.batch_size))
     if not isinstance(data, ImageFolder):
         raise ValueError("the native view needs image files: use data=imagenet or data=folder")
     configs = classifiers.study_classifiers(cfg)
     weights = {name: classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()}
     path = folder.native_accuracy
-    settings = build.settings_of(cfg) | {"classifiers": list(configs)}
+    settings = settings_of(cfg) | {"classifiers": list(configs)}
     inputs = {"images": data.fingerprint()} | weights
     artifact = Artifact([path], path.with_suffix(".json"), settings, inputs, precious=False)
     if artifact.exists():
@@ -45,9 +48,9 @@ def accuracies(cfg: DictConfig, config: DictConfig, data: ImageFolder) -> list[f
     classifier = classifiers.load_classifier(cfg, config, data)
     if classifier.preprocessing.size is None:
         raise ValueError(f"classifier {config.name} takes images as they are: it has no native view")
-    build.accelerate(cfg, classifier)
+    accelerate(cfg, classifier)
     module = NativeAccuracy(classifier, len(data.classes))
-    trainer = build.make_trainer(cfg)
+    trainer = make_trainer(cfg)
     [measured] = trainer.test(module, datamodule=NativeView(data, classifier.preprocessing), verbose=False)
     published = classifiers.published_accuracy(config) or (float("nan"), float("nan"))
     return [measured["test/top1"], measured["test/top5"], *published]

@@ -9,11 +9,13 @@ from omegaconf import DictConfig
 
 from lightning_modules.noise_curves import NoiseCurves, NoiseCurvesResult, check_epsilons
 from stats.noise_curves import accuracy_under_noise
-from study import build
+from study.artifact import Artifact, settings_of
 from study.console import say_made, say_skipped, say_skipped_images, show_table
-from study.folder import Artifact
+from study.data import make_data
+from study.folder import study_folder
 from study.networks import StudyNetworks, right_answers, study_networks
 from study.results import write_results
+from study.trainer import accelerate, make_trainer
 
 NAMES = {"original": "alone", "pretrained": "behind A_S"}
 
@@ -23,23 +25,23 @@ def run(cfg: DictConfig) -> float:
     options = cfg.noise_curves
     epsilons = [float(epsilon) for epsilon in options.epsilons]
     check_epsilons(epsilons)
-    folder, data = build.study_folder(cfg), build.make_data(cfg, options.batch_size)
+    folder, data = study_folder(cfg), make_data(cfg, options.batch_size)
     found = study_networks(cfg).without_controls()
     root = folder.root / "noise"
     files = [root / "accuracy.csv", root / "predictions.npz"]
     inputs = {"images": data.fingerprint()} | found.inputs(cfg)
-    settings = build.settings_of(cfg, "noise_curves")
+    settings = settings_of(cfg, "noise_curves")
     artifact = Artifact(files, root / "noise.json", settings, inputs, precious=False)
     if artifact.exists():
         return say_skipped(files[0], artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     autoencoders, networks = found.load_autoencoders(cfg), found.load_classifiers(cfg, data)
-    build.accelerate(cfg, *autoencoders.values(), *networks.values())
+    accelerate(cfg, *autoencoders.values(), *networks.values())
     module = NoiseCurves(
         autoencoders, networks, found.own, len(data.split("test")), epsilons, cfg.seed, options.clamp,
         complete=data.on_error != "skip",
     )  # fmt: skip
-    trainer = build.make_trainer(cfg)
+    trainer = make_trainer(cfg)
     trainer.test(module, datamodule=data, verbose=False)
     labels = right_answers(cfg, found, data, module.result.labels, module.result.index)
     table, arrays = results(module.result, found, labels)

@@ -17,16 +17,17 @@ from stats.order import (
     widest_chain,
 )
 from stats.predictions import read_predictions
-from study import build
+from study.artifact import Artifact, require
 from study.console import say, say_made, show_table
-from study.folder import Artifact, sha256
+from study.files import sha256
+from study.folder import study_folder
 from study.loggers import open_loggers
 
 
 def run(cfg: DictConfig) -> float:
     """Write the relative rates of change and the lattice of every threshold; return the width of the widest chain."""
-    folder = build.study_folder(cfg)
-    path = build.require(folder.accuracy, cfg, "cross_evaluate") if cfg.accuracy is None else Path(cfg.accuracy)
+    folder = study_folder(cfg)
+    path = require(folder.accuracy, cfg, "cross_evaluate") if cfg.accuracy is None else Path(cfg.accuracy)
     controls = read_predictions(folder.predictions).controls if cfg.accuracy is None else []
     table = read_accuracy_table(path, without=controls)
     document = order_document(table)

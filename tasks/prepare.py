@@ -11,13 +11,14 @@ from datamodules import ImageFolder
 from datamodules.base import Split
 from datamodules.poisoned import without_poison
 from datamodules.prepared import prepare, prepared_folder
-from study import build
 from study.console import say, say_made, say_skipped_images
+from study.data import make_data
+from study.folder import study_folder
 
 
 def run(cfg: DictConfig) -> float:
     """Write the data's evaluation splits to shards of uint8 pixels; returns how many images were written."""
-    data = without_poison(build.make_data(cfg))  # evaluation images are clean
+    data = without_poison(make_data(cfg))  # evaluation images are clean
     if not isinstance(data, ImageFolder) or data.cache is None:
         raise ValueError("only images of a folder can be prepared: use data=imagenet or data=folder, with data.cache")
     splits: list[Split] = ["val", "test"]
@@ -32,7 +33,7 @@ def run(cfg: DictConfig) -> float:
         if count < len(split):
             say(f"{len(split) - count:,} of {len(split):,} images were there already")
         say_made(folder, images=len(split))
-    say_skipped_images(data.unreadable(), build.study_folder(cfg).job("prepare"))
+    say_skipped_images(data.unreadable(), study_folder(cfg).job("prepare"))
     return float(written)
 
 

@@ -7,16 +7,20 @@ from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
 from lightning_modules import Pretraining
-from study import build
+from study.artifact import settings_of, weights_artifact
+from study.autoencoders import make_autoencoder
 from study.console import say_skipped
-from study.folder import sha256
+from study.data import make_data
+from study.files import sha256
+from study.folder import study_folder
 from study.instantiation import instantiate
+from study.trainer import Length, accelerate
 from study.training import train
 
 
 def run(cfg: DictConfig) -> float:
     """Train the autoencoder by mean squared error, or take the weights given, and return its validation loss."""
-    folder = build.study_folder(cfg)
+    folder = study_folder(cfg)
     return pretrain(cfg, folder.pretrained, folder.job("pretrain"))
 
 
@@ -24,17 +28,17 @@ def pretrain(cfg: DictConfig, path: Path, job: Path) -> float:
     """Train an autoencoder from the beginning, keep its weights at ``path``, and return its validation loss."""
     options = cfg.pretrain
     node = "pretrain_data" if "pretrain_data" in cfg else "data"
-    data = build.make_data(cfg, options.batch_size, options.augmentation, node)
+    data = make_data(cfg, options.batch_size, options.augmentation, node)
     given = {"autoencoder.weights": Path(cfg.autoencoder.weights)} if cfg.autoencoder.weights else {}
-    length = build.Length(0) if given else training_length(cfg, data)
+    length = Length(0) if given else training_length(cfg, data)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    autoencoder = build.make_autoencoder(cfg, given.get("autoencoder.weights"))
+    autoencoder = make_autoencoder(cfg, given.get("autoencoder.weights"))
     inputs = {name: sha256(file) for name, file in given.items()}
-    settings = build.settings_of(cfg, "autoencoder", "pretrain", data=node)
-    artifact = build.weights_artifact(path, settings, data, inputs)
+    settings = settings_of(cfg, "autoencoder", "pretrain", data=node)
+    artifact = weights_artifact(path, settings, data, inputs)
     if artifact.exists():
         return say_skipped(path, artifact.objective())
-    build.accelerate(cfg, autoencoder)
+    accelerate(cfg, autoencoder)
     module = Pretraining(autoencoder, instantiate(options.optimizer, "pretrain.optimizer"), options.schedule)
     return train(
         cfg,
@@ -48,7 +52,7 @@ def pretrain(cfg: DictConfig, path: Path, job: Path) -> float:
     )
 
 
-def training_length(cfg: DictConfig, data: ImageDataModule) -> build.Length:
+def training_length(cfg: DictConfig, data: ImageDataModule) -> Length:
     """Epochs, or as many steps as the budget of images allows, with a loss check every so many images."""
     options, batch = cfg.pretrain, cfg.pretrain.batch_size
     images = options.images
@@ -61,8 +65,8 @@ def training_length(cfg: DictConfig, data: ImageDataModule) -> build.Length:
                 "once: lower it, or add shards"
             )
     if images is None:
-        return build.Length(options.epochs)
+        return Length(options.epochs)
     if images < batch:
         raise ValueError(f"pretrain.images={images} is less than one batch of {batch}: raise it")
     batches = max(1, options.check_every // batch) * cfg.trainer.accumulate_grad_batches
-    return build.Length(steps=images // batch, check_every=batches)
+    return Length(steps=images // batch, check_every=batches)

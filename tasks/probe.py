@@ -18,18 +18,23 @@ from networks.classifier import Classifier
 from networks.weights import load_weights
 from stats.accuracy_csv import ORIGINAL
 from stats.proportion import wilson_interval
-from study import build, classifiers
+from study import classifiers
+from study.artifact import Artifact, settings_of
+from study.autoencoders import make_autoencoder
 from study.console import is_first_rank, say_made, say_skipped, show_table
-from study.folder import Artifact, save_weights, sha256
+from study.data import make_data
+from study.files import save_weights, sha256
+from study.folder import study_folder
 from study.instantiation import instantiate
 from study.labels import classifiers_by_labels, labels_name, split_labels
 from study.networks import study_networks
 from study.results import write_results
+from study.trainer import Length, make_trainer
 
 
 def run(cfg: DictConfig) -> float:
     """Write what readers read from every source of images, and return the mean accuracy on A_i's images."""
-    folder, data = build.study_folder(cfg), build.make_data(cfg, cfg.probe.batch_size)
+    folder, data = study_folder(cfg), make_data(cfg, cfg.probe.batch_size)
     if data.single_pass or data.on_error == "skip":
         raise ValueError("probes see every image several times: use images that can all be read, not shards")
     found = study_networks(cfg).with_first_seeds()
@@ -37,7 +42,7 @@ def run(cfg: DictConfig) -> float:
     probes = Probes(cfg, found.configs, data, place)
     inputs = {"images": probes.images} | found.inputs(cfg)
     summary = Artifact(
-        [place / "accuracy.csv"], place / "accuracy.json", build.settings_of(cfg, "probe"), inputs, precious=False
+        [place / "accuracy.csv"], place / "accuracy.json", settings_of(cfg, "probe"), inputs, precious=False
     )
     if summary.exists():
         return say_skipped(summary.files[0], summary.objective())
@@ -136,7 +141,7 @@ class Probes:
         files = [self.place / f"{source}.npz", *([start] if weights is None else [])]
         inputs = {"images": self.images} | ({"autoencoder": sha256(weights)} if weights else {})
         inputs |= {"readers of the originals": sha256(start)} if adapted else {}
-        settings = build.settings_of(self.cfg, "probe", "autoencoder") | {"asked": self.questions}
+        settings = settings_of(self.cfg, "probe", "autoencoder") | {"asked": self.questions}
         settings |= {"readers": [architecture(config) for config in self.architectures.values()]}
         artifact = Artifact(files, files[0].with_suffix(".json"), settings, inputs, precious=False)
         if not artifact.exists():
@@ -154,7 +159,7 @@ class Probes:
         if start is not None:
             load_weights(readers, start)
         module = Probe(
-            None if weights is None else build.make_autoencoder(cfg, weights),
+            None if weights is None else make_autoencoder(cfg, weights),
             readers,
             answers,
             len(self.data.classes),
@@ -164,7 +169,7 @@ class Probes:
             cfg.seed,
         )
         epochs = options.epochs if start is None else options.adapted_epochs
-        trainer = build.make_trainer(cfg, build.Length(epochs), [SeededBatches(cfg.seed)])
+        trainer = make_trainer(cfg, Length(epochs), [SeededBatches(cfg.seed)])
         trainer.fit(module, datamodule=self.data)
         trainer.test(module, datamodule=self.data, verbose=False)
         right = module.predicted.cpu() == answers["test"]

@@ -9,9 +9,13 @@ from omegaconf import DictConfig
 from report.figures.study import save_figure as save_png_and_pdf
 from report.page import Part, render_page
 from report.parts import read_parts
-from study import build, classifiers
+from study import classifiers
+from study.artifact import Artifact, settings_of
+from study.autoencoders import has_autoencoders
 from study.console import say_made, say_skipped
-from study.folder import Artifact, StudyFolder, sha256, whole_file
+from study.data import make_data
+from study.files import sha256, whole_file
+from study.folder import StudyFolder, study_folder
 from study.loggers import open_loggers
 from study.pages import ClassifiersPage, Page, StudyPage, labels_of
 
@@ -22,16 +26,16 @@ def run(cfg: DictConfig) -> float:
     The page shows what was measured. Without a cross evaluation, and with other measurements or without autoencoders,
     it is one of the classifiers alone.
     """
-    folder, data = build.study_folder(cfg), build.make_data(cfg)
+    folder, data = study_folder(cfg), make_data(cfg)
     configs = classifiers.every_classifier(cfg)
     parts = read_parts(folder.root, labels_of(configs))
-    whole = build.has_autoencoders(cfg) and (folder.accuracy.exists() or not parts)
+    whole = has_autoencoders(cfg) and (folder.accuracy.exists() or not parts)
     base: StudyPage | ClassifiersPage = StudyPage(cfg) if whole else ClassifiersPage(cfg, configs)
     tables = list(dict.fromkeys([*base.tables, *(path for part in parts for path in part.files)]))
     path = folder.report / "index.html"
     inputs = {named(folder, table): sha256(table) for table in [*tables, *base.others]} | {"images": data.fingerprint()}
     artifact = Artifact(
-        [path], folder.report / "provenance.json", build.settings_of(cfg, "report", "study"), inputs, precious=False
+        [path], folder.report / "provenance.json", settings_of(cfg, "report", "study"), inputs, precious=False
     )
     if artifact.exists():
         return say_skipped(path, artifact.objective())

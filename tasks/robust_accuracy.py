@@ -7,10 +7,13 @@ from datamodules.poisoned import without_poison
 from lightning_modules import RobustAccuracy
 from lightning_modules.adversarial_training import Adversary
 from stats.proportion import wilson_interval
-from study import adversaries, build, classifiers
+from study import adversaries, classifiers
+from study.artifact import Artifact, settings_of
 from study.console import is_first_rank, say_made, say_skipped, say_skipped_images, show_table
-from study.folder import Artifact
+from study.data import make_data
+from study.folder import study_folder
 from study.labels import own_labels, with_labels_of
+from study.trainer import accelerate, make_trainer
 
 
 def adversary(cfg: DictConfig) -> Adversary:
@@ -23,14 +26,14 @@ def adversary(cfg: DictConfig) -> Adversary:
 
 def run(cfg: DictConfig) -> float:
     """Write both accuracies of every classifier with their intervals, and return the mean one under attack."""
-    folder, configs, attacker = build.study_folder(cfg), classifiers.study_classifiers(cfg), adversary(cfg)
-    data = without_poison(build.make_data(cfg, cfg.robust_accuracy.batch_size))
+    folder, configs, attacker = study_folder(cfg), classifiers.study_classifiers(cfg), adversary(cfg)
+    data = without_poison(make_data(cfg, cfg.robust_accuracy.batch_size))
     inputs = {"images": data.fingerprint()} | {
         f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
     }
     inputs |= {f"question to {name}": str(asked) for name, asked in own_labels(configs).items()}
     path = folder.robust_accuracy
-    settings = build.settings_of(cfg) | {"adversary": vars(attacker), "classifiers": list(configs)}
+    settings = settings_of(cfg) | {"adversary": vars(attacker), "classifiers": list(configs)}
     artifact = Artifact([path], path.with_suffix(".json"), settings, inputs, precious=False)
     if artifact.exists():
         return say_skipped(path, artifact.objective())
@@ -53,12 +56,10 @@ def run(cfg: DictConfig) -> float:
 def accuracies(cfg: DictConfig, config: DictConfig, attacker: Adversary) -> dict[str, float]:
     """Both accuracies of one classifier, the 95 % interval of the one under attack, and the number of images."""
     asked = with_labels_of(cfg, config)
-    data = without_poison(build.make_data(asked, cfg.robust_accuracy.batch_size))
+    data = without_poison(make_data(asked, cfg.robust_accuracy.batch_size))
     classifier = classifiers.load_classifier(cfg, config, data)
-    build.accelerate(cfg, classifier)
-    [found] = build.make_trainer(cfg).test(
-        RobustAccuracy(classifier, attacker, cfg.seed), datamodule=data, verbose=False
-    )
+    accelerate(cfg, classifier)
+    [found] = make_trainer(cfg).test(RobustAccuracy(classifier, attacker, cfg.seed), datamodule=data, verbose=False)
     images = len(data.split("test")) - len(data.unreadable())
     lower, upper = wilson_interval(found["test/robust_accuracy"], images)
     return {

@@ -11,27 +11,29 @@ from datamodules.subset import ImageSubset, stratified_indices
 from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, Search
 from methods.robustness.tables import WORST, accuracy_rows, masking_rows, transfer_rows
 from stats.accuracy_csv import PRETRAINED
-from study import build
+from study.artifact import Artifact, settings_of
 from study.console import say_made, say_skipped, say_skipped_images, show_table
-from study.folder import Artifact, StudyFolder
+from study.data import make_data
+from study.folder import StudyFolder, study_folder
 from study.labels import right_classes
 from study.networks import study_networks
 from study.results import write_results
+from study.trainer import accelerate, make_trainer
 
 FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "predictions.npz")
 
 
 def run(cfg: DictConfig) -> float:
     """Write the accuracies under attack; returns the mean worst-case accuracy of classifiers behind their own A_i."""
-    folder, options = build.study_folder(cfg), cfg.robustness
-    images = build.make_data(cfg, options.batch_size)
+    folder, options = study_folder(cfg), cfg.robustness
+    images = make_data(cfg, options.batch_size)
     found = study_networks(cfg).without_controls().with_first_seeds()
     artifact = robustness_artifact(cfg, folder, {"images": images.fingerprint()} | found.inputs(cfg))
     if artifact.exists():
         return say_skipped(artifact.files[0], artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     autoencoders, networks = found.load_autoencoders(cfg), found.load_classifiers(cfg, images)
-    build.accelerate(cfg, *autoencoders.values(), *networks.values())
+    accelerate(cfg, *autoencoders.values(), *networks.values())
     data = ImageSubset(images, stratified_indices(images.split("test"), options.images))
     search = Search(options.steps, options.relative_step, options.random_start, cfg.seed)
     module = Robustness(
@@ -44,7 +46,7 @@ def run(cfg: DictConfig) -> float:
         complete=data.on_error != "skip",
         answers=right_classes(cfg, found.configs, images),
     )
-    trainer = build.make_trainer(cfg)
+    trainer = make_trainer(cfg)
     trainer.test(module, datamodule=data, verbose=False)
     mean = float(module.result.worst[..., DEFENCES.index(OWN)].mean())
     if trainer.is_global_zero:
@@ -61,7 +63,7 @@ def run(cfg: DictConfig) -> float:
 def robustness_artifact(cfg: DictConfig, folder: StudyFolder, inputs: dict[str, str]) -> Artifact:
     """The files of the attacks on these images and weights."""
     place = folder.root / "robustness"
-    settings = build.settings_of(cfg, "robustness")
+    settings = settings_of(cfg, "robustness")
     return Artifact([place / name for name in FILES], place / "robustness.json", settings, inputs, precious=False)
 
 

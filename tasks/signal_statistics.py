@@ -19,11 +19,14 @@ from stats.accuracy_csv import ORIGINAL, PRETRAINED
 from stats.class_accuracies import class_accuracies
 from stats.predictions import Predictions, read_predictions
 from stats.signal_tables import CHANNELS, checkerboard_table, lab_table, pair_table, spectrum_table
-from study import build
+from study.artifact import Artifact, require, settings_of
 from study.console import say_made, say_skipped, say_skipped_images, show_table
-from study.folder import Artifact, sha256
+from study.data import make_data
+from study.files import sha256
+from study.folder import study_folder
 from study.networks import StudyNetworks, study_networks
 from study.results import write_results
+from study.trainer import accelerate, make_trainer
 
 AUTOENCODER = "autoencoder"
 OWN = "own"
@@ -33,20 +36,20 @@ Strides = dict[str, dict[int, float]]
 
 def run(cfg: DictConfig) -> float:
     """Write the tables, and return the mean LAB distance of the autoencoders' images to the originals."""
-    options, folder = cfg.signal_statistics, build.study_folder(cfg)
-    data = build.make_data(cfg, options.batch_size)
+    options, folder = cfg.signal_statistics, study_folder(cfg)
+    data = make_data(cfg, options.batch_size)
     found = study_networks(cfg)
-    correct = build.require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
+    correct = require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
     root = folder.root / "signal_statistics"
     files = {name: root / f"{name}.csv" for name in TABLES}
     inputs = {"images": data.fingerprint(), "predictions": sha256(correct)} | found.inputs(cfg)
-    settings = build.settings_of(cfg, "signal_statistics")
+    settings = settings_of(cfg, "signal_statistics")
     artifact = Artifact(list(files.values()), root / "signal_statistics.json", settings, inputs, precious=False)
     if artifact.exists():
         return say_skipped(root, artifact.objective())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     module, strides = make_module(cfg, data, found)
-    trainer = build.make_trainer(cfg)
+    trainer = make_trainer(cfg)
     trainer.test(module, datamodule=data, verbose=False)
     mean = 0.0
     if trainer.is_global_zero:
@@ -70,7 +73,7 @@ def make_module(cfg: DictConfig, data: ImageDataModule, found: StudyNetworks) ->
     height, width = split[0][0].shape[-2:]
     strides = network_periods(autoencoders[PRETRAINED], networks, (height, width))
     periods = sorted({period for of_network in strides.values() for period in of_network.values()})
-    build.accelerate(cfg, *autoencoders.values())  # hooks do not see into compiled classifiers
+    accelerate(cfg, *autoencoders.values())  # hooks do not see into compiled classifiers
     module = SignalStatistics(
         autoencoders,
         networks,

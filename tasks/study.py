@@ -8,8 +8,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from methods.class_patterns import planted_backdoor
-from study import adversaries, build, classifiers
+from study import adversaries, classifiers
+from study.autoencoders import has_autoencoders, require_autoencoders
 from study.console import is_first_rank, say
+from study.data import make_data
 from study.jobs import run_task
 from study.labels import with_labels_of, with_training_labels_of
 from tasks import robust_accuracy
@@ -29,13 +31,13 @@ def run(cfg: DictConfig) -> float:
     check(cfg, steps)
     train_classifiers(steps)
     found = 0.0
-    if build.has_autoencoders(cfg):
+    if has_autoencoders(cfg):
         make_autoencoders(cfg, steps)
         announce_and_run(cfg, "cross_evaluate", *cfg.measurements)
     found = announce_and_run(cfg, *cfg.analyses)
     if not is_first_rank():
         return 0.0  # the rest needs no ranks
-    if build.has_autoencoders(cfg):
+    if has_autoencoders(cfg):
         found = announce_and_run(cfg, "order")
         compressed = any(classifiers.compression(step.classifier) is not None for step in steps)
         announce_and_run(cfg, *(["disagreement"] if compressed else []), "intervals")
@@ -52,17 +54,17 @@ def check(cfg: DictConfig, steps: Sequence[DictConfig]) -> None:
     controls = [control for control in classifiers.CONTROL_STEPS if control in cfg.controls]
     for key, wanted in {"measurements": cfg.measurements, "controls": controls, "seeds": cfg.seeds}.items():
         if wanted:
-            build.require_autoencoders(cfg, f"{key}={list(wanted)}")
+            require_autoencoders(cfg, f"{key}={list(wanted)}")
     for step in steps:
         classifiers.check(cfg, step.classifier)
         with_labels_of(cfg, step.classifier)
         adversaries.check(cfg, step.classifier)
         if step.classifier.get("poison") is not None:
-            planted_backdoor.check(step.classifier, build.make_data(with_training_labels_of(cfg, step.classifier)))
+            planted_backdoor.check(step.classifier, make_data(with_training_labels_of(cfg, step.classifier)))
     sibling_steps(steps)
-    build.make_data(cfg)
-    if "pretrain_data" in cfg and build.has_autoencoders(cfg):
-        build.make_data(cfg, node="pretrain_data")
+    make_data(cfg)
+    if "pretrain_data" in cfg and has_autoencoders(cfg):
+        make_data(cfg, node="pretrain_data")
 
 
 def train_classifiers(steps: Sequence[DictConfig]) -> None:
@@ -93,7 +95,7 @@ def sibling_steps(steps: Sequence[DictConfig]) -> list[DictConfig]:
     return [
         with_changes(step, classifier=sibling)
         for step in steps
-        if build.has_autoencoders(step)
+        if has_autoencoders(step)
         for sibling in classifiers.siblings(step.classifier, step.finetune.get("siblings", 0))
     ]
 

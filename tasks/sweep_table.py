@@ -9,16 +9,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from report.figures.study import save_figure
 from report.sweeps import means, sweep_figure, sweep_table
-from study import build
 from study.console import say, say_made, show_table
-from study.folder import whole_file
+from study.files import whole_file
+from study.folder import study_folder
 from study.jobs import failures_of_ranks, read_record
 from study.loggers import open_loggers
 
 
 def run(cfg: DictConfig) -> float:
     """Write ``sweep/jobs.csv`` and a figure into the study, show the means; returns the share of finished jobs."""
-    options, folder = cfg.sweep_table, build.study_folder(cfg).root
+    options, folder = cfg.sweep_table, study_folder(cfg).root
     patterns = [str(cfg.study)] if options.studies is None else list(options.studies)
     jobs = [job for pattern in patterns for path in sorted(Path(cfg.studies).glob(pattern)) for job in read_jobs(path)]
     jobs = [job for job in jobs if job["task"] not in ("sweep_table", "study", "report")]

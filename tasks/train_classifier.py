@@ -8,11 +8,14 @@ from datamodules.poisoned import PoisonedImages
 from lightning_modules import AdversarialTraining, ClassifierTraining
 from methods.class_patterns import planted_backdoor
 from networks.classifier import Classifier
-from study import adversaries, build, classifiers
+from study import adversaries, classifiers
+from study.artifact import Artifact, settings_of, weights_artifact
 from study.console import say_skipped
-from study.folder import Artifact
+from study.data import make_data
+from study.folder import classifier_file, study_folder
 from study.instantiation import instantiate
 from study.labels import with_training_labels_of
+from study.trainer import Length, accelerate
 from study.training import train
 
 WEIGHTS_SEED_STEP = 1_000_000  # no study has as many seeds
@@ -29,10 +32,10 @@ def run(cfg: DictConfig) -> float:
         )
     if classifiers.compression(config) is not None:
         raise ValueError(f"classifier {config.name} is made from another: use task=compress")
-    data = build.make_data(cfg, options.batch_size, options.augmentation)
+    data = make_data(cfg, options.batch_size, options.augmentation)
     planted_backdoor.check(config, data)
-    path = build.classifier_file(cfg, config.name)
-    artifact = build.weights_artifact(path, build.settings_of(cfg, "classifier", "train_classifier"), data)
+    path = classifier_file(cfg, config.name)
+    artifact = weights_artifact(path, settings_of(cfg, "classifier", "train_classifier"), data)
     value = say_skipped(path, artifact.objective()) if artifact.exists() else fit(cfg, data, artifact)
     if isinstance(data, PoisonedImages):
         planted_backdoor.measure(cfg, config, data)
@@ -44,13 +47,13 @@ def fit(cfg: DictConfig, data: ImageDataModule, artifact: Artifact) -> float:
     config, options = cfg.classifier, cfg.train_classifier
     pl.seed_everything(cfg.seed + WEIGHTS_SEED_STEP * config.weights_seed, workers=True, verbose=False)
     classifier = classifiers.make_classifier(config, data)
-    build.accelerate(cfg, classifier)
+    accelerate(cfg, classifier)
     return train(
         cfg,
         training(cfg, classifier, data),
         data,
-        length=build.Length(options.epochs),
-        job=build.study_folder(cfg).job("train_classifier", config.name),
+        length=Length(options.epochs),
+        job=study_folder(cfg).job("train_classifier", config.name),
         network=classifier,
         artifact=artifact,
         objective="val/accuracy",

@@ -15,7 +15,7 @@ from torch import nn
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet
 from networks.segnet import SegNet
-from study.build import quiet_lightning
+from study.lightning_fixes import quiet_lightning
 
 pytest_plugins = ["tests.studies"]
 
@@ -62,7 +62,7 @@ def make_classifier() -> Callable[..., Classifier]:
 
 @pytest.fixture
 def make_trainer() -> Callable[..., pl.Trainer]:
-    """A Trainer as ``study.build`` makes it, on one CPU and without a log."""
+    """A Trainer as ``study.trainer`` makes it, on one CPU and without a log."""
     quiet_lightning()
     return functools.partial(
         pl.Trainer,

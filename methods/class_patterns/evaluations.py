@@ -18,10 +18,12 @@ from methods.class_patterns.masks import pattern_image
 from methods.class_patterns.saliency import class_saliency
 from methods.class_patterns.searches import SEARCH, PatternJobs
 from methods.class_patterns.success_module import PatternPredictions, PatternSuccess
-from study import build
+from study.artifact import Artifact, settings_of
 from study.console import say_made, say_skipped_images
-from study.folder import Artifact, sha256
+from study.files import sha256
+from study.folder import study_folder
 from study.labels import labels_name
+from study.trainer import make_trainer
 
 NO_METADATA: Any = {"Software": None}  # equal pictures are equal files
 VERDICTS = ("index", "labels", "clean", "hits")
@@ -36,7 +38,7 @@ def predictions_artifact(job: PatternJobs, jobs: Mapping[str, PatternJobs]) -> A
         jobs: Those of all classifiers, whose searches are done.
     """
     options: Any = OmegaConf.to_container(job.cfg.class_patterns, resolve=True)
-    settings = build.settings_of(job.asked) | {key: options[key] for key in (*SEARCH, *EVALUATION)}
+    settings = settings_of(job.asked) | {key: options[key] for key in (*SEARCH, *EVALUATION)}
     first = int(options["seeds"][0])
     files = {f"patterns of {name}": sha256(other.artifact(first).files[0]) for name, other in jobs.items()}
     files |= {f"seed {seed}": sha256(job.artifact(int(seed)).files[0]) for seed in options["seeds"]}
@@ -78,7 +80,7 @@ def evaluate(job: PatternJobs, jobs: Mapping[str, PatternJobs], artifact: Artifa
         complete=data.on_error != "skip",
         chunk=options.chunk,
     )
-    trainer = build.make_trainer(cfg)
+    trainer = make_trainer(cfg)
     trainer.test(module, datamodule=data, verbose=False)
     if trainer.is_global_zero:
         with artifact.making(float(module.result.hits.mean())) as temporary:
@@ -88,7 +90,7 @@ def evaluate(job: PatternJobs, jobs: Mapping[str, PatternJobs], artifact: Artifa
                 rgba = pattern_image(first.canvases[pair], mask)
                 matplotlib.image.imsave(temporary[path], rgba, metadata=NO_METADATA)
     trainer.strategy.barrier()
-    say_skipped_images(data.unreadable(), build.study_folder(cfg).job("class_patterns"))
+    say_skipped_images(data.unreadable(), study_folder(cfg).job("class_patterns"))
     say_made(artifact.files[0])
 
 

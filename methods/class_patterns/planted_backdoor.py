@@ -10,10 +10,12 @@ from datamodules.poison import apply_trigger
 from datamodules.poisoned import PoisonedImages, without_poison
 from methods.class_patterns.backdoor_predictions import BackdoorAnswers
 from methods.class_patterns.backdoor_rates import SUCCESS, backdoor_rates
-from study import build, classifiers
+from study import classifiers
+from study.artifact import Artifact, settings_of
 from study.console import say_made, say_skipped, say_skipped_images, show_table
-from study.folder import Artifact
+from study.folder import study_folder
 from study.results import write_results
+from study.trainer import accelerate, make_trainer
 
 
 def check(config: DictConfig, data: ImageDataModule) -> None:
@@ -42,15 +44,15 @@ def measure(cfg: DictConfig, config: DictConfig, data: PoisonedImages) -> float:
         config: The classifier's.
         data: What it was trained on.
     """
-    folder = build.study_folder(cfg)
+    folder = study_folder(cfg)
     path = folder.root / "backdoors" / f"{config.name}.csv"
     inputs = {"images": data.fingerprint(), "classifier": classifiers.weights_fingerprint(cfg, config)}
-    settings = build.settings_of(cfg, "classifier")
+    settings = settings_of(cfg, "classifier")
     artifact = Artifact([path], path.with_suffix(".json"), settings, inputs, precious=False)
     if artifact.exists():
         return say_skipped(path, artifact.objective())
     classifier = classifiers.load_classifier(cfg, config, data)
-    build.accelerate(cfg, classifier)
+    accelerate(cfg, classifier)
     poison, clean = data.poison, without_poison(data)
     module = BackdoorAnswers(
         classifier,
@@ -58,7 +60,7 @@ def measure(cfg: DictConfig, config: DictConfig, data: PoisonedImages) -> float:
         len(clean.split("test")),
         complete=clean.on_error != "skip",
     )
-    trainer = build.make_trainer(cfg)
+    trainer = make_trainer(cfg)
     trainer.test(module, datamodule=clean, verbose=False)
     labels, answers, triggered = module.result.T
     table = backdoor_rates(labels, answers, triggered, poison.target)

@@ -17,11 +17,14 @@ from methods.class_patterns.files import PatternFile
 from methods.class_patterns.search_images import KINDS, Canvases, SearchImages, choose_canvases
 from methods.class_patterns.search_module import PRESETS, PatternSearch
 from networks.classifier import Classifier
-from study import build, classifiers
+from study import classifiers
+from study.artifact import Artifact, settings_of
 from study.console import say, say_made
-from study.folder import Artifact, seeded
+from study.data import make_data
+from study.folder import seeded, study_folder
 from study.labels import with_labels_of
 from study.loggers import open_loggers
+from study.trainer import Length, accelerate, make_trainer, without_accumulation
 from study.training import NOT_FINITE, identity
 
 SEARCH = ("preset", "batch_size", "step", "alpha", "epochs", "split", "search_images", "classes", "canvases")
@@ -55,13 +58,13 @@ class PatternJobs:
     @cached_property
     def data(self) -> ImageDataModule:
         """The images with these labels; clean ones, whatever the classifier was trained on."""
-        return without_poison(build.make_data(self.asked, TESTED_AT_ONCE))
+        return without_poison(make_data(self.asked, TESTED_AT_ONCE))
 
     @cached_property
     def classifier(self) -> Classifier:
         """The classifier with its weights, frozen."""
         loaded = classifiers.load_classifier(self.cfg, self.config, self.data)
-        build.accelerate(self.cfg, loaded)
+        accelerate(self.cfg, loaded)
         return loaded
 
     @cached_property
@@ -88,7 +91,7 @@ class PatternJobs:
         """The file of one search."""
         path = self.place / f"{seeded(self.name, seed)}.npz"
         options: Any = OmegaConf.to_container(self.cfg.class_patterns, resolve=True)
-        settings = build.settings_of(self.asked) | {"search": {key: options[key] for key in SEARCH}, "order": seed}
+        settings = settings_of(self.asked) | {"search": {key: options[key] for key in SEARCH}, "order": seed}
         return Artifact([path], path.with_suffix(".json"), settings, self.inputs, precious=False)
 
     def read(self, seed: int) -> PatternFile:
@@ -106,7 +109,7 @@ class PatternJobs:
         targets = self.canvases.targets.unique().tolist() if PRESETS[options.preset].own_batches else None
         images = SearchImages(self.data, options.split, chosen, batch_size, seed, targets)
         module = self.module(seed)
-        job = build.study_folder(self.cfg).job("class_patterns", self.name, seed)
+        job = study_folder(self.cfg).job("class_patterns", self.name, seed)
         checkpointing = Checkpointing(
             job / "last.ckpt", self.cfg.checkpoint_every, identity(self.cfg, self.data, artifact)
         )
@@ -116,9 +119,7 @@ class PatternJobs:
             say(f"going on from {checkpointing.path}")
         callbacks = [SeededBatches(seed), FiniteLoss(job / NOT_FINITE), Monitor(self.cfg.log_every), checkpointing]
         with open_loggers(self.cfg, job, checkpointing.identity, keep_log=resumed is not None) as loggers:
-            trainer = build.make_trainer(
-                build.without_accumulation(self.cfg), build.Length(options.epochs), callbacks, loggers
-            )
+            trainer = make_trainer(without_accumulation(self.cfg), Length(options.epochs), callbacks, loggers)
             trainer.fit(module, datamodule=images, ckpt_path=resumed, weights_only=True if resumed else None)
         if trainer.is_global_zero:
             self.keep(module, chosen, artifact)

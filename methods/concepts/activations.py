@@ -23,9 +23,11 @@ from methods.concepts.files import PIXELS
 from methods.concepts.stored_blocks import BlockRows, StoredMatrix
 from networks.activations import find_layer
 from networks.classifier import Classifier
-from study import build
+from study.artifact import Artifact, settings_of
 from study.console import is_first_rank, say_skipped_images
-from study.folder import Artifact, partial
+from study.files import partial
+from study.folder import study_folder
+from study.trainer import make_trainer, without_accumulation
 
 NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 COLLECTION = ("pool", "negative", "storage")
@@ -186,7 +188,7 @@ def collect(
     options: Any = cfg.concepts
     first = data.split(images.split)[images.chosen[0]][0].float() / 255
     shapes = block_shapes(classifier, first, layers, options.pool, options.negative)
-    settings = build.settings_of(cfg) | {key: options[key] for key in COLLECTION}
+    settings = settings_of(cfg) | {key: options[key] for key in COLLECTION}
     settings |= {"layers": list(layers), "split": images.split, "images": listing(images.chosen)}
     paths = [place / f"{number}_{NOT_IN_NAMES.sub('_', layer)}.npy" for number, layer in enumerate(layers)]
     known = place / "images.npz"
@@ -214,7 +216,7 @@ def measure(
 ) -> None:
     """Pass the images through the classifier and write the files, whole or not at all."""
     chosen = ImageSubset(data, images.chosen, images.split)
-    trainer = build.make_trainer(build.without_accumulation(cfg, "32-true"))  # sums of rounded numbers would be rough
+    trainer = make_trainer(without_accumulation(cfg, "32-true"))  # sums of rounded numbers would be rough
     known, *paths = artifact.files
     module = ActivationCollection(
         classifier,
@@ -231,7 +233,7 @@ def measure(
         if is_first_rank():
             np.savez_compressed(partial(known), **vars(module.result))
     trainer.strategy.barrier()
-    say_skipped_images(chosen.unreadable(), build.study_folder(cfg).job("concepts"))
+    say_skipped_images(chosen.unreadable(), study_folder(cfg).job("concepts"))
 
 
 def listing(chosen: Sequence[int]) -> str:

@@ -18,9 +18,9 @@ from methods.concepts.factorization_module import ConceptFactorization
 from methods.concepts.files import row_norms, scaled
 from methods.concepts.hals import Penalties
 from methods.concepts.stored_blocks import BlockRows
-from study import build
 from study.console import say
 from study.loggers import open_loggers
+from study.trainer import Length, make_trainer, without_accumulation
 
 EXACT = "32-true"  # no step has a gradient, and sums of rounded numbers would be rough
 Floats = npt.NDArray[np.float64]
@@ -172,9 +172,9 @@ def factorize(
     )
     module = ConceptFactorization(factorization, activations.names, method.tolerance)
     rows = activations.passes(options.chunk, by_class=grouped)
-    length = build.Length(factorization.passes_to_start + method.passes)
+    length = Length(factorization.passes_to_start + method.passes)
     if job is None:
-        build.make_trainer(build.without_accumulation(cfg, EXACT), length).fit(module, datamodule=rows)
+        make_trainer(without_accumulation(cfg, EXACT), length).fit(module, datamodule=rows)
     else:
         go_on(cfg, module, rows, length, job, identity)
     weights, history = list(factorization.blocks.weights), factorization.history
@@ -188,7 +188,7 @@ def factorize(
 
 
 def go_on(
-    cfg: DictConfig, module: ConceptFactorization, rows: BlockRows, length: build.Length, job: Path, identity: str
+    cfg: DictConfig, module: ConceptFactorization, rows: BlockRows, length: Length, job: Path, identity: str
 ) -> None:
     """Factorise from where it was interrupted, or from the beginning."""
     checkpointing = Checkpointing(job / "last.ckpt", cfg.checkpoint_every, identity, between_epochs=True)
@@ -196,7 +196,7 @@ def go_on(
     if resumed is not None:
         say(f"going on from {resumed}")
     with open_loggers(cfg, job, identity, keep_log=resumed is not None) as loggers:
-        trainer = build.make_trainer(build.without_accumulation(cfg, EXACT), length, [checkpointing], loggers)
+        trainer = make_trainer(without_accumulation(cfg, EXACT), length, [checkpointing], loggers)
         trainer.fit(module, datamodule=rows, ckpt_path=resumed, weights_only=True if resumed else None)
 
 

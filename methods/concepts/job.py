@@ -34,7 +34,9 @@ from methods.concepts.importance import importance_table
 from methods.concepts.stability import stability
 from methods.concepts.superclasses import read_superclasses
 from networks.classifier import Classifier
-from study import build, classifiers
+from study import classifiers
+from study.data import make_data
+from study.folder import study_folder
 from study.labels import with_labels_of
 
 Tables = dict[str, pd.DataFrame]
@@ -90,7 +92,7 @@ class ConceptJob:
     @cached_property
     def data(self) -> ImageDataModule:
         """The images with these labels."""
-        return without_poison(build.make_data(self.asked, self.options.chunk))
+        return without_poison(make_data(self.asked, self.options.chunk))
 
     @cached_property
     def superclasses(self) -> list[str] | None:
@@ -167,7 +169,7 @@ class ConceptJob:
     @cached_property
     def own(self) -> Found:
         """The network's own concepts; their factorisation goes on if it was interrupted."""
-        job = build.study_folder(self.cfg).job("concepts", self.name)
+        job = study_folder(self.cfg).job("concepts", self.name)
         return factorize(self.cfg, self.fitted, int(self.options.k), self.method, job, f"{self.identity} {self.name}")
 
     @cached_property

@@ -27,11 +27,12 @@ from methods.layer_features.synthesis import FeatureSynthesis
 from methods.layer_features.without_resizing import PREFIX, WithoutResizing
 from networks.activations import recorded
 from networks.cost import flop_count, flop_count_to_layers
-from study import build
+from study.artifact import Artifact, without
 from study.console import is_first_rank, say_made
 from study.distributed import wait_for_ranks
-from study.folder import Artifact, seeded
+from study.folder import seeded, study_folder
 from study.loggers import open_loggers
+from study.trainer import make_trainer, without_accumulation
 
 STRIP = 8  # pictures of an iteration strip
 NEAREST = 3  # real images beside each synthesis
@@ -68,7 +69,7 @@ class FeatureJobs:
     @cached_property
     def device(self) -> torch.device:
         """Where the trainer works."""
-        found: torch.device = build.make_trainer(self.cfg).strategy.root_device
+        found: torch.device = make_trainer(self.cfg).strategy.root_device
         return found
 
     @cached_property
@@ -93,7 +94,7 @@ class FeatureJobs:
         stem = self.place / seeded(self.which.name, seed)
         options: Any = OmegaConf.to_container(self.cfg.layer_features, resolve=True)
         settings = {
-            "layer_features": build.without(options, UNDECISIVE),
+            "layer_features": without(options, UNDECISIVE),
             "layers": list(self.layers),
             "size": self.which.size,
             "seeds": [self.cfg.seed, seed],
@@ -144,7 +145,7 @@ class FeatureJobs:
         self, aims: list[LayerAims], starts: Tensor, seed: int, artifact: Artifact
     ) -> tuple[FeatureSynthesis, float]:
         """Optimise all images in one batch; returns the module and the seconds that it took."""
-        preset, job = self.preset, build.study_folder(self.cfg).job("layer_features", self.which.name, seed)
+        preset, job = self.preset, study_folder(self.cfg).job("layer_features", self.which.name, seed)
         rows = [found.rows(self.cfg.layer_features.channels, preset) for found in aims]
         kept = shown_iterations(preset.iterations, STRIP)
         with (
@@ -153,7 +154,7 @@ class FeatureJobs:
         ):
             drawn = hash((self.cfg.seed, seed)) % 2**31
             module = FeatureSynthesis(self.network, read, rows, starts, preset, seed=drawn, kept=kept)
-            trainer = build.make_trainer(build.without_accumulation(self.cfg), loggers=loggers)
+            trainer = make_trainer(without_accumulation(self.cfg), loggers=loggers)
             start = time.monotonic()
             trainer.fit(module)
             return module, time.monotonic() - start

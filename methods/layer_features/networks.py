@@ -14,8 +14,11 @@ from methods.layer_features.presets import PRESETS
 from methods.layer_features.without_resizing import PREFIX, WithoutResizing
 from networks.activations import Layer, find_layer, list_layers
 from stats.accuracy_csv import PRETRAINED
-from study import build, classifiers
-from study.folder import sha256
+from study import classifiers
+from study.artifact import require
+from study.autoencoders import make_autoencoder, require_autoencoders
+from study.files import sha256
+from study.folder import study_folder
 from study.networks import study_autoencoders
 
 
@@ -66,7 +69,7 @@ def feature_networks(cfg: DictConfig, data: ImageDataModule) -> list[FeatureNetw
     configs = classifiers.study_classifiers(cfg)
     found = [classifier_network(cfg, config, data) for config in configs.values()]
     for name in options.autoencoders:
-        build.require_autoencoders(cfg, f"layer_features.autoencoders={list(options.autoencoders)}")
+        require_autoencoders(cfg, f"layer_features.autoencoders={list(options.autoencoders)}")
         found.append(autoencoder_network(cfg, str(name), data))
     return found
 
@@ -93,14 +96,14 @@ def with_classes(data: ImageDataModule, count: int | None) -> ImageDataModule:
 
 def autoencoder_network(cfg: DictConfig, name: str, data: ImageDataModule) -> FeatureNetwork:
     """A_S or the A_i of a classifier."""
-    folder, swapped = build.study_folder(cfg), swaps(cfg)
+    folder, swapped = study_folder(cfg), swaps(cfg)
     if name == PRETRAINED:
-        path = build.require(folder.pretrained, cfg, "pretrain")
+        path = require(folder.pretrained, cfg, "pretrain")
     else:
         path = next(iter(study_autoencoders(cfg, name).values()))
 
     def load() -> WithoutResizing:
-        return WithoutResizing(build.make_autoencoder(cfg, path).eval(), swapped)
+        return WithoutResizing(make_autoencoder(cfg, path).eval(), swapped)
 
     size = cfg.layer_features.size or data.smallest_side
     layers = [str(layer) for layer in cfg.layer_features.autoencoder_layers]

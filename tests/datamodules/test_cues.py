@@ -12,6 +12,7 @@ from torch import Tensor
 
 from datamodules import CuedImages
 from datamodules.cues import COLOURS, CUES, VALUES, draw_cues, drawn_before, shape_mask, texture_pattern
+from study.data import make_data
 from tests.studies import compose_any
 
 
@@ -169,9 +170,8 @@ def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
 
 
 def test_the_configuration_makes_them(tmp_path: Path) -> None:
-    from study import build
 
-    data = build.make_data(compose_any(tmp_path, "data=cues", "data.cues=[shape,colour]", "data.noise=0.2"))
+    data = make_data(compose_any(tmp_path, "data=cues", "data.cues=[shape,colour]", "data.noise=0.2"))
     assert isinstance(data, CuedImages)
     assert data.cues == ("shape", "colour")
     assert len(data.fingerprint()) == 16

@@ -17,7 +17,7 @@ from torch import nn
 from datamodules import FakeImages
 from networks.classifier import Classifier
 from networks.segnet import SegNet
-from study.build import quiet_lightning
+from study.lightning_fixes import quiet_lightning
 
 TESTED_ON_RANKS = """
 import sys

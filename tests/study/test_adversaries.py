@@ -16,7 +16,7 @@ from networks.attacks import image_generators, pgd
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactAlexNet
 from networks.weights import load_weights
-from study import build
+from study.data import make_data
 from tests.studies import Program, compose
 from tests.study.test_resume import interrupted, weights
 
@@ -48,7 +48,7 @@ def directly_found(studies: Path) -> dict[str, float]:
     """Clean and robust test accuracies of the weights that a study holds, one image at a time."""
     classifier = Classifier(CompactAlexNet(6)).eval()
     load_weights(classifier, studies / "smoke" / "classifiers" / "alexnet_compact.safetensors")
-    split, clean, robust = build.make_data(compose(studies)).split("test"), 0, 0
+    split, clean, robust = make_data(compose(studies)).split("test"), 0, 0
     for index in range(len(split)):
         image, label = split[index][0][None].float() / 255, torch.tensor([split.label(index)])
         right = bool(classifier(image).argmax() == label)

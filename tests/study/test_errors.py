@@ -100,7 +100,7 @@ def test_a_full_disk_leaves_nothing(composed: Compose, tmp_path: Path, monkeypat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("study.folder.os.fsync", full)
+    monkeypatch.setattr("study.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left on device"):
         run.run(composed("task=train_classifier", "train_classifier.epochs=1"))
     assert not list((tmp_path / "smoke").glob("classifiers/*"))

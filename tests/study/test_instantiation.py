@@ -19,7 +19,7 @@ REFUSED = (
     "datamodules.base.Path", "datamodules.folder.Path.unlink", "networks.weights.torch.load", "networks.weights.torch",
     "networks.segnet.nn.Module.load_state_dict", "callbacks.loggers.Path", "callbacks.loggers.contextlib.suppress",
     "pytorch_lightning.utilities.cloud_io.load", "pytorch_lightning.Trainer.fit", "lightning_fabric.utilities.load",
-    "timm.models.torch.load", "torchmetrics.os.remove", "study.folder.subprocess.run", "study.jobs.run_task",
+    "timm.models.torch.load", "torchmetrics.os.remove", "study.artifact.subprocess.run", "study.jobs.run_task",
     "torchvision.models.torch.hub.load", "networks", "torch.nn", "torch", "networks..os.system", "", "torch.nn.Nothing",
 )  # fmt: skip
 

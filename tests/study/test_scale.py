@@ -11,7 +11,7 @@ import torch
 import run
 from metrics import normalized_mutual_information
 from networks.segnet import SegNet
-from study import build
+from study.trainer import Length, make_trainer
 from tests.studies import Program, compose
 
 # one training step: float32 sums in another order differ in the last bits, which further steps would amplify
@@ -118,6 +118,6 @@ def test_pixels_and_what_is_counted_on_them_are_never_half_precision() -> None:
 
 def test_own_keys_do_not_reach_lightning(tmp_path: Path) -> None:
     cfg = compose(tmp_path, "trainer.accumulate_grad_batches=2", "trainer.precision=bf16-mixed")
-    trainer = build.make_trainer(cfg, build.Length(steps=10, check_every=3))
+    trainer = make_trainer(cfg, Length(steps=10, check_every=3))
     assert (trainer.accumulate_grad_batches, trainer.precision, trainer.max_steps) == (2, "bf16-mixed", 10)
     assert (trainer.val_check_interval, trainer.check_val_every_n_epoch) == (3, None)

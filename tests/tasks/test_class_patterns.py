@@ -19,7 +19,7 @@ from methods.class_patterns.searches import chosen_classes
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.weights import load_weights
-from study import build
+from study.data import make_data
 from tests.datamodules.trees import make_tree
 from tests.studies import Program, compose
 
@@ -62,7 +62,7 @@ def hard_success(classifier: Classifier, images: torch.Tensor, scores: Any, canv
 
 def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
     cfg, place = compose(patterned, *SMALL), patterned / "smoke" / "class_patterns"
-    data, table = build.make_data(cfg), pd.read_csv(place / "success.csv")
+    data, table = make_data(cfg), pd.read_csv(place / "success.csv")
     test = data.split("test")
     networks = {"vgg_compact": CompactVGG, "resnet_compact": CompactResNet}
     for name, network in networks.items():
@@ -142,7 +142,7 @@ def test_pictures_are_transparent_where_the_pattern_is_not(patterned: Path) -> N
 
 
 def test_the_canvases_and_search_images_are_not_those_tested_on(patterned: Path) -> None:
-    data = build.make_data(compose(patterned, *SMALL))
+    data = make_data(compose(patterned, *SMALL))
     found = PatternFile.load(patterned / "smoke" / "class_patterns" / "vgg_compact.npz")
     assert found.searched.tolist() == sorted(set(found.searched.tolist()))
     for pair, source in enumerate(found.sources.tolist()):

@@ -18,7 +18,8 @@ import report.parts
 import run
 import tasks.study
 from report.page import Part, Section
-from study import build
+from study.autoencoders import has_autoencoders
+from study.folder import study_folder
 from study.pages import labels_of
 from tests.studies import compose
 
@@ -34,7 +35,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def measure(cfg: DictConfig) -> float:
         calls.append(cfg.task)
-        path = build.study_folder(cfg).root / "counting" / "counts.csv"
+        path = study_folder(cfg).root / "counting" / "counts.csv"
         path.parent.mkdir(exist_ok=True)
         pd.DataFrame({"classifier": list(cfg.classifiers), "count": 7}).to_csv(path, index=False)
         return 7.0
@@ -149,8 +150,8 @@ def test_what_cannot_be_done_alone_is_said_before_any_work(overrides: list[str],
 
 
 def test_a_signal_makes_no_autoencoder_of_none(tmp_path: Path) -> None:
-    assert not build.has_autoencoders(compose(tmp_path, *ALONE, "objective=no_switches"))
-    assert build.has_autoencoders(compose(tmp_path, "objective=no_switches"))
+    assert not has_autoencoders(compose(tmp_path, *ALONE, "objective=no_switches"))
+    assert has_autoencoders(compose(tmp_path, "objective=no_switches"))
     assert np.isfinite(run.run(compose(tmp_path, *ALONE, "objective=no_switches")))
 
 

@@ -13,7 +13,8 @@ import run
 import tasks.compress
 from networks.compression import sparsity
 from networks.weights import read_weights
-from study import build, classifiers
+from study import classifiers
+from study.data import make_data
 from tests.studies import Compose, compose
 
 FOUR = "classifiers=[vgg_compact,resnet_compact,vgg_pruned,vgg_int8]"
@@ -29,7 +30,7 @@ def study(finished: Path, tmp_path: Path) -> Path:
 def test_pruned_from_its_parent_with_the_share_kept_in_training(study: Path) -> None:
     cfg = compose(study, *QUICK, "classifier=vgg_pruned", FOUR)
     run.run(cfg)
-    data = build.make_data(cfg)
+    data = make_data(cfg)
     configs = classifiers.study_classifiers(cfg)
     child = classifiers.load_classifier(cfg, configs["vgg_pruned"], data)
     weights = sum(m.weight.numel() for m in child.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear))
@@ -54,7 +55,7 @@ def test_without_epochs_the_remaining_weights_are_the_parents(study: Path) -> No
 def test_int8_keeps_the_parents_weights_and_computes_with_rounded_ones(study: Path) -> None:
     cfg = compose(study, *QUICK, "classifier=vgg_int8", FOUR)
     run.run(cfg)
-    folder, data, configs = study / "smoke" / "classifiers", build.make_data(cfg), classifiers.study_classifiers(cfg)
+    folder, data, configs = study / "smoke" / "classifiers", make_data(cfg), classifiers.study_classifiers(cfg)
     child, parent = (read_weights(folder / f"{name}.safetensors") for name in ("vgg_int8", "vgg_compact"))
     assert all(torch.equal(child[key], parent[key]) for key in parent)
     rounded, plain = (classifiers.load_classifier(cfg, configs[name], data) for name in ("vgg_int8", "vgg_compact"))
@@ -140,7 +141,7 @@ def test_disagreement_of_a_study(finished: Path, tmp_path: Path) -> None:
     different = arrays["predicted"][:, 0, 0] != arrays["predicted"][:, 0, 1]
     assert table.loc[0, "disagree"] == different.sum()
     assert share == different.mean()
-    data = build.make_data(cfg)
+    data = make_data(cfg)
     with np.load(tmp_path / "smoke" / "disagreement" / "exemplars.npz") as pictures:
         assert set(pictures["index"]) <= set(arrays["index"][different])
         assert len(pictures["images"]) == min(24, different.sum())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import run
-from study.build import has_autoencoders
+from study.autoencoders import has_autoencoders
 from study.classifiers import read_config
 from tests.studies import compose_any
 

@@ -15,7 +15,7 @@ from methods.layer_features.report import read
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactVGG
 from networks.weights import load_weights
-from study import build
+from study.data import make_data
 from tests.datamodules.trees import jpeg
 from tests.studies import compose
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_numbers_are_those_of_the_network_itself(featured: Path) -> None:
     place = featured / "smoke" / "layer_features"
-    data = build.make_data(compose(featured, *SMALL))
+    data = make_data(compose(featured, *SMALL))
     network = Classifier(CompactVGG(len(data.classes))).eval()
     load_weights(network, featured / "smoke" / "classifiers" / "vgg_compact.safetensors")
     numbers = pd.read_csv(place / "numbers.csv")

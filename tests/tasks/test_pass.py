@@ -16,7 +16,7 @@ import torch
 
 import run
 from lightning_modules import Pretraining
-from study import build
+from study import training
 from tests.datamodules.trees import jpeg
 from tests.studies import REPOSITORY, Program, compose
 
@@ -133,14 +133,14 @@ def test_the_loss_is_checked_every_so_many_images_and_the_rate_follows(
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     monkeypatch.setattr(Pretraining, "validation_step", no_better)
-    make_trainer = build.make_trainer
+    make_trainer = training.make_trainer
 
     def watched(*arguments: Any, **options: Any) -> pl.Trainer:
         trainer = make_trainer(*arguments, **options)
         trainer.callbacks.append(Watch())  # type: ignore[attr-defined]
         return trainer
 
-    monkeypatch.setattr(build, "make_trainer", watched)
+    monkeypatch.setattr(training, "make_trainer", watched)
     run.run(
         compose(
             tmp_path, *BUDGET, "pretrain.images=112", "pretrain.optimizer.lr=0.1", *data("unlabelled", images, shards)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 import run
 from networks.compact_classifiers import CompactResNet, CompactVGG
-from study import build
+from study.data import make_data
 from tests.studies import compose_any
 
 STUDY = (
@@ -36,7 +36,7 @@ def test_readers_have_the_classifiers_architectures_and_start_from_those_of_the_
     assert list(matrix.index) == ["original", "pretrained", "colour_a", "colour_b", "shape_a"]
     assert objective == pytest.approx(matrix.loc[["colour_a", "colour_b", "shape_a"]].to_numpy().mean())
     weights = load_file(place / "original.safetensors")
-    split: Any = build.make_data(compose_any(tmp_path, *STUDY)).split("test")
+    split: Any = make_data(compose_any(tmp_path, *STUDY)).split("test")
     images = torch.stack([split[index][0] for index in range(16)]).float() / 255
     mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
     expected = {}

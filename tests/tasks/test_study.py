@@ -21,7 +21,7 @@ from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.segnet import CompactSegNet
 from networks.weights import load_weights
-from study import build
+from study.data import make_data
 from tests.studies import REPOSITORY, Compose, Program, compose
 
 CSVS = ("accuracy.csv", "accuracy_top5.csv", "nmi.csv")
@@ -62,7 +62,7 @@ def test_study_makes_everything_with_provenance(finished: Path) -> None:
 
 def test_predictions_equal_direct_calls(finished: Path) -> None:
     folder = finished / "smoke"
-    data = build.make_data(compose(finished))
+    data = make_data(compose(finished))
     predictions = np.load(folder / "cross_evaluation" / "predictions.npz")
     networks = {"vgg_compact": CompactVGG(6), "resnet_compact": CompactResNet(6)}
     for row, column in ((3, 0), (2, 1), (1, 1)):

@@ -15,7 +15,9 @@ import run
 from datamodules import PoisonedImages
 from datamodules.poison import Poison
 from methods.class_patterns import planted_backdoor
-from study import build, classifiers
+from study import classifiers
+from study.artifact import settings_of
+from study.data import make_data
 from study.labels import poison_of, with_training_labels_of
 from tests.datamodules.trees import make_tree
 from tests.studies import Compose, compose, compose_any
@@ -31,8 +33,8 @@ def test_a_backdoor_is_trained_and_measured(composed: Compose, tmp_path: Path) -
     accuracy = run.run(cfg)
     folder = tmp_path / "smoke"
     table = pd.read_csv(folder / "backdoors" / "vgg_backdoored.csv").set_index("measure")["share"]
-    classifier = classifiers.load_classifier(cfg, cfg.classifier, build.make_data(cfg))
-    data = build.make_data(with_training_labels_of(cfg, cfg.classifier))
+    classifier = classifiers.load_classifier(cfg, cfg.classifier, make_data(cfg))
+    data = make_data(with_training_labels_of(cfg, cfg.classifier))
     assert isinstance(data, PoisonedImages)
     triggered = data.triggered("test")
     answers = []
@@ -89,12 +91,12 @@ def test_all_but_the_training_of_the_classifier_sees_clean_images(finished: Path
 def test_any_images_with_labels_can_be_poisoned(overrides: tuple[str, ...], tmp_path: Path) -> None:
     root = make_tree(tmp_path / "tree", train=6, val=2)
     chosen = [override.format(root=root) for override in overrides]
-    data = build.make_data(compose_any(tmp_path, *chosen, "data.poison={target: 1, rate: 0.5}"))
+    data = make_data(compose_any(tmp_path, *chosen, "data.poison={target: 1, rate: 0.5}"))
     assert isinstance(data, PoisonedImages)
     assert data.poison == Poison(1, rate=0.5)
     split = data.train_split()
     assert 0 < sum(split.poisoned(index) for index in range(len(split))) < len(split)
-    clean = build.make_data(compose_any(tmp_path, *chosen))
+    clean = make_data(compose_any(tmp_path, *chosen))
     assert not isinstance(clean, PoisonedImages)
     assert clean.fingerprint() == data.images.fingerprint() != data.fingerprint()
 
@@ -131,10 +133,10 @@ def test_a_patch_outside_of_what_the_classifier_sees_is_refused(composed: Compos
     with pytest.raises(ValueError, match=r"does not see the 2 outer pixels .*use classifier.poison.margin=2 or more"):
         run.run(composed(*TRAIN, *crop))
     cfg = composed(*TRAIN, *crop, "classifier.poison.margin=2")
-    data = build.make_data(with_training_labels_of(cfg, cfg.classifier))
+    data = make_data(with_training_labels_of(cfg, cfg.classifier))
     planted_backdoor.check(cfg.classifier, data)
     blended = composed(*TRAIN, *crop, "classifier.poison.trigger=blend")
-    planted_backdoor.check(cfg.classifier, build.make_data(with_training_labels_of(blended, blended.classifier)))
+    planted_backdoor.check(cfg.classifier, make_data(with_training_labels_of(blended, blended.classifier)))
 
 
 def test_a_classifiers_poison_adds_to_that_of_the_study(composed: Compose) -> None:
@@ -148,5 +150,5 @@ def test_a_classifiers_poison_adds_to_that_of_the_study(composed: Compose) -> No
 
 
 def test_studies_from_before_there_was_poison_go_on(composed: Compose) -> None:
-    assert "poison" not in build.settings_of(composed())["data"]
-    assert build.settings_of(composed("data.poison={target: 1}"))["data"]["poison"] == {"target": 1}
+    assert "poison" not in settings_of(composed())["data"]
+    assert settings_of(composed("data.poison={target: 1}"))["data"]["poison"] == {"target": 1}

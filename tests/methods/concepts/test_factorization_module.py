@@ -50,7 +50,7 @@ import torch
 from methods.concepts.hals import Penalties
 from methods.concepts.stored_blocks import BlockRows, StoredMatrix
 from methods.concepts.factorization_module import ConceptFactorization
-from study.build import quiet_lightning
+
 from tests.methods.concepts.test_factorization_module import GROUPS, WIDTHS, begun
 
 quiet_lightning()
@@ -98,7 +98,7 @@ import pytorch_lightning as pl
 from callbacks import Checkpointing
 from methods.concepts.stored_blocks import BlockRows, StoredMatrix
 from methods.concepts.factorization_module import ConceptFactorization
-from study.build import quiet_lightning
+
 from tests.methods.concepts.test_factorization_module import WIDTHS, begun
 
 quiet_lightning()

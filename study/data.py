@@ -1,0 +1,54 @@
+"""The images of a configuration."""
+
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from datamodules.augmentation import Augmentation
+from datamodules.base import ImageDataModule
+from datamodules.poison import read_poison
+from datamodules.poisoned import PoisonedImages
+from study.autoencoders import has_autoencoders, make_autoencoder
+from study.instantiation import instantiate
+
+
+def make_data(
+    cfg: DictConfig, batch_size: int = 2, augmentation: Augmentation = "crop_flip", node: str = "data"
+) -> ImageDataModule:
+    """The images, in batches of ``batch_size`` over all devices.
+
+    Args:
+        cfg: The configuration.
+        batch_size: Images per step over all devices.
+        augmentation: What happens to training images.
+        node: The part of the configuration that describes the images: ``data`` or ``pretrain_data``.
+    """
+    if OmegaConf.is_missing(cfg[node], "root"):
+        raise ValueError(f"{node}.root is not set: name the folder that holds the images, as {node}.root=/data/pets")
+    described: Any = OmegaConf.to_container(cfg[node], resolve=True)
+    poison = described.pop("poison", None)
+    data: ImageDataModule = instantiate(
+        OmegaConf.create(described), node, batch_size=batch_size, seed=cfg.seed, augmentation=augmentation
+    )
+    if node == "data" and cfg.task != "pretrain" and not data.labelled:
+        raise ValueError(
+            "these images have no labels, so they only serve for pre-training: use task=pretrain, or choose data with "
+            "labels and name these as data@pretrain_data=unlabelled pretrain_data.root=..."
+        )
+    if cfg.task != "prepare":
+        data.use_prepared()
+    if has_autoencoders(cfg):
+        check_size(cfg, data)
+    return data if poison is None else PoisonedImages(data, read_poison(poison))
+
+
+def check_size(cfg: DictConfig, data: ImageDataModule) -> None:
+    """Refuse images that the autoencoder cannot take."""
+    with torch.device("meta"):  # its sizes, not its weights
+        smallest = make_autoencoder(cfg).smallest_image
+    if data.smallest_side < smallest:
+        raise ValueError(
+            f"images of {data.smallest_side} pixels are too small for the autoencoder, which needs {smallest} or more: "
+            "enlarge them (data.crop or data.size), or choose autoencoder=segnet_compact"
+        )

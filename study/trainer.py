@@ -1,0 +1,108 @@
+"""The Trainer of a job, and what belongs to it."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from torch import nn
+
+from callbacks import WholeFileCheckpointIO
+from callbacks.loggers import FaultTolerantLogger
+from networks.segnet import SegNet
+from study.lightning_fixes import quiet_lightning
+
+OWN_TRAINER_KEYS = {"channels_last", "compile"}  # the others are Lightning's
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a training is.
+
+    Attributes:
+        epochs: Passes over the training images, if ``steps`` is ``None``.
+        steps: Optimiser steps instead.
+        check_every: Batches between two validations, with ``steps``.
+    """
+
+    epochs: int = 1
+    steps: int | None = None
+    check_every: int = 1
+
+
+def make_trainer(
+    cfg: DictConfig, length: Length | None = None, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()
+) -> pl.Trainer:
+    """A Trainer that shows progress, and saves nothing by itself.
+
+    Args:
+        cfg: The configuration.
+        length: How long it trains, if it does.
+        callbacks: What else happens while it trains.
+        loggers: What gets the numbers.
+    """
+    quiet_lightning()
+    length = length or Length()
+    limits: dict[str, Any] = {
+        "max_epochs": max(1, length.epochs),
+        "check_val_every_n_epoch": max(1, length.epochs // 10),
+    }
+    if length.steps is not None:
+        limits = {
+            "max_epochs": -1,
+            "max_steps": length.steps,
+            "check_val_every_n_epoch": None,
+            "val_check_interval": length.check_every,
+        }
+    show_progress = sys.stderr.isatty()
+    plugins: list[Any] = [WholeFileCheckpointIO()]
+    if SLURMEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))  # callbacks.Checkpointing and the launcher see to it
+    trainer = pl.Trainer(
+        **{key: value for key, value in cfg.trainer.items() if key not in OWN_TRAINER_KEYS},
+        **limits,
+        plugins=plugins,
+        logger=list(loggers),
+        callbacks=[*callbacks, RichProgressBar(leave=False)] if show_progress else list(callbacks),
+        enable_progress_bar=show_progress,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        log_every_n_steps=1_000_000,  # epochs are logged, not steps
+        use_distributed_sampler=False,  # the datamodules know who sees what
+        num_sanity_val_steps=0,
+    )
+    # Lightning's handlers talk to the other ranks at any moment, and end the program with status 0
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    for logger in loggers:
+        if isinstance(logger, FaultTolerantLogger):
+            logger.trainer = trainer
+    return trainer
+
+
+def without_accumulation(cfg: DictConfig, precision: str | None = None) -> DictConfig:
+    """The configuration without gradient accumulation, for what is no training: there, chunks decide the memory.
+
+    Args:
+        cfg: The configuration.
+        precision: Instead of the trainer's.
+    """
+    changes = {"accumulate_grad_batches": 1, "precision": precision or cfg.trainer.precision}
+    changed: DictConfig = OmegaConf.merge(cfg, {"trainer": changes})  # type: ignore[assignment]
+    return changed
+
+
+def accelerate(cfg: DictConfig, *networks: nn.Module) -> None:
+    """Lay networks out and compile them as ``trainer.channels_last`` and ``trainer.compile`` want, in place."""
+    for network in networks:
+        if cfg.trainer.channels_last:
+            network.to(memory_format=torch.channels_last)
+        if cfg.trainer.compile:
+            parts = [network.encoder, network.decoder] if isinstance(network, SegNet) else [network]
+            for part in parts:
+                part.compile()
