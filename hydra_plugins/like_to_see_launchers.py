@@ -65,13 +65,14 @@ class SweepJob:
 
     def is_there(self) -> bool:
         """Whether the same job has finished before, and what it made is still there."""
-        from study.jobs import made_by, read_record  # they load PyTorch
+        from study.jobs import read_record  # loads PyTorch
+        from tasks.registry import weights_made
 
         record, saved = read_record(self.folder), self.folder / ".hydra" / "config.yaml"
         if record.get("status") != "finished" or not saved.exists():
             return False
         config = self.task_config
-        made = made_by(config)
+        made = weights_made(config)
         if made is None or not made.exists() or saved.read_text(encoding="utf-8") != OmegaConf.to_yaml(config):
             return False
         self.state, self.objective = "there already", float(record["objective"])
@@ -125,7 +126,7 @@ class SweepLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs, show what became of them, and return their results; ends the program if not all finished."""
-        from callbacks import STOP_REQUESTS
+        from callbacks.stopping import STOP_REQUESTS
 
         setup_globals()
         STOP_REQUESTS.leave()  # run.py listens, unless -m says that this is a sweep

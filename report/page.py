@@ -1,93 +1,108 @@
-"""The report page: one HTML file that opens from disk."""
+"""The report page: one HTML file that opens from disk, laid out from templates."""
 
 import html
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page.
-
-    Attributes:
-        title: Its heading, which says what is found there.
-        text: What the reader should know to read the figure; may hold HTML.
-        figure: Name of the figure's files, without suffix, in ``figures/``; or ``None``.
-        tables: Tables by caption.
-    """
-
-    title: str
-    text: str
-    figure: str | None = None
-    tables: Mapping[str, pd.DataFrame] | None = None
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one measurement adds to the page.
+    """What one task adds to the page.
 
     Attributes:
-        sections: Its sections, in order; their figures are among ``figures``.
+        template: Its prose: a Jinja file, as a path within the repository. It defines a macro ``sections`` and may
+            define a macro ``lead``, whose text stands at the top of the page.
+        values: What the template refers to: numbers, words and tables that a task has written.
         figures: Figures by the name of their files.
-        files: The raw data behind them.
-        method: Where the method is published, for the foot of the page; ``None`` names nothing new.
-        lead: What it has to say at the very top of the page; may hold HTML.
+        files: The data behind them.
+        method: Where the method is published, for the foot of the page.
+        facts: Numbers at the top of the page: what, and how much.
     """
 
-    sections: Sequence[Section]
-    figures: Mapping[str, Figure]
-    files: Sequence[Path]
+    template: str
+    values: Mapping[str, Any]
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    files: Sequence[Path] = ()
     method: str | None = None
-    lead: str = ""
+    facts: Sequence[tuple[str, str]] = ()
 
 
-def render_page(
-    title: str,
-    lead: str,
-    facts: Sequence[tuple[str, str]],
-    sections: Sequence[Section],
-    files: Mapping[str, str],
-    methods: Sequence[str] = (),
-) -> str:
+def render_page(title: str, parts: Sequence[Part], files: Mapping[str, str]) -> str:
     """Lay out a page.
 
     Args:
         title: Its title.
-        lead: What was found, in a sentence or two; may hold HTML.
-        facts: Numbers at the top: what, and how much.
-        sections: The parts, in order.
+        parts: The parts, in order.
         files: Raw data to link to: text by path relative to the page.
-        methods: Where the methods are published.
 
     Returns:
         HTML that refers only to files beside it.
     """
+    environment, contents = make_environment(), list[tuple[str, str]]()
+    figures = {name for part in parts for name in part.figures}
+    leads, sections = [], []
+    for part in parts:
+        module: Any = environment.get_template(part.template).make_module(
+            {"contents": contents, "figures": figures, **part.values}
+        )
+        leads += [module.lead()] if hasattr(module, "lead") else []
+        sections.append(module.sections())
+    return environment.get_template("report/templates/page.html.j2").render(
+        title=title,
+        lead=Markup(" ").join(lead.strip() for lead in leads),
+        facts=[fact for part in parts for fact in part.facts],
+        sections=sections,
+        contents=contents,
+        files=files,
+        methods=list(dict.fromkeys(part.method for part in parts if part.method is not None)),
+    )
+
+
+def make_environment() -> jinja2.Environment:
+    """The templates with their filters; every value is escaped unless a filter has made it HTML."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(REPOSITORY),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
     )
-    environment.filters["table"] = table_html
-    values: dict[str, Any] = {"title": title, "lead": lead, "facts": facts, "sections": sections, "files": files}
-    values["methods"] = methods
-    return environment.get_template("page.html.j2").render(values)
+    environment.filters |= {
+        "table": table_html,
+        "name": typeset_html,
+        "percent": lambda value, digits=0: f"{100 * value:.{digits}f} %",
+        "number": lambda value, digits=3: f"{value:.{digits}f}",
+        "listed": listed,
+        "slug": lambda text: re.sub(r"\W+", "-", str(text).lower()).strip("-"),
+    }
+    return environment
 
 
-def table_html(table: pd.DataFrame) -> str:
+def table_html(table: pd.DataFrame) -> Markup:
     """A table as HTML, numbers to three digits, ``A_S`` and its like with their subscript."""
     named = table.rename_axis(index=None).rename(index=typeset_html, columns=typeset_html)
-    return named.to_html(float_format=lambda value: f"{value:.3f}", border=0, escape=False)
+    escaped = named.map(lambda cell: html.escape(cell) if isinstance(cell, str) else cell)
+    return Markup(escaped.to_html(float_format=lambda value: f"{value:.3f}", border=0, escape=False))  # noqa: S704
 
 
-def typeset_html(name: object) -> str:
-    """A name as HTML."""
+def typeset_html(name: object) -> Markup:
+    """A name as HTML: what follows ``A_`` becomes a subscript."""
     text = html.escape(str(name))
-    return f"A<sub>{text.removeprefix('A_')}</sub>" if text.startswith("A_") else text
+    return Markup(f"A<sub>{text.removeprefix('A_')}</sub>" if text.startswith("A_") else text)  # noqa: S704
+
+
+def listed(names: Sequence[object]) -> str:
+    """Names in a sentence: ``a, b and c``."""
+    words = [str(name) for name in names]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

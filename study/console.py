@@ -1,11 +1,11 @@
 """What a person sees in the terminal: short tables, and the path of what was made."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,13 +20,16 @@ def is_first_rank() -> bool:
 
 
 def rank() -> int:
-    """Number of this process in its job."""
-    return int(rank_zero_only.rank)  # type: ignore[attr-defined]
+    """Number of this process in its job; before Lightning has loaded, from what starts processes."""
+    known = getattr(rank_zero_only, "rank", None)
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # as Lightning asks for it
+    return int(next((os.environ[name] for name in names if name in os.environ), 0) if known is None else known)
 
 
-@rank_zero_only
 def say(text: str) -> None:
     """Print one line, on one rank."""
+    if not is_first_rank():
+        return
     console().print(text, soft_wrap=True, highlight=False)
 
 
@@ -52,6 +55,8 @@ def say_skipped_images(paths: Sequence[Path], job: Path) -> None:
         job: The job's folder.
     """
     found = [[str(path) for path in paths]]
+    import torch
+
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         found = [[] for _ in range(torch.distributed.get_world_size())]
         torch.distributed.all_gather_object(found, [str(path) for path in paths])
@@ -64,9 +69,10 @@ def say_skipped_images(paths: Sequence[Path], job: Path) -> None:
     say(f"[yellow]{len(names)} images could not be read and were skipped[/yellow], such as {names[0]}: see {listing}")
 
 
-@rank_zero_only
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: the first column names the rows; more columns than fit are printed below, in equal parts."""
+    if not is_first_rank():
+        return
     parts = max(1, -(-(len(header) - 1) // COLUMNS))
     size = -(-(len(header) - 1) // parts)
     for part in range(parts):

@@ -5,8 +5,6 @@ import signal
 import threading
 import time
 
-import torch
-
 FIRST_RANK = "LIKE_TO_SEE_FIRST_RANK"  # its process, noted for those that it starts
 
 
@@ -40,11 +38,15 @@ def leave_ranks() -> None:
     Lightning does so for NCCL alone. Gloo's threads, left to the interpreter's end, can abort the process after all
     work is done (seen: "terminate called without an active exception").
     """
+    import torch  # not sooner: this file is loaded first
+
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def wait_for_ranks() -> None:
     """Go on when all processes of the job are here."""
+    import torch
+
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()

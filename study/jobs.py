@@ -1,7 +1,6 @@
 """Jobs: their names and folders, what became of them, and that no two work in one folder."""
 
 import fcntl
-import importlib
 import json
 import os
 import socket
@@ -11,37 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
-from callbacks import Stopped
-from study.autoencoders import require_autoencoders
+from callbacks.stopping import Stopped
 from study.console import is_first_rank, rank, say
 from study.files import write_text
-from study.folder import classifier_file, seeded, study_folder
 
-STEPS_PER_CLASSIFIER = ("train_classifier", "compress", "finetune")
-STEPS_PER_SEED = ("finetune",)
-STEPS_WITH_AUTOENCODERS = (
-    "pretrain", "second_start", "extra_training", "finetune", "cross_evaluate", "signal_statistics", "noise_curves",
-    "robustness", "probe",
-)  # fmt: skip
 STOPPED = 75  # exit status of a job that was asked to stop and can go on (EX_TEMPFAIL)
-
-
-def job_name(task: str, classifier: str, seed: int) -> str:
-    """Name of a job's folder: the task, the classifier it works on, and the seed where a study can have several."""
-    name = f"{task}-{classifier}" if task in STEPS_PER_CLASSIFIER else task
-    return seeded(name, seed) if task in STEPS_PER_SEED else name
-
-
-def run_task(cfg: DictConfig, task: str | None = None) -> float:
-    """Run a task, the only one in its job folder, and return its objective."""
-    task = task or str(cfg.task)
-    if task in STEPS_WITH_AUTOENCODERS:
-        require_autoencoders(cfg, f"task={task}")
-    name = job_name(task, str(cfg.classifier.get("name")), cfg.seed)
-    with only_one(study_folder(cfg).root / "jobs" / name):
-        return float(importlib.import_module(f"tasks.{task}").run(cfg))
 
 
 @contextmanager
@@ -139,17 +112,3 @@ def failures_of_ranks(folder: Path) -> list[str]:
         number = path.name.removeprefix("job.rank").removesuffix(".json")
         found.append(f"rank {number}: {json.loads(path.read_text(encoding='utf-8'))['error']}")
     return found
-
-
-def made_by(cfg: DictConfig) -> Path | None:
-    """The weights that a job of a configuration makes, if it makes some."""
-    folder, name = study_folder(cfg), str(cfg.classifier.get("name"))
-    paths = {
-        "train_classifier": classifier_file(cfg, name),
-        "compress": classifier_file(cfg, name),
-        "pretrain": folder.pretrained,
-        "second_start": folder.control("second_start"),
-        "extra_training": folder.control("extra_training"),
-        "finetune": folder.autoencoder(name, cfg.seed),
-    }
-    return paths.get(str(cfg.task))

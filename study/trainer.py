@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch import nn
 
-from callbacks import WholeFileCheckpointIO
+from callbacks.checkpointing import WholeFileCheckpointIO
 from callbacks.loggers import FaultTolerantLogger
 from networks.segnet import SegNet
 from study.lightning_fixes import quiet_lightning

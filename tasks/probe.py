@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from callbacks import SeededBatches
+from callbacks.randomness import SeededBatches
 from datamodules.base import ImageDataModule, Split
 from lightning_modules.probe import Probe, Readers
 from networks.classifier import Classifier

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from callbacks import Checkpointing, FiniteLoss, Monitor, SeededBatches
+from callbacks.checkpointing import Checkpointing
+from callbacks.guards import FiniteLoss
+from callbacks.monitoring import Monitor
+from callbacks.randomness import SeededBatches
 from datamodules.base import ImageDataModule, ImageDataset
 from datamodules.poisoned import without_poison
 from datamodules.subset import stratified_indices

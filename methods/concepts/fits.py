@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from callbacks import Checkpointing
+from callbacks.checkpointing import Checkpointing
 from methods.concepts import hals
 from methods.concepts.activations import Activations
 from methods.concepts.factorization import CoupledFactorization, Solver, Start

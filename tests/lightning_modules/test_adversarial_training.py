@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from callbacks import SeededBatches
+from callbacks.randomness import SeededBatches
 from datamodules import FakeImages
 from datamodules.base import ImageDataModule, Split
 from datamodules.sampling import Draw

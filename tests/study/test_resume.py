@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import run
-from callbacks import STOP_REQUESTS, Stopped
+from callbacks.stopping import STOP_REQUESTS, Stopped
 from lightning_modules import ClassifierTraining, Pretraining
 from tests.studies import REPOSITORY, Program, compose
 

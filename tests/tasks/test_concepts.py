@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import nnls  # type: ignore[import-untyped]
 
 import run
-from callbacks import STOP_REQUESTS
+from callbacks.stopping import STOP_REQUESTS
 from datamodules import FakeImages
 from datamodules.base import Split
 from methods.concepts.activation_collection import Collected

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from callbacks import Checkpointing, SeededBatches
+from callbacks.checkpointing import Checkpointing
+from callbacks.randomness import SeededBatches
 from datamodules import FakeImages
 from datamodules.sampling import TrainingSampler
 from methods.class_patterns.search_images import NO_IMAGE, SearchImages, choose_canvases

@@ -95,7 +95,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from callbacks import Checkpointing
+from callbacks.checkpointing import Checkpointing
 from methods.concepts.stored_blocks import BlockRows, StoredMatrix
 from methods.concepts.factorization_module import ConceptFactorization
 

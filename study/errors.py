@@ -1,0 +1,126 @@
+"""The cause of an error in one line, and what to do about it."""
+
+import difflib
+import errno
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf.errors import OmegaConfBaseException
+
+from callbacks.stopping import Stopped
+from study.console import rank, say
+from study.distributed import is_spawned_rank
+from study.jobs import STOPPED
+from study.settings.fields import Settings, expected, settings_type
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+Explain = Callable[[BaseException], str]
+
+
+class Explainer:
+    """Says the cause of an error in one line; the text is empty where the cause is not known.
+
+    Args:
+        nodes: The settings, by the name of their node; ``""`` is the top level.
+        keys: Gives every key and group of the configuration.
+    """
+
+    def __init__(self, nodes: dict[str, type[Settings]], keys: Callable[[], Sequence[str]]) -> None:
+        self.nodes, self.keys = nodes, keys
+
+    def __call__(self, error: BaseException) -> str:
+        """The cause and the fix."""
+        if isinstance(error, InstantiationException) and error.__cause__ is not None:
+            return self(error.__cause__)
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+            return missing_file(error.missing_cfg_file)
+        text = " ".join(str(error).split())
+        if isinstance(error, RuntimeError) and not isinstance(error, HydraException | OmegaConfBaseException):
+            return death(text)
+        if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return f"{text}. Results need a folder that can be written: name one, as studies=/path/to/studies"
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"{text}. Files that were complete still are: make room, and the same command goes on"
+        text = re.sub(r"^ValueError raised while resolving interpolation: (.*?) full_key: .*", r"\1", text)
+        if mistyped := re.match(r"Could not override '([^']+)'", text):
+            return self.unknown_key(mistyped.group(1), error)
+        if wrong := re.match(r"Error merging override ([^=]+)=(.*)", text):
+            return self.wrong_value(wrong.group(1).lstrip("+~"), wrong.group(2), error)
+        if inside := re.search(r"(?:full_key|Key '\w+' not in '\w+'.*full_key): ([\w.\[\]]+)", text):
+            return f"{text.partition(' full_key')[0]} ({inside.group(1)})"
+        return text
+
+    def unknown_key(self, name: str, error: BaseException) -> str:
+        """What to say of a key that does not exist."""
+        if re.search(r"reference_type=Dict|\.optimizer\.", f"{error.__cause__} {name}"):
+            return f"there is no key {name!r} yet: to add it, write +{name}=…"
+        near = difflib.get_close_matches(name, self.keys(), n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}?" if near else "See: python run.py --help"
+        return f"there is no key or group {name!r} in this configuration. {hint}"
+
+    def wrong_value(self, name: str, value: str, error: BaseException) -> str:
+        """What to say of a value of a wrong type."""
+        field = self.field(name)
+        if field is None or "not in" in str(error.__cause__):
+            return " ".join(f"{name}={value}: {error.__cause__}".split()).partition(" full_key")[0]
+        return f"{name}={value}: give {expected(field)}"
+
+    def field(self, name: str) -> Any:
+        """The field of settings that a dotted key names, if it names one."""
+        first, *rest = re.sub(r"\[\d+\]$", "", name).split(".")
+        node = self.nodes.get(first) if rest else self.nodes.get("")
+        for part in rest if rest else [first]:
+            field = {one.name: one for one in fields(node)}.get(part) if node is not None else None  # type: ignore[arg-type]
+            node = settings_type(field.type) if field is not None else None
+        return field
+
+
+def missing_file(name: str) -> str:
+    """What to say of a choice that is no file of conf/."""
+    group, _, choice = name.rpartition("/")
+    choices = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    near = difflib.get_close_matches(choice, choices) or choices
+    return f"there is no conf/{name}.yaml. Did you mean {group}={' or '.join(near)}?"
+
+
+def death(text: str) -> str:
+    """What to say when another process of the same job has died; empty if the error is another one."""
+    if re.search(r"DataLoader worker .* (exited unexpectedly|is killed by signal)", text):
+        return (
+            f"a process that loads images died: {text}. If memory ran out, lower data.workers; the same command goes "
+            "on from the last checkpoint"
+        )
+    if re.search(r"[Cc]onnection (closed|reset) by (remote )?peer|Gloo|gloo|NCCL|Broken pipe", text):
+        return (
+            f"another rank of this job died, see its own message ({text[:200]}). The same command goes on from the "
+            "last checkpoint"
+        )
+    return ""
+
+
+@contextmanager
+def one_line_errors(explain: Explain, in_full: bool) -> Iterator[None]:
+    """End the program with one line when a request cannot be carried out.
+
+    Args:
+        explain: Says the cause of an error, or nothing where it is unknown.
+        in_full: Whether tracebacks are wanted (``HYDRA_FULL_ERROR=1``).
+    """
+    try:
+        yield
+    except Stopped as stop:
+        say(f"stopped by {stop}: the same command goes on from here")
+        sys.exit(0 if is_spawned_rank() else STOPPED)  # a rank's failure would have the first one killed
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)  # the job has printed the reason
+    except (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError) as error:
+        if in_full or not (text := explain(error)):
+            raise
+        sys.exit(f"error: {text}" if rank() == 0 else f"error on rank {rank()}: {text}")

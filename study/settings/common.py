@@ -1,0 +1,61 @@
+"""Settings that every task has, and those of classifiers and trainers."""
+
+from dataclasses import MISSING, dataclass
+from typing import Any
+
+from study.settings.fields import Settings, setting
+
+
+@dataclass
+class Common(Settings):
+    """The keys at the top level."""
+
+    task: str = setting("study", "what to do; python run.py --help lists the tasks")
+    study: str = setting("photographs", "name of the study; its folder is <studies>/<study>")
+    studies: str = setting("studies", "folder of all studies")
+    classifiers_from: str = setting("${study}", "study that keeps the classifiers trained here, if several share them")
+    cache: str = setting("${studies}/cache", "indexes of image trees, prepared images; may be removed")
+    seed: int = setting(0, "of weights, of the order of the images, of augmentation", low=0)
+    seeds: list[int] | None = setting(
+        None, "seeds of the A_i of task=study, as [0,1,2]; accuracies are averaged", low=0, least=1, unique=True
+    )
+    classifiers: list[str] = setting(
+        ["alexnet_compact", "vgg_compact", "resnet_compact", "inception_compact"],
+        "classifiers of the study: files of conf/classifier, torchvision/<name> or timm/<name>",
+        least=1, unique=True,
+    )  # fmt: skip
+    classifier_settings: dict[str, Any] | None = setting(
+        None, "changes to the files of classifiers: {alexnet:{weights:/data/alexnet.pth}}"
+    )
+    measurements: list[str] = setting([], "further tasks that task=study runs", unique=True)
+    analyses: list[str] = setting([], "further tasks that task=study runs and that need no autoencoders", unique=True)
+    controls: list[str] = setting(
+        [], "second_start, extra_training, and classifiers that are controls, as random_weights", unique=True
+    )
+    accuracy: str | None = setting(None, "CSV for task=order: a row per autoencoder, a column per classifier")
+    layer: Any = setting(None, "for task=layer_features: a name, a list, {network: [names]}, or list to print them")
+    images: str | None = setting(None, "for task=layer_features: a folder of images; null: the test images")
+    log_every: int = setting(50, "optimiser steps between two entries of the log of a training", low=1)
+    checkpoint_every: float = setting(60, "seconds between two checkpoints: what a kill loses at most", low=0)
+
+
+@dataclass
+class Trainer(Settings):
+    """The trainer of Lightning, and how networks are laid out in memory; conf/trainer has the values."""
+
+    accelerator: str = setting(MISSING, "cpu, gpu, or another of Lightning's")
+    devices: Any = setting(MISSING, "processes on each machine: a number, a list of devices, or auto")
+    num_nodes: int = setting(MISSING, "machines", low=1)
+    strategy: str = setting(MISSING, "auto or ddp")
+    precision: str = setting(
+        MISSING, "of the networks", choices=("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+    )
+    accumulate_grad_batches: int = setting(MISSING, "forward passes of an optimiser step", low=1)
+    sync_batchnorm: bool = setting(MISSING, "batch statistics over all devices; GPUs only")
+    channels_last: bool = setting(MISSING, "memory layout; a little faster, with other last bits")
+    compile: bool = setting(MISSING, "whether networks are compiled with torch.compile")
+    limit_train_batches: Any = setting(None, "batches or share of an epoch (conf/debug)")
+    limit_val_batches: Any = setting(None, "batches or share of a validation (conf/debug)")
+    limit_test_batches: Any = setting(None, "batches or share of a test (conf/debug)")
+    overfit_batches: Any = setting(0.0, "batches to train on again and again (conf/debug)")
+    profiler: str | None = setting(None, "simple, advanced or pytorch (conf/debug)")
