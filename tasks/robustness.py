@@ -53,15 +53,14 @@ def alone(cfg: DictConfig) -> float:
         rows = {name: accuracies_alone(cfg, config, attacker) for name, config in configs.items()}
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("classifier")
         cells = [
-            [
-                name,
-                f"{row['accuracy']:.1%}",
-                f"{row['robust_accuracy']:.1%}",
-                "{lower:.1%} to {upper:.1%}".format(**row),
-            ]
+            [name, f"{row['accuracy']:.1%}", f"{row['robust_accuracy']:.1%}", "{lower:.1%} – {upper:.1%}".format(**row)]
             for name, row in rows.items()
         ]
-        shown = Table(f"test images under {attacker}", ["", "as they are", "attacked", "95 % interval"], cells)
+        shown = Table(
+            f"test images under attack, {options.attack.norm} {options.attack.epsilon:g}",
+            ["", "as they are", "attacked", "95 % interval"],
+            cells,
+        )
         mean = float(table["robust_accuracy"].mean())
         return Result(mean, {path.name: table}, tables=[shown], unreadable=data.unreadable())
 
