@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
+from scipy.stats import norm  # type: ignore[import-untyped]
 
 from stats.intervals import Resampling
 from stats.predictions import Predictions
@@ -22,13 +22,13 @@ def drawn_predictions(
     columns = [*names, *controls]
     chance = generator.uniform(0.3, 0.9, size=(len(sources), len(columns)))
     difficulty = generator.normal(size=(images, 1, 1)) + generator.normal(size=(images, *chance.shape))
-    top1 = difficulty < stats.norm.ppf(chance) * np.sqrt(2)
+    top1 = difficulty < norm.ppf(chance) * np.sqrt(2)
     return Predictions(
         rows=["original", "pretrained", *controls, *own],
         sources=sources,
         columns=columns,
         controls=list(controls),
-        questions=["label"] * len(columns),
+        label_sets=["label"] * len(columns),
         index=np.arange(images),
         labels=np.zeros((images, len(columns)), dtype=np.int64),
         predicted=np.zeros((images, *chance.shape), dtype=np.int64),

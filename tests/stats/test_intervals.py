@@ -9,7 +9,6 @@ import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
 from stats import bootstrap
-from stats.accuracy_tables import accuracy_table, mean_over_seeds, nmi_table
 from stats.bootstrap import (
     acceleration,
     bca_interval,
@@ -23,15 +22,16 @@ from stats.intervals import (
     Resampling,
     Sample,
     accuracy_intervals,
+    finite_tables,
     nmi_intervals,
     paired_differences,
+    rates_of,
     rrc_by_seed,
     rrc_intervals,
-    usable_rates,
 )
-from stats.order import relative_rate_of_change
+from stats.order import relative_rate_of_change, relative_rates
 from stats.order_certainty import order_certainty
-from stats.order_stability import relative_rates
+from stats.tables import accuracy_table, mean_over_seeds, nmi_table
 from tests.stats.drawn import HOW, NAMES, drawn_predictions
 
 TRUTH = np.array([[0.85, 0.6], [0.7, 0.8], [0.5, 0.55]])  # A_a, A_b, A_S on classifiers a and b
@@ -77,7 +77,7 @@ def test_resampled_means_equal_a_literal_bootstrap() -> None:
     predictions = drawn_predictions()
     sample = Sample(predictions.top1, predictions.sources, HOW)
     counts = np.concatenate(list(resample_counts(120, HOW.resamples, HOW.seed)))
-    rrc = usable_rates(predictions, sample)
+    rrc = finite_tables(rates_of(predictions, sample)(sample.resampled))
     for number in range(0, HOW.resamples, 29):
         images = np.repeat(np.arange(120), counts[number])
         table = accuracy_table(predictions.top1[images], predictions.rows, predictions.columns)
@@ -239,7 +239,7 @@ def test_resamples_without_an_own_accuracy_are_left_out_and_counted() -> None:
     predictions = drawn_predictions(images=30)
     predictions.top1[:, predictions.rows_of("b"), 1] = False
     predictions.top1[:2, predictions.rows_of("b"), 1] = True  # absent from exp(-2) of the resamples
-    sample = Sample(predictions.top1, predictions.sources, Resampling(2000))
+    sample = Sample(predictions.top1, predictions.sources, Resampling(2000, 0.95, seed=0))
     table: Any = rrc_intervals(predictions, sample)
     assert np.isfinite(table[["estimate", "lower", "upper"]]).all(axis=None)
     counts = np.concatenate(list(resample_counts(30, 2000, 0)))

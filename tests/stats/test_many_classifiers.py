@@ -16,7 +16,7 @@ from report.figures.lattice import lattice
 from report.figures.study import image_grid
 from report.page import render_page
 from report.study import StudyTables, draw_figures, lead, row_names, sections
-from stats.accuracy_csv import ORIGINAL
+from stats.names import ORIGINAL
 from stats.order import relative_rate_of_change, shown_intervals, threshold_intervals, widest_chain
 from study.console import show_table
 from tasks.order import run as order

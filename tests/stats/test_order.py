@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stats.arrays import FloatArray
 from stats.order import (
-    FloatArray,
     ThresholdInterval,
     order_document,
     relative_rate_of_change,
@@ -254,4 +254,6 @@ def test_impossible_ratios_are_refused(rrc: FloatArray, message: str) -> None:
 )
 def test_order_document_refuses_other_names_in_rows(rows: str, columns: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        order_document(pd.DataFrame(np.full((len(rows), len(columns)), 0.5), index=list(rows), columns=list(columns)))
+        order_document(
+            pd.DataFrame(np.full((len(rows), len(columns)), 0.5), index=list(rows), columns=list(columns))
+        ).document()
