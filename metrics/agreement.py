@@ -122,8 +122,8 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
     .. math:: \mathrm{CKA}(x, y) = \frac{\mathrm{HSIC}(x, y)}{\sqrt{\mathrm{HSIC}(x, x) \, \mathrm{HSIC}(y, y)}}
 
     where :math:`\mathrm{HSIC}` is :func:`hsic` of the features :math:`x` and :math:`y`. CKA is 1 for features that
-    differ by a rotation, a scale and a shift. The biased value of independent features is far from 0 when there are many
-    features and few images; the debiased one is about 0.
+    differ by a rotation, a scale and a shift. The biased value of independent features is far from 0 with many features
+    and few images; the debiased one is about 0.
 
     Args:
         x: Features of N images, shape ``(N, d1)``.
@@ -143,8 +143,7 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
         >>> round(float(linear_cka(x, 3 * x + 1)), 4), round(float(linear_cka(x, x[:, :1], debiased=False)), 4)
         (1.0, 0.4152)
     """
-    own = hsic(x, x, debiased), hsic(y, y, debiased)
-    return _normalised(hsic(x, y, debiased), *own)
+    return _normalised(hsic(x, y, debiased), hsic(x, x, debiased), hsic(y, y, debiased))
 
 
 def cka_matrix(features: Sequence[Tensor], debiased: bool = True) -> Tensor:
@@ -167,14 +166,14 @@ def cka_matrix(features: Sequence[Tensor], debiased: bool = True) -> Tensor:
     for i in range(count):
         for j in range(i + 1):
             values[i, j] = values[j, i] = hsic(features[i], features[j], debiased)
-    own = values.diagonal()
-    return _normalised(values, own[:, None], own)
+    with_itself = values.diagonal()
+    return _normalised(values, with_itself[:, None], with_itself)
 
 
-def _normalised(product: Tensor, own: Tensor, other: Tensor) -> Tensor:
-    """Alignment from similarities; NaN where one has no positive similarity with itself."""
-    usable = (own > 0) & (other > 0)
-    return torch.where(usable, product / (own.clamp(min=0) * other.clamp(min=0)).sqrt(), torch.nan)
+def _normalised(xy: Tensor, xx: Tensor, yy: Tensor) -> Tensor:
+    """Alignment of x and y from similarities; NaN where one has no positive similarity with itself."""
+    usable = (xx > 0) & (yy > 0)
+    return torch.where(usable, xy / (xx.clamp(min=0) * yy.clamp(min=0)).sqrt(), torch.nan)
 
 
 def _centred(x: Tensor, y: Tensor, debiased: bool) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ class PerImage(FixedDtypeMetric):
         ValueError: If ``size`` is below 1 or ``dtype`` is ``torch.bool``.
 
     Example:
-        >>> metric = PerImage(size=3)
+        >>> metric = PerImage(size=3, complete=True)
         >>> metric.update(torch.tensor([0.5, 0.25]), index=torch.tensor([2, 0]))
         >>> metric.update(torch.tensor([1.0]), index=torch.tensor([1]))
         >>> metric.compute().tolist()
@@ -38,7 +38,8 @@ class PerImage(FixedDtypeMetric):
         size: int,
         shape: Sequence[int] = (),
         dtype: torch.dtype = torch.float32,
-        complete: bool = True,
+        *,
+        complete: bool,
         **metric_options: Any,
     ) -> None:
         super().__init__(**metric_options)
@@ -89,13 +90,11 @@ class PerImage(FixedDtypeMetric):
         Raises:
             RuntimeError: If an image was seen more than once, or is missing where none may.
         """
+        wrong = {"missing": (self.seen == 0) & self.complete, "seen more than once": self.seen > 1}
         problems = [
-            f"{len(images)} {what} (first: {images[:5].tolist()})"
-            for what, images in (
-                ("missing", (self.seen == 0).nonzero().flatten() if self.complete else self.seen[:0]),
-                ("seen more than once", (self.seen > 1).nonzero().flatten()),
-            )
-            if len(images)
+            f"{int(images.sum())} {what} (first: {images.nonzero().flatten()[:5].tolist()})"
+            for what, images in wrong.items()
+            if images.any()
         ]
         if problems:
             raise RuntimeError(f"of {len(self.seen)} images, {' and '.join(problems)}; each must be seen exactly once")

@@ -79,8 +79,8 @@ def separation(predictions: Predictions, sample: Sample) -> pd.DataFrame:
     [original] = sample.positions([ORIGINAL])
 
     def pair_means(accuracy: FloatArray) -> FloatArray:
-        rrc, own = rates(accuracy), accuracy[..., rows, columns]
-        guessed = _quotient(chance, np.minimum(own[..., :, None], own[..., None, :]))
+        rrc, diagonal = rates(accuracy), accuracy[..., rows, columns]
+        guessed = _quotient(chance, np.minimum(diagonal[..., :, None], diagonal[..., None, :]))
         means = [
             np.where(mask > 0, values, 0).sum(axis=(-2, -1)) / mask.sum()
             for values, mask in ((rrc, same), (rrc, apart), (guessed, apart))

@@ -130,7 +130,7 @@ def accuracy_intervals(predictions: Predictions, sample: Sample, correct: Values
 def rrc_intervals(predictions: Predictions, sample: Sample) -> pd.DataFrame:
     """Every relative rate of change with its interval, and its spread over the seeds that all classifiers have.
 
-    Resamples in which a classifier was never right on its own images are left out.
+    Resamples in which a classifier was never right on the images of its own autoencoder are left out.
 
     Args:
         predictions: The study's.
@@ -140,7 +140,7 @@ def rrc_intervals(predictions: Predictions, sample: Sample) -> pd.DataFrame:
         Columns as :func:`accuracy_intervals`.
 
     Raises:
-        ValueError: If a classifier is never right on its own images, or has no autoencoder.
+        ValueError: If a classifier is never right on the images of its own autoencoder, or has no autoencoder.
 
     Example:
         >>> from stats.example import example_predictions, example_sample
@@ -164,7 +164,7 @@ def rates_of(predictions: Predictions, sample: Sample) -> Statistic:
         sample: Of its ``top1`` or ``top5``.
 
     Raises:
-        ValueError: If a classifier is never right on its own images, or has no autoencoder.
+        ValueError: If a classifier is never right on the images of its own autoencoder, or has no autoencoder.
 
     Example:
         >>> from stats.example import example_predictions, example_sample
@@ -247,8 +247,8 @@ def nmi_intervals(predictions: Predictions, how: Resampling) -> pd.DataFrame:
 def rrc_by_seed(predictions: Predictions) -> dict[int, FloatArray]:
     """Relative rates of change ``(n, n)`` with each seed that every classifier's autoencoder was trained with.
 
-    Seeds with which a classifier is never right on its own images are left out. Autoencoders of one seed share the
-    order of their training images and nothing else, so it is arbitrary which seeds of two autoencoders are combined.
+    Seeds with which a classifier is never right on the images of its own autoencoder are left out. Autoencoders of one
+    seed share the order of their training images and nothing else, so it is arbitrary which seeds are combined.
 
     Args:
         predictions: The study's; rows are named ``<source>`` for seed 0, else ``<source>-seed<k>``.

@@ -25,14 +25,16 @@ def order_certainty(predictions: Predictions, sample: Sample, covariates: pd.Dat
             originals.
 
     Returns:
-        ``images``; ``resamples`` and how many of them were ``left_out`` (a classifier never right on its own images);
+        ``images``; ``resamples`` and how many of them were ``left_out`` (those with a classifier that is never right on
+        the images of its own autoencoder);
         ``thresholds``: for each range its ``from``, ``to``, whether the estimate is a ``chain``, and the
         ``chain_share`` of resamples that are; ``widest``: the order of the widest chain, the ``threshold`` in its
         middle, its ``chain_share``, the ``same_order_share`` and the ``neighbours``; ``correlations``; ``seeds``.
         ``widest`` is None where there is no chain, ``seeds`` where there is one seed.
 
     Raises:
-        ValueError: If a classifier is never right on its own images, has no autoencoder, or has no covariates.
+        ValueError: If a classifier is never right on the images of its own autoencoder, or has no autoencoder or no
+            covariates.
 
     Example:
         >>> from stats.example import example_predictions, example_sample

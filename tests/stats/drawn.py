@@ -1,4 +1,4 @@
-"""A study whose predictions are drawn, for tests of what is computed from them."""
+"""A study of random predictions, for tests of what is computed from them."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ HOW = Resampling(200, 0.95, seed=3)
 def drawn_predictions(
     images: int = 120, seeds: int = 2, controls: Sequence[str] = ("control",), names: Sequence[str] = NAMES
 ) -> Predictions:
-    """A study whose images have a difficulty in common; the last column is a control classifier."""
+    """A study in which some images are difficult for all classifiers; the last column is a control classifier."""
     generator = np.random.default_rng(5)
     sources = ["original", "pretrained", *controls, *(name for name in names for _ in range(seeds))]
     own = [name if seed == 0 else f"{name}-seed{seed}" for name in names for seed in range(seeds)]

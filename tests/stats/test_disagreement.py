@@ -141,24 +141,24 @@ def study(root: Path, pictures: bool = True, **options: float) -> Path:
 
 @pytest.mark.parametrize("pictures", [True, False])
 def test_part_of_the_report(tmp_path: Path, pictures: bool) -> None:
-    found = part.read(study(tmp_path, pictures), LABELS)
-    assert found is not None
-    drawn = {section.figure for section in found.sections} - {None}
-    assert drawn == found.figures.keys()
+    report_part = part.read(study(tmp_path, pictures), LABELS)
+    assert report_part is not None
+    drawn = {section.figure for section in report_part.sections} - {None}
+    assert drawn == report_part.figures.keys()
     assert ("disagreement_exemplars" in drawn) == pictures
-    page = render_page("t", "l", [], found.sections, {})
+    page = render_page("t", "l", [], report_part.sections, {})
     assert ("kind 3" in page or "kind_3" in page) == pictures
     assert "A<sub>VGG PRUNED</sub>" not in page  # no row of this part is an autoencoder
-    for name, figure in found.figures.items():
+    for name, figure in report_part.figures.items():
         save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")
 
 
 def test_pictures_of_other_predictions_are_not_shown(tmp_path: Path) -> None:
     root = study(tmp_path)
     write_predictions(root / "cross_evaluation" / "predictions.npz", seed=1)
-    found = part.read(root, LABELS)
-    assert found is not None
-    assert "disagreement_exemplars" not in found.figures
+    report_part = part.read(root, LABELS)
+    assert report_part is not None
+    assert "disagreement_exemplars" not in report_part.figures
 
 
 def test_studies_without_compressed_classifiers_have_no_such_part(tmp_path: Path) -> None:
@@ -170,8 +170,8 @@ def test_studies_without_compressed_classifiers_have_no_such_part(tmp_path: Path
 
 
 def test_classifiers_that_agree_everywhere(tmp_path: Path) -> None:
-    found = part.read(study(tmp_path, pictures=False, agree=1.1), LABELS)
-    assert found is not None
-    assert "disagree on 0.0%" in found.sections[0].text
-    for name, figure in found.figures.items():
+    report_part = part.read(study(tmp_path, pictures=False, agree=1.1), LABELS)
+    assert report_part is not None
+    assert "disagree on 0.0%" in report_part.sections[0].text
+    for name, figure in report_part.figures.items():
         save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")

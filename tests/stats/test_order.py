@@ -61,7 +61,7 @@ def assert_interval_is_true_at(interval: ThresholdInterval, intents: list[frozen
     assert interval.chain == all(a <= b or b <= a for a, b in combinations(extents, 2))
     assert (interval.order is not None) == interval.chain
     if interval.order is not None:
-        position = {j: place for place, group in enumerate(interval.order) for j in group}
+        position = {j: number for number, group in enumerate(interval.order) for j in group}
         assert sorted(position) == list(range(len(intents)))
         for j, k in combinations(range(len(intents)), 2):
             assert (position[j] < position[k]) == (intents[j] < intents[k])

@@ -54,8 +54,8 @@ def test_shares_of_the_order_equal_a_literal_count() -> None:
     groups = {j: number for number, group in enumerate(chain.order) for j in group}
     same = 0
     for table in resampled:
-        found = [i for i in threshold_intervals(table) if i.lower < chain.middle <= i.upper]
-        same += bool(found) and found[0].order == chain.order
+        matching = [i for i in threshold_intervals(table) if i.lower < chain.middle <= i.upper]
+        same += bool(matching) and matching[0].order == chain.order
     assert same_order_share(resampled, chain) == same / len(resampled)
     for pair in neighbour_shares(resampled, chain):
         counts = [[(table[:, j] >= chain.middle).sum() for j in (pair.first, pair.second)] for table in resampled]
@@ -107,7 +107,7 @@ def test_intervals_of_correlations_cover_the_truth(classifiers: int, correlation
     first, other = generator.normal(size=(2, 600, classifiers))
     second = correlation * first + np.sqrt(1 - correlation**2) * other
     truth = 6 / np.pi * np.arcsin(correlation / 2)
-    ends = [population_interval(np.array([found]), classifiers, 0.95) for found in spearman(first, second)]
+    ends = [population_interval(np.array([one]), classifiers, 0.95) for one in spearman(first, second)]
     covered = np.mean([lower <= truth <= upper for lower, upper in ends])
     assert covered > 0.925
 
@@ -137,10 +137,10 @@ def test_older_predictions_without_controls_are_read(tmp_path: Path) -> None:
     names: Any = {"rows": np.array(predictions.rows), "columns": np.array(predictions.columns)}
     np.savez(tmp_path / "predictions.npz", labels=predictions.labels[:, 0], **names, **parts)
     again = read_predictions(tmp_path / "predictions.npz")
-    found, expected = (
+    certainty_again, expected = (
         order_certainty(study, Sample(study.top1, study.sources, HOW)) for study in (again, predictions)
     )  # fmt: skip
-    assert found == expected
+    assert certainty_again == expected
 
 
 def test_covariates_need_every_classifier() -> None:
@@ -148,7 +148,7 @@ def test_covariates_need_every_classifier() -> None:
     sample = Sample(predictions.top1, predictions.sources, HOW)
     with pytest.raises(ValueError, match="no row for c"):
         order_certainty(predictions, sample, pd.DataFrame({"parameters": [1, 2]}, index=["a", "b"]))
-    found = order_certainty(predictions, sample, pd.DataFrame({"parameters": [3, 1, 2]}, index=["c", "a", "b"]))
-    [row] = [r for r in found["correlations"] if (r["covariate"], r["place"]) == ("parameters", "mean RRC")]
+    certainty = order_certainty(predictions, sample, pd.DataFrame({"parameters": [3, 1, 2]}, index=["c", "a", "b"]))
+    [row] = [r for r in certainty["correlations"] if (r["covariate"], r["place"]) == ("parameters", "mean RRC")]
     received = rates_of(predictions, sample)(sample.means).mean(axis=0)
     assert row["spearman"] == pytest.approx(stats.spearmanr(received, [1, 2, 3]).statistic)
