@@ -1,6 +1,7 @@
 """A study of random predictions, for tests of what is computed from them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import norm  # type: ignore[import-untyped]
@@ -10,6 +11,7 @@ from stats.predictions import Predictions
 
 NAMES = ["a", "b", "c"]
 HOW = Resampling(200, 0.95, seed=3)
+LABEL_SETS = ["colour", "colour", "shape", "colour × shape"]
 
 
 def drawn_predictions(
@@ -37,3 +39,10 @@ def drawn_predictions(
         nmi_intra=generator.random((images, len(sources))),
         nmi_inter=generator.random((images // 2, len(sources))),
     )
+
+
+def planted_cues(seeds: int = 2) -> Predictions:
+    """A study of four classifiers with the labels of ``LABEL_SETS``, and a control."""
+    predictions = drawn_predictions(seeds=seeds, names=list("abcd"))
+    labels = np.arange(120)[:, None] % 4 + np.zeros((1, 5), dtype=np.int64)
+    return replace(predictions, label_sets=[*LABEL_SETS, "label"], labels=labels)

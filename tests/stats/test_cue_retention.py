@@ -1,28 +1,18 @@
 """Cue retention: separation is what a loop over pairs gives, and known worlds give known numbers."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from report.parts import cues
 from stats.cue_retention import pairs_by_labels, probe_retention, separation
 from stats.intervals import Resampling, Sample
 from stats.predictions import Predictions
-from study.predictions import write_predictions
-from tests.stats.drawn import drawn_predictions
+from tests.stats.drawn import LABEL_SETS, drawn_predictions, planted_cues
 
-NAMES = ["a", "b", "c", "d"]
-LABEL_SETS = ["colour", "colour", "shape", "colour × shape"]
-
-
-def planted_cues(seeds: int = 2) -> Predictions:
-    predictions = drawn_predictions(seeds=seeds, names=NAMES)
-    labels = np.arange(120)[:, None] % 4 + np.zeros((1, 5), dtype=np.int64)
-    return replace(predictions, label_sets=[*LABEL_SETS, "label"], labels=labels)
+NAMES = list("abcd")
 
 
 def separated(predictions: Predictions) -> pd.DataFrame:
@@ -74,7 +64,7 @@ def test_a_world_that_separates_scores_what_it_should() -> None:
     assert table["lower"]["separation"] < 0.75 < table["upper"]["separation"]
 
 
-def test_without_pairs_to_compare_there_is_an_error_and_no_part(tmp_path: Path) -> None:
+def test_without_pairs_to_compare_there_is_an_error() -> None:
     predictions = drawn_predictions(names=NAMES)
     with pytest.raises(ValueError, match=r"two classifiers with the same labels and two with different ones"):
         separated(predictions)
@@ -91,25 +81,3 @@ def test_readers_are_averaged_over_pairs_with_the_same_and_with_other_labels() -
     assert read["readers, same cue"] == pytest.approx((1 + 1 + 0.5 + 0.5 + 1) / 5)
     assert read["readers, other cue"] == pytest.approx((0.2 + 0.4 + 0.3 + 0.5) / 4)
     assert read["readers, originals"] == 0.5
-
-
-def test_part_shows_readers_and_probes(tmp_path: Path) -> None:
-    write(planted_cues(), tmp_path)
-    part = cues.read(tmp_path, {"a": "colour A"})
-    assert part is not None
-    assert list(part.figures) == ["cue_rrc"]
-    (tmp_path / "probe").mkdir()
-    rows = [(source, name, 0.5) for source in ("original", "pretrained", *NAMES) for name in NAMES]
-    table = pd.DataFrame(rows, columns=["source", "classifier", "accuracy"])
-    table.to_csv(tmp_path / "probe" / "accuracy.csv", index=False)
-    again = cues.read(tmp_path, {"a": "colour A"})
-    assert again is not None
-    assert list(again.figures) == ["cue_rrc", "cue_probes"]
-    assert "own kept, colour A" in next(iter((again.sections[0].tables or {}).values())).index
-    write(drawn_predictions(names=NAMES), tmp_path)
-    assert cues.read(tmp_path, {}) is None
-
-
-def write(predictions: Predictions, root: Path) -> None:
-    (root / "cross_evaluation").mkdir(exist_ok=True)
-    write_predictions(root / "cross_evaluation" / "predictions.npz", predictions)

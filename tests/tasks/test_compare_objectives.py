@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import run
 from stats.cue_retention import separation
 from stats.intervals import Resampling, Sample
-from study.predictions import write_predictions
+from study.predictions import prediction_arrays
 from tasks.compare_objectives import over_seeds
-from tests.stats.test_cue_retention import planted_cues
+from tests.stats.drawn import planted_cues
 from tests.studies import compose_any
 
 
@@ -19,7 +20,7 @@ def test_studies_are_rows_and_the_numbers_are_theirs(tmp_path: Path) -> None:
     for name in ("planted_cues_a", "planted_cues_b"):
         path = tmp_path / name / "cross_evaluation" / "predictions.npz"
         path.parent.mkdir(parents=True)
-        write_predictions(path, predictions)
+        np.savez(path, allow_pickle=False, **prediction_arrays(predictions))
     (tmp_path / "planted_cues").mkdir()  # of the classifiers, without predictions
     best = run.run(compose_any(tmp_path, "task=compare_objectives", "study=signals"))
     table = pd.read_csv(tmp_path / "signals" / "signals" / "separation.csv", index_col=0)

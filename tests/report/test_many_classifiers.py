@@ -17,7 +17,7 @@ from report.figures.study import image_grid
 from report.page import render_page
 from report.study import StudyTables, draw_figures, lead, row_names, sections
 from stats.names import ORIGINAL
-from stats.order import relative_rate_of_change, shown_intervals, threshold_intervals, widest_chain
+from stats.order import relative_rate_of_change
 from study.console import show_table
 from tasks.order import run as order
 from tests.studies import compose
@@ -108,21 +108,6 @@ def test_a_narrow_order_is_called_a_hint_and_without_whole_images_there_is_no_fi
     drawn = draw_figures(study, {name: [] for name in images}, images, ["grass"])
     assert "photographs" not in drawn
     assert "test_images" in drawn
-
-
-def test_shown_intervals_are_the_widest_and_hold_the_chain() -> None:
-    intervals = threshold_intervals(synthetic(NAMES).rrc.to_numpy())
-    shown = shown_intervals(intervals, 20)
-    widths = [interval.upper - interval.lower for interval in intervals]
-    assert shown == sorted(shown)
-    assert len(shown) == 20
-    chain = widest_chain(intervals)
-    assert chain is not None
-    assert intervals.index(chain) in shown
-    hidden = max(widths[number] for number in set(range(len(widths))) - set(shown))
-    assert hidden <= min(widths[number] for number in shown if intervals[number] != chain)
-    assert shown_intervals(intervals, 10_000) == list(range(len(intervals)))
-    assert shown_intervals([]) == []
 
 
 def test_the_task_prints_few_of_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
