@@ -285,6 +285,4 @@ def test_impossible_ratios_are_refused(rrc: FloatArray, message: str) -> None:
 )
 def test_order_document_refuses_other_names_in_rows(rows: str, columns: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        order_document(
-            pd.DataFrame(np.full((len(rows), len(columns)), 0.5), index=list(rows), columns=list(columns))
-        ).document()
+        order_document(pd.DataFrame(np.full((len(rows), len(columns)), 0.5), index=list(rows), columns=list(columns)))
