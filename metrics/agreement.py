@@ -147,7 +147,11 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
 
 
 def cka_matrix(features: Sequence[Tensor], debiased: bool = True) -> Tensor:
-    """:func:`linear_cka` of every pair of some sets of features.
+    r""":func:`linear_cka` of every pair of some sets of features.
+
+    .. math:: M_{ij} = \mathrm{CKA}(x_i, x_j)
+
+    where :math:`x_i` is the set of features number :math:`i`.
 
     Args:
         features: C sets of features of the same N images, each ``(N, d)``.

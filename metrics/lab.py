@@ -83,7 +83,11 @@ def lab_histogram(images: Tensor, bins: int = 256) -> Tensor:
 
 
 def lab_edges(bins: int = 256) -> Tensor:
-    """Edges of the bins of each channel in LAB units, float64, shape ``(3, bins + 1)``.
+    r"""Edges of the bins of each channel in LAB units, float64, shape ``(3, bins + 1)``.
+
+    .. math:: e_{ki} = l_k + i (h_k - l_k) / B, \qquad i = 0, \dots, B
+
+    where :math:`[l_k, h_k]` is the range of channel :math:`k` and :math:`B` the number of bins.
 
     Example:
         >>> lab_edges(2).tolist()
@@ -126,7 +130,11 @@ def histogram_distance(counts: Tensor, others: Tensor, edges: Tensor) -> Tensor:
 
 
 class LabHistogram(FixedDtypeMetric):
-    """:func:`lab_histogram` over all images of all ranks.
+    r""":func:`lab_histogram` over all images of all ranks.
+
+    .. math:: c_{ki} = \sum_n c_{kin}
+
+    where :math:`c_{kin}` counts the pixels of image :math:`n` with channel :math:`k` in bin :math:`i`.
 
     Args:
         bins: Equal-width bins per channel.

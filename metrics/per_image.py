@@ -10,7 +10,11 @@ from metrics.fixed_dtype import FixedDtypeMetric
 
 
 class PerImage(FixedDtypeMetric):
-    """Keep one value per image of a split; no image may be added twice over all ranks.
+    r"""Keep one value per image of a split; no image may be added twice over all ranks.
+
+    .. math:: v_n = \sum_r v_{rn}
+
+    where :math:`v_{rn}` is the value of image :math:`n` on rank :math:`r`, 0 on ranks that did not get the image.
 
     Args:
         size: Number of images in the split.

@@ -167,7 +167,11 @@ def power_at(images: Tensor, frequencies: Tensor, window: Window = "hann") -> Te
 
 
 def is_measurable(period: float, size: Sequence[int]) -> bool:
-    """Whether images of a size ``(H, W)`` can show a period in pixels, and neighbours to compare it with.
+    r"""Whether images of a size ``(H, W)`` can show a period in pixels, and neighbours to compare it with.
+
+    .. math:: 2 \le p \le \min(H, W) / 6
+
+    where :math:`p` is the period.
 
     Example:
         >>> [is_measurable(period, (48, 64)) for period in (1.5, 2, 8, 9)]

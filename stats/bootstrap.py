@@ -112,7 +112,11 @@ def weighted_means(values: Values, counts: npt.NDArray[np.uint8]) -> FloatArray:
 
 
 def resampled_means(values: Values, resamples: int, seed: int) -> FloatArray:
-    """The means over images of every resample; values of the same N images and the same seed have the same resamples.
+    r"""The means over images of every resample; values of the same N images and the same seed have the same resamples.
+
+    .. math:: m_b = \frac{1}{N} \sum_{n=1}^{N} k_{bn} x_n
+
+    where :math:`x_n` is the value of image :math:`n` and :math:`k_{bn}` how often the image is in resample :math:`b`.
 
     Args:
         values: As for :func:`weighted_means`.
@@ -131,7 +135,11 @@ def resampled_means(values: Values, resamples: int, seed: int) -> FloatArray:
 
 
 def means_of_all(values: Values) -> FloatArray:
-    """The means over the images as they are, in the arithmetic of :func:`weighted_means`, of shape ``cells``.
+    r"""The means over the images as they are, in the arithmetic of :func:`weighted_means`, of shape ``cells``.
+
+    .. math:: m = \frac{1}{N} \sum_{n=1}^{N} x_n
+
+    where :math:`x_n` is the value of image :math:`n` of :math:`N`.
 
     Example:
         >>> means_of_all(np.array([[1, 0], [1, 1]])).tolist()

@@ -8,7 +8,11 @@ from stats.predictions import Predictions
 
 
 def class_accuracies(predictions: Predictions) -> pd.DataFrame:
-    """Accuracy of each classifier on each class: on the originals, through A_S and through its own A_i.
+    r"""Accuracy of each classifier on each class: on the originals, through A_S and through its own A_i.
+
+    .. math:: \mathrm{acc}_k = \frac{1}{|\{ n : y_n = k \}|} \sum_{n : y_n = k} x_n
+
+    where :math:`y_n` is the right class of image :math:`n` and :math:`x_n` is 1 if the classifier is right, else 0.
 
     Args:
         predictions: Per-image results; each classifier may have labels of its own.

@@ -72,7 +72,11 @@ def formal_concepts(context: BoolArray) -> list[FormalConcept]:
 
 
 def count_concepts(context: BoolArray) -> int:
-    """Count the formal concepts of a context without listing their extents.
+    r"""Count the formal concepts of a context without listing their extents.
+
+    .. math:: \left| \left\{ \bigcap_{g \in A} B_g : A \subseteq G \right\} \right|
+
+    where :math:`G` is the set of objects and :math:`B_g` the set of attributes of object :math:`g`.
 
     Args:
         context: Booleans of shape ``(objects, attributes)``.

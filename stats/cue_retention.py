@@ -17,7 +17,11 @@ TOGETHER = " × "  # between the cues of a label that needs several
 
 
 def pairs_by_labels(label_sets: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-    """Which pairs of classifiers use the same cue, and which use cues that have nothing in common.
+    r"""Which pairs of classifiers use the same cue, and which use cues that have nothing in common.
+
+    .. math:: \{ (i, j) : i \ne j, \; C_i = C_j \}, \qquad \{ (i, j) : C_i \cap C_j = \emptyset \}
+
+    where :math:`C_i` is the set of cues that the labels of classifier :math:`i` need.
 
     Args:
         label_sets: The labels of each of n classifiers, named by their cue; cues that are needed together are joined

@@ -40,7 +40,11 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def modal(predicted: IntArray) -> IntArray:
-    """The class that most voters predict for each image; of equally frequent ones, that of the earliest voter.
+    r"""The class that most voters predict for each image; of equally frequent ones, that of the earliest voter.
+
+    .. math:: y_n = \operatorname{argmax}_k |\{ v : y_{nv} = k \}|
+
+    where :math:`y_{nv}` is the prediction of voter :math:`v` for image :math:`n`.
 
     Args:
         predicted: Classes, shape ``(N, voters)``.
@@ -77,7 +81,11 @@ def predicted_classes(predictions: Predictions, name: str, source: str) -> IntAr
 
 
 def disagreements(predictions: Predictions, parents: Mapping[str, str]) -> pd.DataFrame:
-    """How often each child predicts another class than its parent.
+    r"""How often each child predicts another class than its parent.
+
+    .. math:: d = \frac{1}{N} |\{ n : y_n \ne z_n \}|
+
+    where :math:`y_n` and :math:`z_n` are the predictions of child and parent for image :math:`n` of :math:`N`.
 
     Args:
         predictions: The per-image results.
@@ -119,7 +127,12 @@ def disagreements(predictions: Predictions, parents: Mapping[str, str]) -> pd.Da
 
 
 def disagreements_by_class(predictions: Predictions, child: str, parent: str, source: str = ORIGINAL) -> pd.DataFrame:
-    """How often a child predicts another class than its parent, for each right class that has images.
+    r"""How often a child predicts another class than its parent, for each right class that has images.
+
+    .. math:: d_k = \frac{|\{ n : y_n \ne z_n, \; t_n = k \}|}{|\{ n : t_n = k \}|}
+
+    where :math:`y_n` and :math:`z_n` are the predictions of child and parent for image :math:`n`, and :math:`t_n` is
+    the right class.
 
     Args:
         predictions: The per-image results.

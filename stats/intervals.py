@@ -191,7 +191,11 @@ def finite_tables(tables: FloatArray) -> FloatArray:
 def paired_differences(
     predictions: Predictions, sample: Sample, pairs: Sequence[tuple[str, str, str]] | None = None
 ) -> pd.DataFrame:
-    """How much more accurate a classifier is on one source of images than on another, for the same images.
+    r"""How much more accurate a classifier is on one source of images than on another, for the same images.
+
+    .. math:: \mathrm{acc}_{aj} - \mathrm{acc}_{bj}
+
+    where :math:`\mathrm{acc}_{aj}` is the accuracy of classifier :math:`j` on the images of source :math:`a`.
 
     Args:
         predictions: The study's.
@@ -219,7 +223,11 @@ def paired_differences(
 
 
 def nmi_intervals(predictions: Predictions, how: Resampling) -> pd.DataFrame:
-    """The mean nMI of every source of images with its interval: within images, and between the images of a pair.
+    r"""The mean nMI of every source of images with its interval: within images, and between the images of a pair.
+
+    .. math:: \frac{1}{N} \sum_{n=1}^{N} \mathrm{nMI}_n
+
+    where :math:`\mathrm{nMI}_n` is that of image, or pair, number :math:`n` of :math:`N`.
 
     Args:
         predictions: The study's.
@@ -245,7 +253,12 @@ def nmi_intervals(predictions: Predictions, how: Resampling) -> pd.DataFrame:
 
 
 def rrc_by_seed(predictions: Predictions) -> dict[int, FloatArray]:
-    """Relative rates of change ``(n, n)`` with each seed that every classifier's autoencoder was trained with.
+    r"""Relative rates of change ``(n, n)`` with each seed that every classifier's autoencoder was trained with.
+
+    .. math:: \mathrm{RRC}_{ijs} = \frac{\mathrm{acc}_{ijs}}{\min(\mathrm{acc}_{iis}, \mathrm{acc}_{jjs})}
+
+    where :math:`\mathrm{acc}_{ijs}` is the accuracy of classifier :math:`j` on the reconstructions of :math:`A_i`, with
+    seed :math:`s`.
 
     Seeds with which a classifier is never right on the images of its own autoencoder are left out. Autoencoders of one
     seed share the order of their training images and nothing else, so it is arbitrary which seeds are combined.

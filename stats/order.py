@@ -141,7 +141,11 @@ def threshold_intervals(rrc: FloatArray) -> list[ThresholdInterval]:
 
 
 def widest_chain(intervals: Sequence[ThresholdInterval]) -> ThresholdInterval | None:
-    """Pick the order that holds over the widest range of thresholds.
+    r"""Pick the order that holds over the widest range of thresholds.
+
+    .. math:: \operatorname{argmax}_{k : \text{chain}} (u_k - l_k)
+
+    where :math:`(l_k, u_k]` are the thresholds of interval :math:`k`.
 
     A chain that tells at least two groups of classifiers apart goes before one that puts all into a single group.
 

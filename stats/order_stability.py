@@ -58,7 +58,11 @@ def are_chains(sufficient: BoolArray) -> BoolArray:
 
 
 def chain_shares(rrc: FloatArray, intervals: Sequence[ThresholdInterval]) -> FloatArray:
-    """The share of resamples that order the classifiers totally, at the middle of each range of thresholds.
+    r"""The share of resamples that order the classifiers totally, at the middle of each range of thresholds.
+
+    .. math:: \frac{1}{B} |\{ b : I_t^{(b)} \text{ is a chain} \}|
+
+    where :math:`I_t^{(b)}` is the context of resample :math:`b` of :math:`B` at the middle :math:`t` of a range.
 
     Args:
         rrc: Resampled relative rates of change, ``(resamples, n, n)``, rows autoencoders, columns classifiers.
@@ -97,7 +101,14 @@ class Neighbours:
 
 
 def neighbour_shares(rrc: FloatArray, chain: ThresholdInterval) -> list[Neighbours]:
-    """For each neighbouring pair of an order, the share of resamples that agree.
+    r"""For each neighbouring pair of an order, the share of resamples that agree.
+
+    .. math::
+        \frac{1}{B} |\{ b : s_j^{(b)} < s_k^{(b)} \}|, \quad \text{or of equals} \quad
+        \frac{1}{B} |\{ b : s_j^{(b)} = s_k^{(b)} \}|
+
+    where :math:`s_j^{(b)}` is the number of sufficient autoencoders of classifier :math:`j` in resample :math:`b` of
+    :math:`B`.
 
     Within a group of equals the order is that of the mean count over resamples, so that between two groups the two
     closest classifiers are compared.
@@ -129,7 +140,14 @@ def neighbour_shares(rrc: FloatArray, chain: ThresholdInterval) -> list[Neighbou
 
 
 def same_order_share(rrc: FloatArray, chain: ThresholdInterval) -> float:
-    """The share of resamples that are a chain, at the middle of this one, with exactly the same groups in its order.
+    r"""The share of resamples that are a chain, at the middle of this one, with exactly the same groups in its order.
+
+    .. math::
+        \frac{1}{B} |\{ b : \text{chain}, \; \operatorname{sgn}(s_j^{(b)} - s_k^{(b)}) = \operatorname{sgn}(g_j - g_k)
+        \; \forall j, k \}|
+
+    where :math:`s_j^{(b)}` is the number of sufficient autoencoders of classifier :math:`j` in resample :math:`b` of
+    :math:`B`, and :math:`g_j` the position of the classifier's group in the order.
 
     Args:
         rrc: Resampled relative rates of change, ``(resamples, n, n)``.
@@ -183,7 +201,11 @@ def kendalls_w(ranks: FloatArray) -> float:
 def seed_consensus(
     rrc: FloatArray, names: Sequence[str], seeds: Sequence[int], threshold: float | None
 ) -> dict[str, Any]:
-    """Combine the orders of several seeds by the mean rank of :func:`sufficient_counts` (Borda's count).
+    r"""Combine the orders of several seeds by the mean rank of :func:`sufficient_counts` (Borda's count).
+
+    .. math:: \bar r_j = \frac{1}{S} \sum_s r_{js}
+
+    where :math:`r_{js}` is the rank of classifier :math:`j` with seed :math:`s` of :math:`S`.
 
     Args:
         rrc: Relative rates of change with each seed, ``(seeds, n, n)``, rows autoencoders, columns classifiers.

@@ -38,7 +38,11 @@ def accuracy_table(correct: Values, rows: list[str], columns: list[str]) -> pd.D
 
 
 def mean_over_seeds(table: pd.DataFrame, sources: Sequence[str]) -> pd.DataFrame:
-    """Average the rows of the same source.
+    r"""Average the rows of the same source.
+
+    .. math:: m_i = \frac{1}{S_i} \sum_{s=1}^{S_i} v_{is}
+
+    where :math:`v_{is}` is the value of source :math:`i` with seed :math:`s` of :math:`S_i`.
 
     Args:
         table: A row for each autoencoder.
@@ -56,7 +60,11 @@ def mean_over_seeds(table: pd.DataFrame, sources: Sequence[str]) -> pd.DataFrame
 
 
 def nmi_table(intra: FloatArray, inter: FloatArray, rows: list[str]) -> pd.DataFrame:
-    """Mean and standard deviation of the nMI, within and between images.
+    r"""Mean and standard deviation of the nMI, within and between images.
+
+    .. math:: m = \frac{1}{N} \sum_n v_n, \qquad s = \sqrt{\frac{1}{N - 1} \sum_n (v_n - m)^2}
+
+    where :math:`v_n` is the nMI of image, or pair, number :math:`n` of :math:`N`.
 
     Args:
         intra: nMI of each image and its reconstruction, shape ``(N, R)``.
@@ -81,7 +89,11 @@ def nmi_table(intra: FloatArray, inter: FloatArray, rows: list[str]) -> pd.DataF
 def accuracy_under_noise(
     right: BoolArray, sources: Sequence[str], classifiers: Sequence[str], epsilons: Sequence[float]
 ) -> pd.DataFrame:
-    """Accuracy at each strength of noise, with the interval of :func:`stats.proportion.wilson_interval`.
+    r"""Accuracy at each strength of noise, with the interval of :func:`stats.proportion.wilson_interval`.
+
+    .. math:: \mathrm{acc}_\epsilon = \frac{1}{N} \sum_{n=1}^{N} x_{n \epsilon}
+
+    where :math:`x_{n \epsilon}` is 1 if the classifier is right on image :math:`n` with noise :math:`\epsilon`, else 0.
 
     Args:
         right: Whether an image was classified correctly, ``(N, E, K)``.
@@ -109,7 +121,11 @@ def accuracy_under_noise(
 
 
 def lab_table(sources: Sequence[str], edges: FloatArray, counts: IntArray) -> pd.DataFrame:
-    """Share of pixels in each bin of the LAB histograms.
+    r"""Share of pixels in each bin of the LAB histograms.
+
+    .. math:: p_{ki} = c_{ki} / \sum_j c_{kj}
+
+    where :math:`c_{ki}` is the number of pixels with channel :math:`k` in bin :math:`i`.
 
     Args:
         sources: Name of each row without its seed.
