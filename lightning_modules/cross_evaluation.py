@@ -13,7 +13,7 @@ from lightning_modules.reconstruction import reconstructions
 from metrics import PerImage, normalized_mutual_information
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
-from stats.accuracy_csv import ORIGINAL
+from stats.names import ORIGINAL
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lightning_modules.reconstruction import reconstructions
 from metrics import Checkerboard, LabHistogram, PerImage, RadialSpectrum, lab_edges
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 
 
 @dataclass(frozen=True)

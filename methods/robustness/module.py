@@ -14,7 +14,7 @@ from lightning_modules.finiteness import check_finite
 from metrics import PerImage
 from networks.attacks import Bpda, Keep, Norm, image_generators, loss_gradient, pgd, project, steepest
 from networks.classifier import Classifier, freeze
-from stats.accuracy_csv import PRETRAINED
+from stats.names import PRETRAINED
 
 PLAIN, OWN = "plain", "own"
 DEFENCES = (PLAIN, PRETRAINED, OWN)  # the classifier alone, behind A_S, and behind its own A_i
