@@ -145,8 +145,13 @@ def test_the_built_in_adversarial_network_is_the_natural_ones_twin(tmp_path: Pat
     ("overrides", "message"),
     [
         (["train_classifier.adversary={norm:linf}"], r"train_classifier.adversary.epsilon is not set: give a number"),
-        (["train_classifier.adversary={norm:l3,epsilon:1}"], r"adversary.norm=l3: give linf or l2"),
-        (["+classifier.adversary={norm:linf,eps:0.03}"], r"no key classifier resnet_compact: adversary.eps; choose from"),
+        (["train_classifier.adversary={norm:l3,epsilon:1}"], r"train_classifier.adversary.norm=l3: give linf or l2"),
+        (["train_classifier.adversary=pgd"], r"train_classifier.adversary=pgd: give norm, epsilon, steps"),
+        (["train_classifier.adversary={norm:linf,epsilon:8/255}"], r"adversary.epsilon=8/255: give a number from 0 on"),
+        (
+            ["+classifier.adversary={norm:linf,eps:0.03}"],
+            r"no key classifier resnet_compact: adversary.eps; choose from",
+        ),
         (["+classifier.adversary=pgd"], r"classifier resnet_compact: adversary=pgd; give options, as \{norm: linf"),
         (
             ["+classifier.adversary={norm:linf,epsilon:1}", "+classifier.compressed={parent:vgg_compact,how:int8}"],
