@@ -1,4 +1,4 @@
-"""A set of images to look at as a whole: a folder's, with or without folders within, or some of a split."""
+"""A set of images: those of a folder and its subfolders, or some of a split."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class ImageSet:
 
     Attributes:
         pixels: uint8, shape ``(N, 3, S, S)``.
-        names: What each is called.
+        names: Path within the folder, or index in the split, of each image.
         skipped: Files that could not be read.
     """
 
@@ -35,15 +35,15 @@ class ImageSet:
         return hashlib.sha256(self.pixels.numpy().tobytes()).hexdigest()[:16]
 
 
-def folder_images(root: Path, count: int | None, size: int, on_error: OnError, cache: Path | None = None) -> ImageSet:
-    """Images below a folder, spread evenly over their sorted paths: the central squares, resized.
+def folder_images(root: Path, count: int | None, size: int, on_error: OnError, cache: Path | None) -> ImageSet:
+    """Images of a folder and its subfolders, spread evenly over their sorted paths: the central squares, resized.
 
     Args:
-        root: The folder; images may be in it, or in folders within.
-        count: How many at most; ``None``: all.
+        root: The folder.
+        count: Largest number of images; ``None``: all.
         size: Side of the squares, in pixels.
-        on_error: ``raise``: a file that cannot be read is an error; ``skip``: it is left out and noted.
-        cache: Where the index of the tree is kept; ``None`` keeps none.
+        on_error: ``raise``: a file that cannot be read is an error; ``skip``: it is left out and listed.
+        cache: Folder of the index of the tree; ``None``: no index is kept.
 
     Raises:
         FileNotFoundError: If the folder is missing.
@@ -52,36 +52,36 @@ def folder_images(root: Path, count: int | None, size: int, on_error: OnError, c
     if not root.is_dir():
         raise FileNotFoundError(f"images={root} is not a folder; expected a folder of images")
     index = image_index(root, cache)
-    places = list(range(len(index)))
+    positions = list(range(len(index)))
     if count is not None and count < len(index):
-        places = ((2 * np.arange(count) + 1) * len(index) // (2 * count)).tolist()
-    found, names, skipped = [], [], []
-    for place in places:
-        path = index.path(place)
+        positions = ((2 * np.arange(count) + 1) * len(index) // (2 * count)).tolist()
+    squares, names, skipped = [], [], []
+    for position in positions:
+        path = index.path(position)
         try:
-            found.append(central_square(read_image(path), size))
+            squares.append(central_square(read_image(path), size))
         except ValueError as error:
             if on_error == "raise":
                 raise ValueError(f"{error}; or layer_features.on_error=skip") from error
             skipped.append(path)
             continue
         names.append(str(path.relative_to(index.root)))
-    if not found:
+    if not squares:
         unread = f", and none of {len(skipped)} can be read, such as {skipped[0]}" if skipped else ""
         raise ValueError(f"images={root} holds no image ({', '.join(sorted(EXTENSIONS))}){unread}")
-    return ImageSet(torch.stack(found), names, skipped)
+    return ImageSet(torch.stack(squares), names, skipped)
 
 
 def split_images(split: ImageDataset, count: int | None, size: int) -> ImageSet:
-    """Images of a split, spread evenly over its classes, resized; those that cannot be read and may be skipped are not.
+    """Images of a split, spread evenly over its classes: the central squares, resized, without unreadable images.
 
     Args:
         split: A split for evaluation.
-        count: How many at most; ``None``: all.
+        count: Largest number of images; ``None``: all.
         size: Side of the squares, in pixels.
     """
-    read = {place: split[place] for place in stratified_indices(split, count)}
-    kept = {place: image for place, (image, label, _) in read.items() if label != UNREADABLE}
+    samples = {index: split[index] for index in stratified_indices(split, count)}
+    kept = {index: image for index, (image, label, _) in samples.items() if label != UNREADABLE}
     if not kept:
         raise ValueError("none of the study's images can be read: correct data.root")
     return ImageSet(torch.stack([central_square(image, size) for image in kept.values()]), list(map(str, kept)))

@@ -1,4 +1,4 @@
-"""Which layers of a network stand for it, and what feeds them."""
+"""Which layers represent a network, and the inputs of their last convolutions."""
 
 import weakref
 from collections import Counter
@@ -13,85 +13,86 @@ from networks.activations import INPUT, Layer, find_layer, first_tensor
 from networks.attacks import frozen
 
 WEIGHING = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-PASSING = ("Pool", "Dropout", "Identity", "Flatten", "Pad", "Norm", "Permute")  # kinds that find nothing of their own
+PASSING = ("Pool", "Dropout", "Identity", "Flatten", "Pad", "Norm", "Permute")  # kinds that compute no features
 BLOCKS = ("Block", "EncoderLayer")  # of transformers
 
 
 def last_convolution(network: nn.Module, layer: str, images: Tensor) -> str:
-    """What feeds a layer: the input of the last convolution (or linear layer) that it calls.
+    """Name the input of the last convolution (or linear layer) that a layer calls.
 
-    A convolution of what another one has been given before it does not count: that is a shortcut, or a branch beside
-    others. A layer that has none is fed by the last one that was called before it, or else by its own input.
+    A convolution does not count if an earlier one has the same input: it is a shortcut or a parallel branch. For a
+    layer without a convolution, the last one that was called before the layer counts, or else the layer's input.
 
     Args:
-        network: Any.
+        network: Any network.
         layer: The layer's name.
-        images: As the network takes them, ``(1, 3, H, W)``.
+        images: Images for the network, ``(1, 3, H, W)``.
 
     Returns:
         A name for :func:`~networks.activations.recorded`, which ends in ``:input``.
     """
-    calls: list[tuple[str, bool]] = []  # name, and whether within the layer
-    inside, given_before = [False], list[weakref.ref[Tensor]]()
-    before_the_end: list[tuple[str, bool]] = []
+    module = find_layer(network, layer)
+    if isinstance(module, WEIGHING):
+        return layer + INPUT
+    calls: list[tuple[str, bool]] = []  # name of a convolution, and whether the layer called it
+    at_the_end: list[tuple[str, bool]] = []
+    inside, inputs = False, list[weakref.ref[Tensor]]()
 
     def enter(*_: Any) -> None:
-        inside[0] = True
-        calls[:] = [(name, False) for name, _ in calls]  # of several calls of the layer the last counts
+        nonlocal inside
+        inside = True
+        calls[:] = [(name, False) for name, _ in calls]  # of several calls of the layer the last one counts
 
     def leave(*_: Any) -> None:
-        inside[0] = False
-        before_the_end[:] = calls
+        nonlocal inside
+        inside = False
+        at_the_end[:] = calls
 
     def note(name: str) -> Callable[..., None]:
         def before(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-            given = first_tensor(list(arguments))
-            if given is None or any(other() is given for other in given_before):
-                return
-            given_before.append(weakref.ref(given))
-            calls.append((name, inside[0]))
+            tensor = first_tensor(list(arguments))
+            if tensor is not None and not any(other() is tensor for other in inputs):
+                inputs.append(weakref.ref(tensor))
+                calls.append((name, inside))
 
         return before
 
     with frozen(network), torch.no_grad(), ExitStack() as hooks:
-        found = find_layer(network, layer)
-        hooks.callback(found.register_forward_pre_hook(enter).remove)
-        for name, module in network.named_modules():
-            if isinstance(module, WEIGHING):
-                hooks.callback(module.register_forward_pre_hook(note(name)).remove)
-        hooks.callback(found.register_forward_hook(leave).remove)
+        hooks.callback(module.register_forward_pre_hook(enter).remove)
+        for name, other in network.named_modules():
+            if isinstance(other, WEIGHING):
+                hooks.callback(other.register_forward_pre_hook(note(name)).remove)
+        hooks.callback(module.register_forward_hook(leave).remove)
         network(images)
-    if isinstance(found, WEIGHING):
-        return layer + INPUT
-    within = [name for name, is_within in before_the_end if is_within] or [name for name, _ in before_the_end]
+    within = [name for name, is_within in at_the_end if is_within] or [name for name, _ in at_the_end]
     return (within[-1] if within else layer) + INPUT
 
 
 def last_of_stages(layers: Sequence[Layer], count: int = 3) -> list[str]:
-    """The last layers of the last stages of a network; a stage are layers with equally many places.
+    """The last layers of the last stages of a network; the layers of a stage have the same height and width.
 
-    Of these the outermost count, because the next stage may begin with as many. Of networks whose layers all have
-    equally many (transformers), layers a third, two thirds and all of the way through.
+    The outermost layer of a stage counts, because the first layer of the next stage may have the same size. In networks
+    with one size for all layers (transformers), the layers after equal shares of the blocks count.
 
     Args:
-        layers: All of them, as :func:`~networks.activations.list_layers` gives them.
-        count: How many.
+        layers: All layers, as :func:`~networks.activations.list_layers` gives them.
+        count: Number of layers.
 
     Raises:
-        ValueError: If none has places.
+        ValueError: If no layer has a height and a width, or tokens.
     """
-    finding = [layer for layer in layers if not any(word in layer.kind for word in PASSING)]
+    computing = [layer for layer in layers if not any(word in layer.kind for word in PASSING)]
     stages: dict[tuple[int, ...], str] = {}
-    for layer in finding:
-        places = places_of(layer.shape)
-        if len(places) == 2 and places[0] * places[1] > 1:
-            known = stages.get(places)
+    for layer in computing:
+        size = height_and_width(layer.shape)
+        if len(size) == 2 and size[0] * size[1] > 1:
+            known = stages.get(size)
             if known is None or layer.name.count(".") <= known.count("."):
-                stages.pop(places, None)
-                stages[places] = layer.name
+                stages.pop(size, None)  # so that the stages stay in the order of their last layers
+                stages[size] = layer.name
     if len(stages) > 2:
         return list(stages.values())[-count:]
-    tokens = [layer for layer in finding if len(layer.shape) == 2 and layer.shape[0] > 1]
+    tokens = [layer for layer in computing if len(layer.shape) == 2 and layer.shape[0] > 1]
     tokens = [layer for layer in tokens if any(word in layer.kind for word in BLOCKS)] or tokens
     if tokens:
         usual = Counter(layer.shape for layer in tokens).most_common(1)[0][0]
@@ -99,12 +100,14 @@ def last_of_stages(layers: Sequence[Layer], count: int = 3) -> list[str]:
         ends = [(number + 1) * len(tokens) // count - 1 for number in range(count)]
         return list(dict.fromkeys(tokens[max(0, end)].name for end in ends))
     if not stages:
-        raise ValueError("no layer of the network has places: name some as layer=[...] (layer=list prints all of them)")
+        raise ValueError(
+            "no layer of the network has a height and a width: name some as layer=[...] (layer=list prints all of them)"
+        )
     return list(stages.values())
 
 
-def places_of(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Height and width of what a layer makes of an image; empty for anything else."""
+def height_and_width(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Height and width of a layer's output for one image; empty if it has none."""
     if len(shape) != 3:
         return ()
     return shape[:2] if shape[0] == shape[1] != shape[2] else shape[1:]

@@ -1,4 +1,4 @@
-"""What keeps optimised images plain: small changes of pixels or of their gradient, each for a whole batch."""
+"""Regularizers of optimised images: small changes of the pixels or of their gradient, for a whole batch."""
 
 import math
 
@@ -10,7 +10,9 @@ DENOISING_STEPS = 30
 
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
-    """Blur with a Gaussian, cut off at four σ; edges are continued.
+    """Blur with a Gaussian that is cut off at four σ; edge pixels are repeated outside of the image.
+
+    torchvision's blur reflects the image at its edges instead, and scikit-image's has no gradient.
 
     Args:
         images: Shape ``(N, C, H, W)``.
@@ -19,31 +21,23 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     radius = int(4 * sigma + 0.5)
     if radius < 1:
         return images
-    places = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
-    kernel = (-0.5 * (places / sigma).square()).exp()
+    offsets = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
+    kernel = (-0.5 * (offsets / sigma).square()).exp()
     kernel = kernel / kernel.sum()
     channels = images.shape[1]
-    for axis in (2, 3):
-        shape = [1, 1, 1, 1]
-        shape[axis] = len(kernel)
-        around = [0, 0, radius, radius] if axis == 2 else [radius, radius, 0, 0]
-        padded = pad_edges(images, around)
-        images = F.conv2d(padded, kernel.view(shape).expand(channels, 1, *shape[2:]), groups=channels)
+    for padding, weight in (([0, 0, radius, radius], kernel[:, None]), ([radius, radius, 0, 0], kernel[None])):
+        padded = F.pad(images, padding, mode="replicate")
+        images = F.conv2d(padded, weight.expand(channels, 1, *weight.shape), groups=channels)
     return images
 
 
-def pad_edges(images: Tensor, around: list[int]) -> Tensor:
-    """Continue the edges of images, however far."""
-    return F.pad(images, around, mode="replicate")
-
-
 def tv_denoise(images: Tensor, weight: float, steps: int = DENOISING_STEPS) -> Tensor:
-    """Remove noise: the images u that minimise TV(u) + weight · ‖u − images‖², channel by channel; no gradient.
+    """Minimise TV(u) + weight · ‖u − images‖² over u, channel by channel; without gradient.
 
     Args:
         images: Shape ``(N, C, H, W)``.
-        weight: How much the images count against their total variation (isotropic): large is weak.
-        steps: Of the algorithm; the solution is approached as 1 / steps.
+        weight: Weight of the distance to the images beside the isotropic total variation: large is weak denoising.
+        steps: Iterations of the algorithm; its error falls as 1 / steps.
 
     Source: A. Chambolle, "An Algorithm for Total Variation Minimization and Applications", J. Math. Imaging Vis. 2004.
     """
@@ -51,15 +45,14 @@ def tv_denoise(images: Tensor, weight: float, steps: int = DENOISING_STEPS) -> T
         strength = 1 / (2 * weight)
         down, right = torch.zeros_like(images), torch.zeros_like(images)
         for _ in range(steps):
-            rest = divergence(down, right) - images / strength
-            by_row, by_column = gradient(rest)
+            by_row, by_column = gradient(divergence(down, right) - images / strength)
             length = (by_row.square() + by_column.square()).sqrt_().mul_(0.25).add_(1)
             down, right = (down + 0.25 * by_row) / length, (right + 0.25 * by_column) / length
         return images - strength * divergence(down, right)
 
 
 def gradient(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences to the next row and to the next column; 0 at the end."""
+    """Differences to the next row and to the next column; 0 in the last one."""
     return F.pad(images.diff(dim=-2), [0, 0, 0, 1]), F.pad(images.diff(dim=-1), [0, 1])
 
 
@@ -70,7 +63,7 @@ def divergence(down: Tensor, right: Tensor) -> Tensor:
 
 
 def radial_mask(height: int, width: int, sigma: float) -> Tensor:
-    """A bell around the centre, 1 there: weights of a gradient that shall gather in the middle.
+    """A Gaussian around the centre of the image, 1 in the centre, by which the gradient of the pixels is multiplied.
 
     Args:
         height: In pixels.
@@ -86,18 +79,18 @@ def radial_mask(height: int, width: int, sigma: float) -> Tensor:
 
 
 def jitter(images: Tensor, down: int, right: int) -> Tensor:
-    """Move images ``(N, C, H, W)`` by whole pixels; what leaves at one edge comes in at the other."""
+    """Shift images ``(N, C, H, W)`` by whole pixels; pixels that leave at one edge enter at the opposite one."""
     return images.roll((down, right), dims=(-2, -1))
 
 
 def zoom_crop(images: Tensor, zoom: float, top: float, left: float) -> Tensor:
-    """Enlarge images, bilinearly, and cut a piece of their former size out.
+    """Enlarge images bilinearly and cut out a crop of their original size.
 
     Args:
         images: Shape ``(N, C, H, W)``.
-        zoom: Factor from 1 on; 1 changes nothing.
-        top: Where the piece begins, in [0, 1): 0 at the top.
-        left: Likewise.
+        zoom: Factor, 1 or more; 1 changes nothing.
+        top: Vertical position of the crop in [0, 1); 0 is the top.
+        left: Horizontal position of the crop in [0, 1); 0 is the left edge.
     """
     height, width = images.shape[-2:]
     tall, wide = math.floor(zoom * height + 0.5), math.floor(zoom * width + 0.5)
@@ -109,5 +102,5 @@ def zoom_crop(images: Tensor, zoom: float, top: float, left: float) -> Tensor:
 
 
 def brighten(images: Tensor, amount: float) -> Tensor:
-    """Add the same to every pixel of images in [0, 1], and stay within."""
+    """Add a constant to every pixel of images in [0, 1], and clamp the result to [0, 1]."""
     return (images + amount).clamp(0, 1)

@@ -1,7 +1,7 @@
-"""The synthesis of images that show what layers find: all clusters, layers and methods in one batch."""
+"""The synthesis of images that show the features of layers: all clusters, layers and methods in one batch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,16 +11,17 @@ from torch.nn.functional import cosine_similarity
 from torch.optim import SGD, Adam, Optimizer
 from torch.utils.data import DataLoader
 
-from methods.layer_features.numbers import INVERSION, MAXIMIZATION, SYNTHESIS
-from methods.layer_features.objective import Aim, terms
-from methods.layer_features.presets import Preset, regularized, seen
+from methods.layer_features.objective import LayerObjective, objective_terms
+from methods.layer_features.procedure import Procedure, network_view, regularized
 from methods.layer_features.regularizers import radial_mask
+from methods.layer_features.results import INVERSION, MAXIMIZATION, METHODS, SYNTHESIS
 from methods.layer_features.schedules import linear
+from methods.layer_features.targets import LayerTargets
 from networks.activations import Read
 from networks.layouts import spatial_mean
 from networks.normalization import IMAGENET_STD
 
-TERMS_OF = {  # whether the activation and the distance count
+TERMS_OF = {  # factors of the activation term and of the distance term
     SYNTHESIS: (1.0, 1.0),
     MAXIMIZATION: (1.0, 0.0),
     INVERSION: (0.0, 1.0),
@@ -30,21 +31,36 @@ HISTORY = ("loss", "activation", "distance", "sparsity", "cosine")
 
 @dataclass(frozen=True)
 class Rows:
-    """Images of one layer, which follow each other in the batch.
+    """The images of one layer: successive rows of the batch.
 
     Attributes:
-        layer: The name of the layer, for :func:`~networks.activations.recorded`.
-        inputs: The name of what feeds it, likewise.
-        methods: Of each image, one of ``TERMS_OF``.
-        clusters: The cluster of each.
-        aim: What each aims at.
+        layer: Name of the layer, for :func:`~networks.activations.recorded`.
+        inputs: Name of the input of its last convolution, for the same function.
+        methods: Method of each image, one of ``TERMS_OF``.
+        clusters: Cluster of each image.
+        objective: The constants of their objectives.
     """
 
     layer: str
     inputs: str
     methods: Sequence[str]
     clusters: Sequence[int]
-    aim: Aim
+    objective: LayerObjective
+
+
+def layer_rows(targets: LayerTargets, inputs: str, channels: int, comparable: bool) -> Rows:
+    """One row for each method and cluster of a layer, method by method.
+
+    Args:
+        targets: The targets of the layer's clusters.
+        inputs: Name of the input of its last convolution.
+        channels: Number of top channels, as for :meth:`LayerTargets.channels`.
+        comparable: Whether the terms have no unit.
+    """
+    clusters = list(range(len(targets.targets)))
+    objective = targets.objective(channels, comparable).map(lambda part: torch.cat([part] * len(METHODS)))
+    methods = [method for method in METHODS for _ in clusters]
+    return Rows(targets.layer, inputs, methods, clusters * len(METHODS), objective)
 
 
 class FeatureSynthesis(pl.LightningModule):
@@ -52,24 +68,24 @@ class FeatureSynthesis(pl.LightningModule):
 
         activation · (−Σ_c pull_c · z_c) + distance · mean_c ρ((z_c − a_c) / scale) + sparsity · ‖p‖₁ / unit
 
-    z is the layer's activation of the image, averaged over places, p the input of its last convolution. Activation
-    maximisation is the same without the second term, feature inversion without the first: everything else, from the
-    start to the draws of shifts, is shared. A step shows the network every image once.
+    z is the layer's activation of the image, averaged over positions, p the input of its last convolution. Activation
+    maximisation has no second term, and feature inversion no first term; start, draws of shifts and everything else
+    are the same for the three methods. Every step passes each image through the network once.
 
     Source: arXiv 2101.12447, section 3.
 
     Args:
-        network: From images in [0, 1]; within :func:`~networks.activations.recorded` as long as this is trained.
+        network: A network that takes images in [0, 1]; :func:`~networks.activations.recorded` must be entered during
+            the training.
         read: Its activations.
         rows: The images of each layer, in the order of the batch.
         starts: In [0, 1], shape ``(R, 3, H, W)``.
-        preset: How it goes.
-        iterations: Instead of the preset's.
-        seed: Of shifts and pieces.
+        procedure: The resolved settings.
+        seed: Of the draws of shifts and crops.
         kept: Numbers of finished iterations after which the images are kept; 0 is the start.
 
     Raises:
-        ValueError: If there are not as many starts as rows; in training, if an image, its loss or its gradient is not
+        ValueError: If the number of starts is not that of the rows; in training, if an image or its loss is not
             finite: names its layer, cluster, method and iteration.
     """
 
@@ -81,21 +97,19 @@ class FeatureSynthesis(pl.LightningModule):
         read: Read,
         rows: Sequence[Rows],
         starts: Tensor,
-        preset: Preset,
+        procedure: Procedure,
         *,
-        iterations: int | None = None,
-        seed: int = 0,
-        kept: Sequence[int] = (),
+        seed: int,
+        kept: Sequence[int],
     ) -> None:
         super().__init__()
         count = sum(len(part.methods) for part in rows)
         if count != len(starts):
             raise ValueError(f"{len(starts)} start images for {count} syntheses: expected as many")
-        self.network, self.read, self.rows, self.preset = network, read, list(rows), preset
-        self.iterations = preset.iterations if iterations is None else iterations
+        self.network, self.read, self.rows, self.procedure = network, read, list(rows), procedure
         self.seed, self.kept = seed, set(kept)
         self.images = nn.Parameter(starts.clone())
-        self.weights = torch.tensor([TERMS_OF[method] for part in rows for method in part.methods])
+        self.factors = torch.tensor([TERMS_OF[method] for part in rows for method in part.methods])
         self.history: list[Tensor] = []
         self.pictures: dict[int, Tensor] = {0: starts.detach().cpu().clone()} if 0 in self.kept else {}
 
@@ -112,93 +126,90 @@ class FeatureSynthesis(pl.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Adam, or SGD with Nesterov momentum."""
-        rate = self.preset.lr[0]
-        return Adam([self.images], rate) if self.preset.adam else SGD([self.images], rate, momentum=0.9, nesterov=True)
+        rate = self.procedure.lr[0]
+        if self.procedure.optimizer == "adam":
+            return Adam([self.images], rate)
+        return SGD([self.images], rate, momentum=0.9, nesterov=True)
 
     def train_dataloader(self) -> DataLoader[int]:
         """The numbers of the iterations, one at a time."""
-        return DataLoader(range(self.iterations), batch_size=None)  # type: ignore[arg-type]
+        return DataLoader(range(self.procedure.iterations), batch_size=None)  # type: ignore[arg-type]
+
+    def on_fit_start(self) -> None:
+        """Move the objectives to the device and precision of the images."""
+        self.rows = [replace(part, objective=part.objective.map(lambda x: x.to(self.images))) for part in self.rows]
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Set the learning rate; make the optimiser anew, if the preset does."""
+        """Set the learning rate, and forget the momentum if the procedure creates the optimiser anew."""
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
-            group["lr"] = linear(self.preset.lr, batch_idx, self.iterations)
-        if self.preset.renewed:
+            group["lr"] = self.scheduled(self.procedure.lr, batch_idx)
+        if self.procedure.renewed:
             optimizer.state.clear()  # type: ignore[union-attr]
 
+    def scheduled(self, ends: tuple[float, float], iteration: int) -> float:
+        """The value of a pair of settings in an iteration."""
+        return linear(ends, iteration, self.procedure.iterations)
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The sum of the losses of all images, each of which depends on its own alone."""
-        self.network(seen(self.images, self.preset.regularization, batch_idx, self.seed))
-        found = self.terms(self.read())
-        losses = (found * self.term_weights(batch_idx).to(found)).sum(dim=1)
+        """The sum of the losses of all images; each loss depends on one image."""
+        self.network(network_view(self.images, self.procedure, batch_idx, self.seed))
+        terms, cosines = self.terms(self.read())
+        losses = (terms * self.term_weights(batch_idx).to(terms)).sum(dim=1)
         self.check(torch.isfinite(losses), "loss", batch_idx)
-        self.history[-1] = torch.cat([losses.detach()[:, None].float(), self.history[-1]], dim=1)
+        columns = [losses.detach()[:, None].float(), terms.detach().float(), cosines[:, None].float()]
+        self.history.append(torch.cat(columns, dim=1))
         return losses.sum()
 
-    def terms(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """The terms of every image, unweighted, ``(R, 3)``; they are noted, with the cosine of z and a."""
-        found, cosines, first = [], [], 0
+    def terms(self, activations: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The terms of every image, unweighted, ``(R, 3)``, and the cosine of z and a, ``(R,)``."""
+        terms, cosines, first = [], [], 0
         for part in self.rows:
-            last = first + len(part.methods)
-            targets = part.aim.targets
-            means = spatial_mean(activations[part.layer][first:last].to(targets.dtype))
-            found.append(terms(means, activations[part.inputs][first:last].to(targets.dtype), part.aim))
+            rows, targets = slice(first, first + len(part.methods)), part.objective.targets
+            means = spatial_mean(activations[part.layer][rows].to(targets.dtype))
+            terms.append(objective_terms(means, activations[part.inputs][rows].to(targets.dtype), part.objective))
             cosines.append(cosine_similarity(means.detach(), targets))
-            first = last
-        made = torch.cat(found)
-        self.history.append(torch.cat([made.detach(), torch.cat(cosines)[:, None]], dim=1).float())
-        return made
+            first = rows.stop
+        return torch.cat(terms), torch.cat(cosines)
 
     def term_weights(self, iteration: int) -> Tensor:
         """The weights of the three terms of every image, ``(R, 3)``."""
-        sparsity = linear(self.preset.sparsity, iteration, self.iterations)
-        both = self.weights * torch.tensor([self.preset.activation, self.preset.distance])
-        return torch.cat([both, torch.full((len(both), 1), sparsity)], dim=1)
-
-    def on_fit_start(self) -> None:
-        """Bring what the images aim at to where they are."""
-        self.rows = [
-            Rows(part.layer, part.inputs, part.methods, part.clusters, moved(part.aim, self.images))
-            for part in self.rows
-        ]
+        sparsity = self.scheduled(self.procedure.sparsity, iteration)
+        weights = self.factors * torch.tensor([self.procedure.activation, self.procedure.distance])
+        return torch.cat([weights, torch.full((len(weights), 1), sparsity)], dim=1)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Weigh the gradient as the preset wants."""
-        gradient, mask = self.images.grad, self.preset.regularization.mask
+        """Mask the gradient, and scale it for steps on normalised pixels."""
+        gradient, mask = self.images.grad, self.procedure.mask
         if gradient is None:
             return
         if mask is not None:
             height, width = gradient.shape[-2:]
-            sigma = width * linear(mask, len(self.history) - 1, self.iterations)
+            sigma = width * self.scheduled(mask, len(self.history) - 1)
             gradient.mul_(radial_mask(height, width, sigma).to(gradient))
-        if not self.preset.adam:  # steps of normalised pixels, seen as steps of pixels
+        if self.procedure.optimizer == "sgd":  # x = std · u + mean: a step −r · ∂L/∂u on u is −r · std² · ∂L/∂x on x
             gradient.mul_(torch.tensor(IMAGENET_STD).to(gradient).square()[:, None, None])
 
     @torch.no_grad()
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Keep the images plain, within [0, 1] and finite."""
+        """Regularize the images, which stay in [0, 1] and finite."""
         self.check(torch.isfinite(self.images).flatten(1).all(dim=1), "image", batch_idx)
-        made = regularized(self.images, self.preset.regularization, batch_idx, self.iterations)
-        self.images.copy_((made * 255).round() / 255 if self.preset.rounded else made)
+        images = regularized(self.images, self.procedure, batch_idx)
+        self.images.copy_((images * 255).round() / 255 if self.procedure.rounded else images)
         if batch_idx + 1 in self.kept:
             self.pictures[batch_idx + 1] = self.images.detach().cpu().clone()
 
     def check(self, finite: Tensor, what: str, iteration: int) -> None:
-        """Stop at numbers that are none."""
+        """Raise an error for the first image that is not finite."""
         if bool(finite.all()):
             return
-        place = int((~finite).nonzero()[0])
-        for part in self.rows:
-            if place < len(part.methods):
-                where = f"layer {part.layer}, cluster {part.clusters[place]}, {part.methods[place]}"
-                raise ValueError(
-                    f"{what} is not finite in iteration {iteration}: {where}. Lower the learning rate "
-                    "(layer_features.lr), or use trainer.precision=32-true"
-                )
-            place -= len(part.methods)
-
-
-def moved(aim: Aim, like: Tensor) -> Aim:
-    """An aim on another device, in another precision."""
-    return Aim(*(part.to(like) for part in (aim.targets, aim.pull, aim.scale, aim.input_scale)))
+        row = int((~finite).nonzero()[0])
+        names = [
+            f"layer {part.layer}, cluster {cluster}, {method}"
+            for part in self.rows
+            for cluster, method in zip(part.clusters, part.methods, strict=True)
+        ]
+        raise ValueError(
+            f"{what} is not finite in iteration {iteration}: {names[row]}. Lower the learning rate "
+            "(layer_features.lr), or use trainer.precision=32-true"
+        )
