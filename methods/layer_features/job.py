@@ -134,7 +134,10 @@ class FeatureJobs:
     def make(self, step: Step, seed: int) -> Result:
         """Synthesise with one seed, and measure the images."""
         options = {key: self.settings[key] for key in ("clusters", "components", "members", "nearest")}
-        layers = [find_layer_targets(name, self.real[name], **options, seed=self.drawn(seed)) for name in self.layers]
+        layers = [
+            find_layer_targets(layer, inputs, self.real[layer], **options, seed=self.drawn(seed))
+            for layer, inputs in self.layers.items()
+        ]
         starts = torch.cat([
             start_images(self.procedure.start, targets.blends(self.images.pixels), seed).repeat(len(METHODS), 1, 1, 1)
             for targets in layers
@@ -157,7 +160,7 @@ class FeatureJobs:
     ) -> tuple[FeatureSynthesis, float]:
         """Optimise all images in one batch; returns the module and the seconds that it took."""
         procedure, channels = self.procedure, self.settings["channels"]
-        rows = [layer_rows(targets, self.layers[targets.layer], channels, procedure.comparable) for targets in layers]
+        rows = [layer_rows(targets, channels, procedure.comparable) for targets in layers]
         kept = shown_iterations(procedure.iterations, STRIP)
         with (
             recorded(self.network, [*self.layers, *self.layers.values()]) as read,

@@ -48,19 +48,18 @@ class Rows:
     objective: LayerObjective
 
 
-def layer_rows(targets: LayerTargets, inputs: str, channels: int, comparable: bool) -> Rows:
+def layer_rows(targets: LayerTargets, channels: int, comparable: bool) -> Rows:
     """One row for each method and cluster of a layer, method by method.
 
     Args:
         targets: The targets of the layer's clusters.
-        inputs: Name of the input of its last convolution.
         channels: Number of top channels, as for :meth:`LayerTargets.channels`.
         comparable: Whether the terms have no unit.
     """
     clusters = list(range(len(targets.targets)))
     objective = targets.objective(channels, comparable).map(lambda part: torch.cat([part] * len(METHODS)))
     methods = [method for method in METHODS for _ in clusters]
-    return Rows(targets.layer, inputs, methods, clusters * len(METHODS), objective)
+    return Rows(targets.layer, targets.inputs, methods, clusters * len(METHODS), objective)
 
 
 class FeatureSynthesis(pl.LightningModule):

@@ -79,12 +79,14 @@ class LayerTargets:
 
     Attributes:
         layer: Name of the layer.
+        inputs: Name of the input of its last convolution.
         activations: Its activations for the set of images.
         clusters: The K clusters.
         targets: One target for each cluster.
     """
 
     layer: str
+    inputs: str
     activations: LayerActivations
     clusters: Clusters
     targets: Sequence[Target]
@@ -118,6 +120,7 @@ class LayerTargets:
 
 def find_layer_targets(
     layer: str,
+    inputs: str,
     activations: LayerActivations,
     *,
     clusters: int,
@@ -130,6 +133,7 @@ def find_layer_targets(
 
     Args:
         layer: Name of the layer.
+        inputs: Name of the input of its last convolution.
         activations: Its activations.
         clusters: As ``count`` of :func:`find_clusters`.
         components: As for :func:`find_clusters`.
@@ -140,7 +144,7 @@ def find_layer_targets(
     means = activations.means.numpy()
     groups = find_clusters(means, clusters, components, seed)
     targets = [find_target(means, groups, cluster, members, nearest) for cluster in range(len(groups.centres))]
-    return LayerTargets(layer, activations, groups, targets)
+    return LayerTargets(layer, inputs, activations, groups, targets)
 
 
 def find_clusters(features: npt.ArrayLike, count: int, components: int, seed: int) -> Clusters:

@@ -16,8 +16,8 @@ from tests.datamodules.trees import jpeg
 def folder(tmp_path: Path) -> Path:
     """Files without class folders, some deeper, one grey, one with transparency, one that is no image, one cut off."""
     (tmp_path / "some" / "where").mkdir(parents=True)
-    for number, place in enumerate(("a.jpg", "some/b.jpg", "some/where/c.jpg")):
-        (tmp_path / place).write_bytes(jpeg(number))
+    for number, name in enumerate(("a.jpg", "some/b.jpg", "some/where/c.jpg")):
+        (tmp_path / name).write_bytes(jpeg(number))
     Image.fromarray(np.full((40, 30), 77, dtype=np.uint8)).save(tmp_path / "grey.png")
     Image.fromarray(np.full((9, 20, 4), 128, dtype=np.uint8)).save(tmp_path / "small.png")
     (tmp_path / "notes.txt").write_text("no image")
@@ -25,44 +25,44 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_image_of_a_folder_is_taken_wherever_it_is(folder: Path) -> None:
-    found = folder_images(folder, None, 32, "raise")
-    assert sorted(found.names) == ["a.jpg", "grey.png", "small.png", "some/b.jpg", "some/where/c.jpg"]
-    assert (found.pixels.shape, found.pixels.dtype) == ((5, 3, 32, 32), torch.uint8)
-    assert (found.pixels[found.names.index("grey.png")] == 77).all()
+    images = folder_images(folder, None, 32, "raise", None)
+    assert sorted(images.names) == ["a.jpg", "grey.png", "small.png", "some/b.jpg", "some/where/c.jpg"]
+    assert (images.pixels.shape, images.pixels.dtype) == ((5, 3, 32, 32), torch.uint8)
+    assert (images.pixels[images.names.index("grey.png")] == 77).all()
     again = folder_images(folder, None, 32, "raise", folder / "cache")
-    assert again.fingerprint() == found.fingerprint() != folder_images(folder, None, 31, "raise").fingerprint()
-    some = folder_images(folder, 2, 32, "raise")
+    assert again.fingerprint() == images.fingerprint() != folder_images(folder, None, 31, "raise", None).fingerprint()
+    some = folder_images(folder, 2, 32, "raise", None)
     assert len(some.names) == 2
-    assert set(some.names) < set(found.names)
-    assert len(folder_images(folder, 99, 32, "raise").names) == 5
+    assert set(some.names) < set(images.names)
+    assert len(folder_images(folder, 99, 32, "raise", None).names) == 5
 
 
 def test_files_that_cannot_be_read_are_left_out_and_named(folder: Path) -> None:
     (folder / "cut.jpg").write_bytes(jpeg(3)[:200])
     (folder / "text.png").write_text("no image")
-    found = folder_images(folder, None, 32, "skip")
-    assert len(found.names) == 5
-    assert sorted(path.name for path in found.skipped) == ["cut.jpg", "text.png"]
+    images = folder_images(folder, None, 32, "skip", None)
+    assert len(images.names) == 5
+    assert sorted(path.name for path in images.skipped) == ["cut.jpg", "text.png"]
     with pytest.raises(ValueError, match=r"cut.jpg cannot be read.*layer_features.on_error=skip"):
-        folder_images(folder, None, 32, "raise")
+        folder_images(folder, None, 32, "raise", None)
 
 
 def test_a_folder_without_images_is_said_to_have_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no image \(.*\.jpg"):
-        folder_images(tmp_path, 5, 32, "skip")
+        folder_images(tmp_path, 5, 32, "skip", None)
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(ValueError, match=r"none of 1 can be read, such as .*text.png"):
-        folder_images(tmp_path, 5, 32, "skip")
+        folder_images(tmp_path, 5, 32, "skip", None)
     with pytest.raises(FileNotFoundError, match=r"images=.*missing is not a folder"):
-        folder_images(tmp_path / "missing", 5, 32, "skip")
+        folder_images(tmp_path / "missing", 5, 32, "skip", None)
 
 
 def test_images_of_a_split_are_spread_over_its_classes() -> None:
     split = FakeImages(class_count=4, size=16, images=20, batch_size=2).split("test")
-    found = split_images(split, 8, 16)
-    labels = [split.label(int(name)) for name in found.names]
+    images = split_images(split, 8, 16)
+    labels = [split.label(int(name)) for name in images.names]
     assert sorted(labels) == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert all(torch.equal(found.pixels[place], split[int(name)][0]) for place, name in enumerate(found.names))
+    assert all(torch.equal(images.pixels[position], split[int(name)][0]) for position, name in enumerate(images.names))
     assert split_images(split, None, 8).pixels.shape == (20, 3, 8, 8)
 
 

@@ -1,4 +1,4 @@
-"""What feeds a layer, which layers stand for a network, and what a pass to them costs."""
+"""Inputs of layers, the layers that represent a network, and the cost of a pass to them."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from methods.layer_features.layer_inputs import last_convolution, last_of_stages
-from methods.layer_features.without_resizing import WithoutResizing
+from methods.layer_features.networks import WithoutResizing
 from networks.activations import Layer, list_layers
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
@@ -16,7 +16,7 @@ from networks.cost import flop_count, flop_count_to_layers
 SMALL, LARGE = torch.zeros(1, 3, 48, 48), torch.zeros(1, 3, 64, 64)
 
 
-def test_a_layer_is_fed_by_its_last_convolution_and_not_by_a_shortcut() -> None:
+def test_the_last_convolution_of_a_layer_is_not_its_shortcut() -> None:
     resnet = models.resnet18()
     assert last_convolution(resnet, "layer4.0", LARGE) == "layer4.0.conv2:input"  # its downsampling is called later
     assert last_convolution(resnet, "layer4", LARGE) == "layer4.1.conv2:input"
@@ -42,16 +42,18 @@ def test_a_layer_is_fed_by_its_last_convolution_and_not_by_a_shortcut() -> None:
         (models.convnext_tiny(num_classes=5), 64, ["features.3", "features.5", "features"]),
     ],
 )
-def test_the_last_stages_stand_for_a_network(network: nn.Module, size: int, expected: list[str] | None) -> None:
+def test_the_last_layers_of_the_last_stages_are_chosen(
+    network: nn.Module, size: int, expected: list[str] | None
+) -> None:
     layers = list_layers(network, torch.zeros(1, 3, size, size))
-    found = last_of_stages(layers)
-    assert len(found) == 3
-    assert expected is None or found == expected
+    chosen = last_of_stages(layers)
+    assert len(chosen) == 3
+    assert expected is None or chosen == expected
     shapes = {layer.name: layer.shape for layer in layers}
-    assert all(len(shapes[name]) > 1 for name in found)
+    assert all(len(shapes[name]) > 1 for name in chosen)
 
 
-def test_a_network_without_places_is_said_to_have_none() -> None:
+def test_a_network_without_height_and_width_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"layer=\[...\]"):
         last_of_stages([Layer("head", "Linear", (10,))])
 
@@ -69,11 +71,11 @@ def test_operations_are_those_up_to_the_layer_there_and_back() -> None:
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_images_are_looked_at_as_they_are() -> None:
+def test_images_are_not_resized() -> None:
     torch.manual_seed(0)
     classifier = Classifier(CompactVGG(5)).eval()
     images: Tensor = torch.rand(2, 3, 48, 48)
-    assert torch.equal(WithoutResizing(classifier)(images), classifier(images))
+    assert torch.equal(WithoutResizing(classifier, swapped=False)(images), classifier(images))
     assert torch.equal(WithoutResizing(classifier, swapped=True)(images), classifier(images[:, [2, 1, 0]]))
     network = CompactVGG(5).eval()
-    assert torch.equal(WithoutResizing(network)(images), network(images))
+    assert torch.equal(WithoutResizing(network, swapped=False)(images), network(images))

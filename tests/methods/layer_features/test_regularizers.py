@@ -9,6 +9,7 @@ from skimage.filters import gaussian
 from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
+from methods.layer_features.procedure import start_images
 from methods.layer_features.regularizers import (
     brighten,
     divergence,
@@ -19,7 +20,6 @@ from methods.layer_features.regularizers import (
     tv_denoise,
 )
 from methods.layer_features.regularizers import zoom_crop as zoomed
-from methods.layer_features.start_images import start_images
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_denoising_solves_the_problem_that_scikit_image_solves(weight: float, im
 
 
 def cost(made: Tensor, images: Tensor, weight: float) -> float:
-    """What denoising minimises, place by place."""
+    """What denoising minimises, pixel by pixel."""
     total = weight * float((made - images).square().sum())
     for channel in made.flatten(0, 1).tolist():
         for row, values in enumerate(channel):
@@ -82,7 +82,7 @@ def test_jitter_moves_every_pixel_round(images: Tensor) -> None:
             assert torch.equal(moved[..., (row + 3) % 11, (column - 2) % 9], images[..., row, column])
 
 
-def test_a_piece_of_the_enlarged_image_is_interpolated_between_neighbours(images: Tensor) -> None:
+def test_a_crop_of_the_enlarged_image_is_interpolated_between_neighbours(images: Tensor) -> None:
     found = zoomed(images, 1.5, 0.4, 0.99)
     tall, wide = 17, 14  # 16.5 and 13.5, rounded up
     top, left = int(0.4 * (tall - 11 + 1)), int(0.99 * (wide - 9 + 1))
@@ -102,7 +102,7 @@ def test_a_piece_of_the_enlarged_image_is_interpolated_between_neighbours(images
     assert zoomed(images, 1.0, 0.5, 0.5) is images
 
 
-def test_gradients_pass_what_the_network_sees(images: Tensor) -> None:
+def test_gradients_pass_shifts_crops_and_blur(images: Tensor) -> None:
     images.requires_grad_()
     assert torch.autograd.gradcheck(lambda pixels: jitter(zoomed(pixels, 1.2, 0.3, 0.7), 1, 2), images)
     assert torch.autograd.gradcheck(lambda pixels: gaussian_blur(pixels, 0.6), images)
@@ -113,7 +113,7 @@ def test_brighter_images_stay_within_range(images: Tensor) -> None:
     assert float(brighten(images, 0.5).max()) == 1
 
 
-def test_images_begin_as_asked_and_repeat() -> None:
+def test_start_images_are_of_the_kind_and_repeat() -> None:
     blends = torch.rand(4, 3, 32, 32)
     assert torch.equal(start_images("blend", blends, 0), blends)
     assert (start_images("grey", blends, 0) == 0.5).all()
@@ -123,8 +123,6 @@ def test_images_begin_as_asked_and_repeat() -> None:
         assert not torch.equal(made, start_images(start, blends, 4))
         assert 0 <= float(made.min()) < float(made.max()) <= 1
         assert float(made.std()) == pytest.approx(0.1, rel=0.05)
-    with pytest.raises(ValueError, match="choose blend, grey, noise, fourier"):
-        start_images("black", blends, 0)  # type: ignore[arg-type]
 
 
 def test_the_spectrum_of_fourier_noise_falls_as_one_over_frequency() -> None:

@@ -1,6 +1,8 @@
-"""The synthesis against one image at a time with the steps written out, and what must decide nothing."""
+"""The synthesis against its steps written out for one image at a time, and what must have no effect."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -13,24 +15,24 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor, nn
 from torchvision import models
 
-from methods.layer_features.aims import LayerAims, find_aims, view_layers
 from methods.layer_features.layer_inputs import last_convolution
-from methods.layer_features.numbers import METHODS
-from methods.layer_features.objective import Aim, top_channels
-from methods.layer_features.presets import PRESETS, Preset, Regularization, regularized, seen
+from methods.layer_features.networks import WithoutResizing
+from methods.layer_features.objective import top_channels
+from methods.layer_features.procedure import Procedure, network_view, regularized
 from methods.layer_features.regularizers import gaussian_blur, radial_mask, tv_denoise, zoom_crop
-from methods.layer_features.synthesis import FeatureSynthesis
-from methods.layer_features.without_resizing import WithoutResizing
+from methods.layer_features.results import METHODS
+from methods.layer_features.synthesis import FeatureSynthesis, layer_rows
+from methods.layer_features.targets import LayerTargets, find_layer_targets, layer_activations
 from networks.activations import recorded
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactVGG
 from networks.layouts import spatial_mean
 from networks.normalization import IMAGENET_MEAN, IMAGENET_STD
 from tests.conftest import stir
+from tests.methods.layer_features.procedures import PLAIN, PUBLISHED, STABLE
 
 MakeTrainer = Callable[..., pl.Trainer]
 LAYERS = ("network.features.2", "network.features.4")
-PLAIN = replace(PRESETS["stable"], regularization=Regularization())
 CPU = torch.device("cpu")
 
 
@@ -44,44 +46,64 @@ def classifier() -> Classifier:
 
 @pytest.fixture
 def pixels() -> Tensor:
-    """Noise around a colour of each image's own."""
+    """Noise around another colour in each image."""
     generator = torch.Generator().manual_seed(0)
     colours = torch.randint(40, 216, (20, 3, 1, 1), generator=generator)
     return (colours + torch.randint(-40, 40, (20, 3, 32, 32), generator=generator)).to(torch.uint8)
 
 
-def aims_of(
-    network: WithoutResizing, pixels: Tensor, preset: Preset, layers: Sequence[str] = LAYERS, clusters: int = 2
-) -> list[LayerAims]:
+def without_resizing(classifier: nn.Module) -> WithoutResizing:
+    return WithoutResizing(classifier, swapped=False)
+
+
+def targets_of(
+    network: WithoutResizing, pixels: Tensor, procedure: Procedure, layers: Sequence[str] = LAYERS
+) -> list[LayerTargets]:
     inputs = {layer: last_convolution(network, layer, torch.zeros(1, 3, 32, 32)) for layer in layers}
-    views = view_layers(network, inputs, pixels, CPU, chunk=7)
+    activations = layer_activations(network, inputs, pixels, CPU, chunk=7)
     return [
-        find_aims(layer, inputs[layer], views[layer], preset, clusters=clusters, components=5, members=3, seed=0)
+        find_layer_targets(
+            layer, inputs[layer], activations[layer], clusters=2, components=5, members=3, nearest=procedure.nearest,
+            seed=0,
+        )
         for layer in layers
-    ]
+    ]  # fmt: skip
+
+
+def starts_of(targets: list[LayerTargets], pixels: Tensor) -> Tensor:
+    return torch.cat([part.blends(pixels).repeat(3, 1, 1, 1) for part in targets])
+
+
+@contextmanager
+def module_of(
+    network: WithoutResizing,
+    targets: list[LayerTargets],
+    starts: Tensor,
+    procedure: Procedure,
+    seed: int = 0,
+    kept: Sequence[int] = (),
+    kind: type[FeatureSynthesis] = FeatureSynthesis,
+) -> Iterator[FeatureSynthesis]:
+    rows = [layer_rows(part, 3, procedure.comparable) for part in targets]
+    with recorded(network, [name for part in targets for name in (part.layer, part.inputs)]) as read:
+        yield kind(network, read, rows, starts, procedure, seed=seed, kept=kept)
 
 
 def synthesised(
     network: WithoutResizing,
-    aims: list[LayerAims],
-    pixels: Tensor,
-    preset: Preset,
+    targets: list[LayerTargets],
+    starts: Tensor,
+    procedure: Procedure,
     make_trainer: MakeTrainer,
-    starts: Tensor | None = None,
     **options: Any,
 ) -> FeatureSynthesis:
-    if starts is None:
-        starts = torch.cat([found.blends(pixels).repeat(3, 1, 1, 1) for found in aims])
-    names = [name for found in aims for name in (found.layer, found.inputs)]
-    with recorded(network, names) as read:
-        rows = [found.rows(3, preset) for found in aims]
-        module = FeatureSynthesis(network, read, rows, starts, preset, **options)
+    with module_of(network, targets, starts, procedure, **options) as module:
         make_trainer().fit(module)
     return module
 
 
 def objective(classifier: Classifier, image: Tensor, blocks: int, swapped: bool = False) -> tuple[Tensor, Tensor]:
-    """Activations averaged over places, and the last convolution's input, through layers called one by one."""
+    """Activations averaged over positions, and the last convolution's input, through layers called one by one."""
     x = classifier.normalization((image.flip(0) if swapped else image)[None])
     layers = list(classifier.network.features)[:blocks]  # type: ignore[arg-type]
     for layer in layers[:-1]:
@@ -94,12 +116,12 @@ def objective(classifier: Classifier, image: Tensor, blocks: int, swapped: bool 
 def test_the_stable_synthesis_equals_adam_on_each_image_alone(
     classifier: Classifier, pixels: Tensor, make_trainer: MakeTrainer
 ) -> None:
-    network, layer = WithoutResizing(classifier), "network.features.4"
-    preset = replace(PLAIN, iterations=5, sparsity=(0.1, 0.3))
-    [found] = aims_of(network, pixels, preset, [layer])
-    module = synthesised(network, [found], pixels, preset, make_trainer)
-    made = {key: module.images[place] for place, key in enumerate((m, k) for m in METHODS for k in range(2))}
-    for (method, cluster), expected in made.items():
+    network, layer = without_resizing(classifier), "network.features.4"
+    procedure = replace(PLAIN, iterations=5, sparsity=(0.1, 0.3))
+    [found] = targets_of(network, pixels, procedure, [layer])
+    module = synthesised(network, [found], starts_of([found], pixels), procedure, make_trainer)
+    images = {key: module.images[row] for row, key in enumerate((m, k) for m in METHODS for k in range(2))}
+    for (method, cluster), expected in images.items():
         target = found.features[cluster]
         scale = target.square().mean().sqrt()
         top = sorted(range(6), key=lambda channel: -float(target[channel]))[:1]  # a quarter of six channels
@@ -113,16 +135,18 @@ def test_the_stable_synthesis_equals_adam_on_each_image_alone(
             z, given = objective(classifier, image, 5)
             loss = (0.1 + 0.2 * iteration / 4) * given.abs().sum() / unit
             if method != "feature_inversion":
-                loss = loss - preset.activation * sum(z[c] * target[c] for c in top) / sum(target[c] ** 2 for c in top)
+                loss = loss - procedure.activation * sum(z[c] * target[c] for c in top) / sum(
+                    target[c] ** 2 for c in top
+                )
             if method != "activation_maximization":
                 loss = loss + ((((z - target) / scale) ** 2 + 1).sqrt() - 1).mean()
-            optimizer.param_groups[0]["lr"] = preset.lr[0] + (preset.lr[1] - preset.lr[0]) * iteration / 4
+            optimizer.param_groups[0]["lr"] = procedure.lr[0] + (procedure.lr[1] - procedure.lr[0]) * iteration / 4
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             with torch.no_grad():
                 image.clamp_(0, 1)
-            noted = module.history[iteration][list(made).index((method, cluster)), 0]
+            noted = module.history[iteration][list(images).index((method, cluster)), 0]
             assert float(noted) == pytest.approx(float(loss.detach()), rel=1e-4)
         image, expected = image.detach(), expected.detach()
         assert float((image - found.blends(pixels)[cluster]).abs().max()) > 0.03
@@ -133,18 +157,17 @@ def test_the_stable_synthesis_equals_adam_on_each_image_alone(
 def test_the_published_synthesis_equals_its_steps_written_out_flaws_included(
     classifier: Classifier, pixels: Tensor, make_trainer: MakeTrainer
 ) -> None:
-    short = replace(PRESETS["published"].regularization, every=2, brighten_every=3, zoom_every=2)
-    preset = replace(PRESETS["published"], iterations=6, lr=(50.0, 8.0), regularization=short)
+    procedure = replace(PUBLISHED, iterations=6, lr=(50.0, 8.0), every=2, brighten_every=3, zoom_every=2)
     network = WithoutResizing(classifier, swapped=True)
-    [found] = aims_of(network, pixels, preset, ["network.features.4"])
+    [found] = targets_of(network, pixels, procedure, ["network.features.4"])
     distances = found.clusters.distances
     for cluster, target in enumerate(found.targets):
-        own = np.flatnonzero(found.clusters.labels == cluster)
-        assert set(target.members) == set(own[np.argsort(-distances[own])][:3])  # the farthest
-        seen_by_hand = [objective(classifier, pixels[m].float() / 255, 5, swapped=True)[0] for m in target.members]
-        means = sum(w * z.detach() for w, z in zip(target.weights, seen_by_hand, strict=True))
+        group = np.flatnonzero(found.clusters.assignment == cluster)
+        assert set(target.members) == set(group[np.argsort(-distances[group])][:3])  # the farthest
+        members = [objective(classifier, pixels[m].float() / 255, 5, swapped=True)[0] for m in target.members]
+        means = sum(w * z.detach() for w, z in zip(target.weights, members, strict=True))
         torch.testing.assert_close(found.features[cluster], means.float(), rtol=1e-4, atol=1e-5)
-    module = synthesised(network, [found], pixels, preset, make_trainer, seed=5)
+    module = synthesised(network, [found], starts_of([found], pixels), procedure, make_trainer, seed=5)
     std = torch.tensor(IMAGENET_STD)[:, None, None]
     mean = torch.tensor(IMAGENET_MEAN)[:, None, None]
     top = top_channels(found.features, 3)
@@ -153,7 +176,7 @@ def test_the_published_synthesis_equals_its_steps_written_out_flaws_included(
         for iteration in range(6):
             share = iteration / 5
             normalised = ((image - mean) / std).requires_grad_()
-            view = seen(normalised * std[None] + mean, preset.regularization, iteration, 5)[0]
+            view = network_view(normalised * std[None] + mean, procedure, iteration, 5)[0]
             z, given = objective(classifier, view, 5, swapped=True)
             loss = (1e-4 + share * 4e-4) * given.abs().sum()
             loss = loss + (((z - found.features[cluster]) ** 2 + 1).sqrt() - 1).mean()
@@ -179,12 +202,11 @@ def test_the_published_synthesis_equals_its_steps_written_out_flaws_included(
 
 
 def test_gradients_of_pixels_are_those_of_finite_differences(classifier: Classifier, pixels: Tensor) -> None:
-    network = WithoutResizing(classifier)
-    for preset in (PRESETS["stable"], replace(PRESETS["published"], sparsity=(0.01, 0.01))):
-        aims = aims_of(network.float(), pixels, preset)
-        starts = torch.cat([found.blends(pixels).repeat(3, 1, 1, 1) for found in aims])
-        with recorded(network.double(), [name for found in aims for name in (found.layer, found.inputs)]) as read:
-            module = FeatureSynthesis(network, read, [found.rows(3, preset) for found in aims], starts, preset).double()
+    network = without_resizing(classifier)
+    for procedure in (STABLE, replace(PUBLISHED, sparsity=(0.01, 0.01))):
+        targets = targets_of(network.float(), pixels, procedure)
+        with module_of(network.double(), targets, starts_of(targets, pixels), procedure) as made:
+            module = made.double()
             module.on_fit_start()
             loss = module.training_step(0, 3)
             [gradient] = torch.autograd.grad(loss, module.images)
@@ -201,32 +223,33 @@ def test_gradients_of_pixels_are_those_of_finite_differences(classifier: Classif
                 assert slope == pytest.approx(float((gradient * direction).sum()), rel=1e-4)
 
 
-def test_what_else_is_in_the_batch_decides_nothing(
+def test_other_images_of_the_batch_have_no_effect(
     classifier: Classifier, pixels: Tensor, make_trainer: MakeTrainer
 ) -> None:
-    network, preset = WithoutResizing(classifier), replace(PRESETS["stable"], iterations=12)
-    aims = aims_of(network, pixels, preset)
-    starts = [found.blends(pixels).repeat(3, 1, 1, 1).double() for found in aims]
+    network, procedure = without_resizing(classifier), replace(STABLE, iterations=12)
+    targets = targets_of(network, pixels, procedure)
+    starts = starts_of(targets, pixels).double()
     network.double()
-    together = synthesised(network, aims, pixels, preset, make_trainer, torch.cat(starts), seed=3).images
-    for place, found in enumerate(aims):
-        alone = synthesised(network, [found], pixels, preset, make_trainer, starts[place], seed=3).images
-        torch.testing.assert_close(together[6 * place : 6 * place + 6], alone, rtol=0, atol=1e-6)
-    again = synthesised(network, aims, pixels, preset, make_trainer, torch.cat(starts), seed=3).images
+    together = synthesised(network, targets, starts, procedure, make_trainer, seed=3).images
+    for number, part in enumerate(targets):
+        rows = slice(6 * number, 6 * number + 6)
+        alone = synthesised(network, [part], starts[rows], procedure, make_trainer, seed=3).images
+        torch.testing.assert_close(together[rows], alone, rtol=0, atol=1e-6)
+    again = synthesised(network, targets, starts, procedure, make_trainer, seed=3).images
     assert torch.equal(together, again)
-    other = synthesised(network, aims, pixels, preset, make_trainer, torch.cat(starts), seed=4).images
+    other = synthesised(network, targets, starts, procedure, make_trainer, seed=4).images
     assert not torch.equal(together, other)
 
 
-def test_the_synthesis_comes_nearer_and_everything_is_as_before(
+def test_the_synthesis_comes_nearer_and_the_network_is_unchanged(
     classifier: Classifier, pixels: Tensor, make_trainer: MakeTrainer
 ) -> None:
-    network = WithoutResizing(classifier.train())
+    network = without_resizing(classifier.train())
     state, before = deepcopy(network.state_dict()), [module.training for module in network.modules()]
-    preset = replace(PRESETS["stable"], iterations=40, sparsity=(0.0, 0.0))
-    aims = aims_of(network, pixels, preset)
-    others = torch.cat([found.blends(pixels).flip(0).repeat(3, 1, 1, 1) for found in aims])  # the other cluster's
-    module = synthesised(network, aims, pixels, preset, make_trainer, starts=others, kept=[0, 7, 40])
+    procedure = replace(STABLE, iterations=40, sparsity=(0.0, 0.0))
+    targets = targets_of(network, pixels, procedure)
+    others = torch.cat([found.blends(pixels).flip(0).repeat(3, 1, 1, 1) for found in targets])  # the other cluster's
+    module = synthesised(network, targets, others, procedure, make_trainer, kept=[0, 7, 40])
     first, last = module.history[0], module.history[-1]
     methods = [method for part in module.rows for method in part.methods]
     for row, method in enumerate(methods):
@@ -246,7 +269,8 @@ def test_the_synthesis_comes_nearer_and_everything_is_as_before(
 
 def test_regularisers_come_when_they_are_due_and_as_strong_as_scheduled() -> None:
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    how = Regularization(blur=(0.9, 0.3), denoise=(2.0, 8.0), every=10, brightness=0.1, brighten_every=4)
+    scheduled = {"blur": (0.9, 0.3), "denoise": (2.0, 8.0), "every": 10, "brightness": 0.1, "brighten_every": 4}
+    procedure = replace(PLAIN, iterations=40, **scheduled)  # type: ignore[arg-type]
     for iteration in range(40):
         expected = images
         if iteration % 10 == 9:
@@ -260,24 +284,24 @@ def test_regularisers_come_when_they_are_due_and_as_strong_as_scheduled() -> Non
             np.testing.assert_allclose(expected[0], other, atol=0.05)
         if iteration % 4 == 3:
             expected = expected + 0.1
-        torch.testing.assert_close(regularized(images, how, iteration, 40), expected.clamp(0, 1))
+        torch.testing.assert_close(regularized(images, procedure, iteration), expected.clamp(0, 1))
 
 
-def test_pieces_stay_for_a_while_and_shifts_do_not() -> None:
+def test_crops_stay_for_some_iterations_and_shifts_do_not() -> None:
     images = torch.rand(1, 3, 20, 20)
-    zoomed = Regularization(zoom=1.5, zoom_every=3)
-    views = [seen(images, zoomed, iteration, 1) for iteration in range(6)]
+    zoomed = replace(PLAIN, zoom=1.5, zoom_every=3)
+    views = [network_view(images, zoomed, iteration, 1) for iteration in range(6)]
     assert torch.equal(views[0], views[2])
     assert not torch.equal(views[2], views[3])
     corner = zoom_crop(images, 1.5, 0, 0)
     assert views[0].shape == corner.shape == images.shape
-    shifted = [seen(images, Regularization(shift=2), iteration, 1) for iteration in range(20)]
+    shifted = [network_view(images, replace(PLAIN, shift=2), iteration, 1) for iteration in range(20)]
     assert len({tuple(view.flatten().tolist()) for view in shifted}) > 5
     assert all(torch.equal(view.flatten().sort().values, images.flatten().sort().values) for view in shifted)
 
 
 @pytest.mark.parametrize(("what", "wrong"), [("image", float("nan")), ("loss", float("inf"))])
-def test_a_number_that_is_none_stops_with_its_layer_and_iteration(
+def test_nan_and_inf_are_errors_that_name_layer_and_iteration(
     what: str, wrong: float, classifier: Classifier, pixels: Tensor, make_trainer: MakeTrainer
 ) -> None:
     class Spoilt(WithoutResizing):
@@ -289,8 +313,8 @@ def test_a_number_that_is_none_stops_with_its_layer_and_iteration(
                 images = images * torch.tensor([1.0] * 7 + [wrong] + [1.0] * 4)[:, None, None, None]
             return super().forward(images)
 
-    network, preset = Spoilt(classifier), replace(PLAIN, iterations=6, lr=(0.01, 0.01))
-    aims = aims_of(WithoutResizing(classifier), pixels, preset)
+    network, procedure = Spoilt(classifier, swapped=False), replace(PLAIN, iterations=6, lr=(0.01, 0.01))
+    targets = targets_of(without_resizing(classifier), pixels, procedure)
     if what == "image":
 
         class Broken(FeatureSynthesis):
@@ -302,9 +326,7 @@ def test_a_number_that_is_none_stops_with_its_layer_and_iteration(
         kind: type[FeatureSynthesis] = Broken
     else:
         kind = FeatureSynthesis
-    starts = torch.cat([found.blends(pixels).repeat(3, 1, 1, 1) for found in aims])
-    with recorded(network, [name for found in aims for name in (found.layer, found.inputs)]) as read:
-        module = kind(network, read, [found.rows(3, preset) for found in aims], starts, preset)
+    with module_of(network, targets, starts_of(targets, pixels), procedure, kind=kind) as module:
         pattern = (
             rf"{what} is not finite in iteration 3: layer network.features.4, cluster 1, synthesis.*layer_features.lr"
         )
@@ -313,44 +335,47 @@ def test_a_number_that_is_none_stops_with_its_layer_and_iteration(
 
 
 def test_half_precision_makes_finite_images(classifier: Classifier, pixels: Tensor, make_trainer: MakeTrainer) -> None:
-    network, preset = WithoutResizing(classifier), replace(PRESETS["stable"], iterations=8)
-    aims = aims_of(network, pixels, preset)
-    whole = synthesised(network, aims, pixels, preset, make_trainer).images.detach()
-    half = synthesised(network, aims, pixels, preset, lambda: make_trainer(precision="bf16-mixed")).images.detach()
+    network, procedure = without_resizing(classifier), replace(STABLE, iterations=8)
+    targets = targets_of(network, pixels, procedure)
+    starts = starts_of(targets, pixels)
+    whole = synthesised(network, targets, starts, procedure, make_trainer).images.detach()
+    mixed = functools.partial(make_trainer, precision="bf16-mixed")
+    half = synthesised(network, targets, starts, procedure, mixed).images.detach()
     assert torch.isfinite(half).all()
     assert float((half - whole).abs().mean()) < 0.05
     assert not torch.equal(half, whole)
 
 
-def test_layers_of_any_shape_have_an_aim(make_trainer: MakeTrainer, pixels: Tensor) -> None:
+def test_layers_of_any_shape_have_targets(make_trainer: MakeTrainer, pixels: Tensor) -> None:
     torch.manual_seed(0)
-    network = WithoutResizing(Classifier(CompactVGG(4, widths=(4, 6, 8), hidden=8)))
-    layers = ["network.head.0", "network.features.9"]  # a linear layer without places, and the pool before it
-    aims = aims_of(network, pixels, PLAIN, layers)
-    assert [found.inputs for found in aims] == ["network.head.0:input", "network.features.7.0:input"]
-    module = synthesised(network, aims, pixels, replace(PLAIN, iterations=3), make_trainer)
+    network = without_resizing(Classifier(CompactVGG(4, widths=(4, 6, 8), hidden=8)))
+    layers = ["network.head.0", "network.features.9"]  # a linear layer without positions, and the pool before it
+    targets = targets_of(network, pixels, PLAIN, layers)
+    assert [found.inputs for found in targets] == ["network.head.0:input", "network.features.7.0:input"]
+    module = synthesised(network, targets, starts_of(targets, pixels), replace(PLAIN, iterations=3), make_trainer)
     assert torch.isfinite(module.images).all()
     with recorded(network, layers) as read:
         network(pixels.float() / 255)
-        torch.testing.assert_close(aims[0].view.means, spatial_mean(read()[layers[0]]), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(aims[1].view.means, read()[layers[1]].mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(targets[0].activations.means, spatial_mean(read()[layers[0]]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            targets[1].activations.means, read()[layers[1]].mean(dim=(2, 3)), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.slow
 def test_a_resnet152_at_512_pixels_runs(make_trainer: MakeTrainer) -> None:
     torch.manual_seed(0)
-    network, layer = WithoutResizing(Classifier(models.resnet152())), "network.layer4.2"
+    network, layer = without_resizing(Classifier(models.resnet152())), "network.layer4.2"
     inputs = last_convolution(network, layer, torch.zeros(1, 3, 64, 64))
     assert inputs == "network.layer4.2.conv3:input"
     pixels = torch.randint(256, (2, 3, 512, 512), dtype=torch.uint8)
-    view = view_layers(network, {layer: inputs}, pixels, CPU, chunk=1)[layer]
-    found = find_aims(layer, inputs, view, PRESETS["stable"], clusters=1, components=50, members=2, seed=0)
-    rows = found.rows(50, PRESETS["stable"])
-    one = Aim(*(part[:1] for part in (rows.aim.targets, rows.aim.pull, rows.aim.scale, rows.aim.input_scale)))
-    rows = replace(rows, methods=rows.methods[:1], clusters=rows.clusters[:1], aim=one)
+    activations = layer_activations(network, {layer: inputs}, pixels, CPU, chunk=1)[layer]
+    targets = find_layer_targets(layer, inputs, activations, clusters=1, components=50, members=2, nearest=True, seed=0)
+    rows = layer_rows(targets, 50, STABLE.comparable)
+    rows = replace(rows, methods=rows.methods[:1], clusters=[0], objective=rows.objective.map(lambda part: part[:1]))
     with recorded(network, [layer, inputs]) as read:
-        starts = found.blends(pixels)
-        module = FeatureSynthesis(network, read, [rows], starts, PRESETS["stable"], iterations=2)
+        starts, procedure = targets.blends(pixels), replace(STABLE, iterations=2)
+        module = FeatureSynthesis(network, read, [rows], starts, procedure, seed=0, kept=[])
         make_trainer().fit(module)
     assert module.images.shape == (1, 3, 512, 512)
     assert torch.isfinite(module.images).all()
