@@ -192,8 +192,7 @@ class FeatureJobs:
             differences.append(apart)
             nearest.append(nearest_images(means.numpy(), targets.activations.means.numpy(), NEAREST))
             first = last
-        tables = (pd.concat(part, ignore_index=True) for part in (numbers, differences))
-        return *tables, np.concatenate(nearest)
+        return pd.concat(numbers, ignore_index=True), pd.concat(differences, ignore_index=True), np.concatenate(nearest)
 
     def record(
         self, layers: list[LayerTargets], module: FeatureSynthesis, images: Tensor, starts: Tensor, nearest: np.ndarray

@@ -16,32 +16,7 @@ Ends = tuple[float, float]  # values at the first and at the last iteration
 
 @dataclass(frozen=True)
 class Procedure:
-    """How images are synthesised; pairs are values of the first and of the last iteration, linear between.
-
-    Attributes:
-        iterations: Number of optimiser steps.
-        optimizer: ``adam`` on pixels in [0, 1], or ``sgd`` with Nesterov momentum 0.9 on normalised pixels.
-        lr: Learning rates.
-        comparable: Whether the terms of the objective have no unit (:mod:`methods.layer_features.objective`).
-        activation: Weight of the activation term.
-        distance: Weight of the distance term.
-        sparsity: Weights of the sparsity term.
-        start: Kind of the start images.
-        blur: σ of a Gaussian, in pixels.
-        denoise: Weights of total-variation denoising, large is weak; ``None``: no denoising.
-        every: Iterations from one blur and denoising to the next; 0: neither.
-        until: Share of the iterations that blur and denoise, in [0, 1].
-        mask: σ of the radial mask of the gradient, as shares of the image's side; ``None``: no mask.
-        brightness: Constant that is added to every pixel in [0, 1].
-        brighten_every: Iterations from one addition to the next; 0: none.
-        shift: Largest shift of the images that the network gets, in pixels; drawn in every iteration.
-        zoom: Enlargement of which the network gets a crop.
-        zoom_every: Iterations until another crop is drawn; 0: never.
-        nearest: Whether targets are made of the images nearest to the centre of a cluster; else of the farthest.
-        renewed: Whether the optimiser is created anew in every step, so that it has no momentum.
-        rounded: Whether images are rounded to 256 values after every step.
-        swapped: Whether the network gets the channels as blue, green, red.
-    """
+    """How images are synthesised: the settings of these names, resolved (:mod:`methods.layer_features.settings`)."""
 
     iterations: int
     optimizer: Literal["adam", "sgd"]
@@ -69,8 +44,9 @@ class Procedure:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Procedure":
         """The procedure that the settings of ``layer_features`` describe."""
-        chosen = {field.name: values[field.name] for field in fields(cls)}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
+        chosen: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        pairs = {name: tuple(value) for name, value in chosen.items() if isinstance(value, list)}
+        return cls(**chosen | pairs)
 
 
 def network_view(images: Tensor, procedure: Procedure, iteration: int, seed: int) -> Tensor:
