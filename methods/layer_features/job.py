@@ -228,7 +228,7 @@ class FeatureJobs:
     def costs(self) -> list[dict[str, Any]]:
         """Floating-point operations of an image's pass to each layer, to all of them, and through the network."""
         image = torch.zeros(1, 3, self.source.size, self.source.size)
-        network = self.network.cpu()
+        network = self.network.cpu()  # the same numbers on every device
         whole = flop_count(network, image)
         ends = {layer.removeprefix(PREFIX): [layer] for layer in self.layers} | {"all": list(self.layers)}
         rows = []

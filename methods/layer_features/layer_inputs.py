@@ -34,26 +34,22 @@ def last_convolution(network: nn.Module, layer: str, images: Tensor) -> str:
     module = find_layer(network, layer)
     if isinstance(module, WEIGHING):
         return layer + INPUT
-    calls: list[tuple[str, bool]] = []  # name of a convolution, and whether the layer called it
-    at_the_end: list[tuple[str, bool]] = []
-    inside, inputs = False, list[weakref.ref[Tensor]]()
+    calls, last, begin = list[str](), list[str](), 0
+    inputs = list[weakref.ref[Tensor]]()  # an id can be that of a later tensor, a weak reference cannot
 
     def enter(*_: Any) -> None:
-        nonlocal inside
-        inside = True
-        calls[:] = [(name, False) for name, _ in calls]  # of several calls of the layer the last one counts
+        nonlocal begin
+        begin = len(calls)
 
-    def leave(*_: Any) -> None:
-        nonlocal inside
-        inside = False
-        at_the_end[:] = calls
+    def leave(*_: Any) -> None:  # of several calls of the layer the last one counts
+        last[:] = (calls[begin:] or calls)[-1:]
 
     def note(name: str) -> Callable[..., None]:
         def before(_: nn.Module, arguments: tuple[Any, ...]) -> None:
             tensor = first_tensor(list(arguments))
             if tensor is not None and not any(other() is tensor for other in inputs):
                 inputs.append(weakref.ref(tensor))
-                calls.append((name, inside))
+                calls.append(name)
 
         return before
 
@@ -64,8 +60,7 @@ def last_convolution(network: nn.Module, layer: str, images: Tensor) -> str:
                 hooks.callback(other.register_forward_pre_hook(note(name)).remove)
         hooks.callback(module.register_forward_hook(leave).remove)
         network(images)
-    within = [name for name, is_within in at_the_end if is_within] or [name for name, _ in at_the_end]
-    return (within[-1] if within else layer) + INPUT
+    return (last[0] if last else layer) + INPUT
 
 
 def last_of_stages(layers: Sequence[Layer], count: int = 3) -> list[str]:

@@ -70,7 +70,7 @@ def comparable_objective(targets: Tensor, inputs: Tensor, channels: int) -> Laye
         channels: Number of largest channels that are pulled.
     """
     top = top_channels(targets, channels) * targets
-    tiny = torch.finfo(targets.dtype).tiny
+    tiny = torch.finfo(targets.dtype).tiny  # the target of a silent layer is 0: no division by 0
     pull = top / top.square().sum(dim=1, keepdim=True).clamp(min=tiny)
     scale = targets.square().mean(dim=1, keepdim=True).sqrt()
     return LayerObjective(targets, pull, torch.where(scale > 0, scale, 1), torch.where(inputs > 0, inputs, 1))

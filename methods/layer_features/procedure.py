@@ -58,6 +58,7 @@ def network_view(images: Tensor, procedure: Procedure, iteration: int, seed: int
         iteration: Number of the iteration, from 0.
         seed: The draws are a function of the seed and the iteration.
     """
+    # a function of the iteration, not of the draws before it; the hash of numbers is the same in every process
     generator = torch.Generator().manual_seed(hash((seed, 0, period(procedure.zoom_every, iteration))) % 2**62)
     top, left = torch.rand(2, generator=generator).tolist()
     images = zoom_crop(images, procedure.zoom, top, left)

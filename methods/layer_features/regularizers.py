@@ -43,9 +43,10 @@ def tv_denoise(images: Tensor, weight: float, steps: int = DENOISING_STEPS) -> T
     """
     with torch.no_grad():
         strength = 1 / (2 * weight)
-        down, right = torch.zeros_like(images), torch.zeros_like(images)
+        down, right = torch.zeros_like(images), torch.zeros_like(images)  # the dual variable, at most 1 long
         for _ in range(steps):
             by_row, by_column = gradient(divergence(down, right) - images / strength)
+            # steps of 1/4, the largest for which the iteration is known to converge in practice
             length = (by_row.square() + by_column.square()).sqrt_().mul_(0.25).add_(1)
             down, right = (down + 0.25 * by_row) / length, (right + 0.25 * by_column) / length
         return images - strength * divergence(down, right)

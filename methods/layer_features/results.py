@@ -102,7 +102,7 @@ def numbers_table(means: Floats, targets: Floats, images: Floats, real: Floats, 
     """
     rows = []
     for z, a, image in zip(means, targets, images, strict=True):
-        top = np.argsort(-a, kind="stable")[:channels]
+        top = np.argsort(-a, kind="stable")[:channels]  # of equal channels the first, on every machine
         square = float((a[top] ** 2).sum())
         real_distances = np.linalg.norm(real - a, axis=1)
         distance = float(np.linalg.norm(z - a))

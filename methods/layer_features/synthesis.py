@@ -184,7 +184,7 @@ class FeatureSynthesis(pl.LightningModule):
             return
         if mask is not None:
             height, width = gradient.shape[-2:]
-            sigma = width * self.scheduled(mask, len(self.history) - 1)
+            sigma = width * self.scheduled(mask, len(self.history) - 1)  # this hook gets no number of the iteration
             gradient.mul_(radial_mask(height, width, sigma).to(gradient))
         if self.procedure.optimizer == "sgd":  # x = std · u + mean: a step −r · ∂L/∂u on u is −r · std² · ∂L/∂x on x
             gradient.mul_(torch.tensor(IMAGENET_STD).to(gradient).square()[:, None, None])

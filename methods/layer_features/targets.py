@@ -170,7 +170,7 @@ def find_clusters(features: npt.ArrayLike, count: int, components: int, seed: in
     points = pca.transform(rows)
     means = KMeans(min(count, different), n_init=10, random_state=seed).fit(points)
     sizes = np.bincount(means.labels_, minlength=len(means.cluster_centers_))
-    order = np.argsort(-sizes, kind="stable")
+    order = np.argsort(-sizes, kind="stable")  # k-means numbers its clusters at random
     rank = np.argsort(order)
     explained = float(pca.explained_variance_ratio_.sum())
     return Clusters(rank[means.labels_], points, means.cluster_centers_[order], explained)
@@ -192,7 +192,7 @@ def find_target(features: npt.ArrayLike, clusters: Clusters, cluster: int, membe
     candidates = np.flatnonzero(clusters.assignment == cluster)
     signed = distances[candidates] if nearest else -distances[candidates]
     chosen = candidates[np.argsort(signed, kind="stable")][:members]
-    weights = softmax(1 / np.maximum(distances[chosen], 1e-12))
+    weights = softmax(1 / np.maximum(distances[chosen], 1e-12))  # the only image of a cluster is its centre
     return Target(chosen, weights, weights @ rows[chosen])
 
 
@@ -203,6 +203,7 @@ def plane_positions(clusters: Clusters) -> Floats:
         flat = np.zeros((len(points), 2))
         flat[:, : min(2, points.shape[1])] = points[:, :2]
         return flat
+    # t-SNE needs several times as many images as its perplexity
     perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
     positions: Floats = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
     return positions.astype(np.float64)
