@@ -22,6 +22,7 @@ NOT_DECISIVE = {"workers", "root", "weights", "title", "published", "cache", "ex
     "second_start",
     "extra_training",  # what is made with them has a path of its own
 }
+LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "scikit-image")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -38,7 +39,9 @@ def settings_of(cfg: DictConfig, *keys: str, data: str = "data") -> dict[str, An
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     images = {key: value for key, value in plain[data].items() if key != "poison" or value is not None}
     chosen = {"data": images} | {key: plain[key] for key in keys}
-    return without(chosen, NOT_DECISIVE) | {"seed": cfg.seed, "precision": cfg.trainer.precision}
+    made_with = {"seed": cfg.seed, "precision": cfg.trainer.precision}
+    limits = {key: plain["trainer"][key] for key in LIMITS if plain["trainer"].get(key)}  # conf/debug
+    return without(chosen, NOT_DECISIVE) | made_with | ({"trainer": limits} if limits else {})
 
 
 def without(tree: Any, keys: set[str]) -> Any:

@@ -55,7 +55,11 @@ class Task:
 
     def run(self, cfg: DictConfig) -> float:
         """Run it, and return its objective."""
-        return float(load(self.function or f"tasks.{self.name}:run")(cfg))
+        return float(self.load()(cfg))
+
+    def load(self) -> Any:
+        """The function that runs it."""
+        return load(self.function or f"tasks.{self.name}:run")
 
     def settings_class(self) -> type[Settings] | None:
         """The dataclass of its settings."""

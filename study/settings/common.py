@@ -56,6 +56,5 @@ class Trainer(Settings):
     compile: bool = setting(MISSING, "whether networks are compiled with torch.compile")
     limit_train_batches: Any = setting(None, "batches or share of an epoch (conf/debug)")
     limit_val_batches: Any = setting(None, "batches or share of a validation (conf/debug)")
-    limit_test_batches: Any = setting(None, "batches or share of a test (conf/debug)")
     overfit_batches: Any = setting(0.0, "batches to train on again and again (conf/debug)")
     profiler: str | None = setting(None, "simple, advanced or pytorch (conf/debug)")
