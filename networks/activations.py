@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from networks.attacks import frozen
+from networks.classifier import frozen
 
 INPUT = ":input"  # at the end of a name: what the layer is given, instead of what it makes
 Read = Callable[[], dict[str, Tensor]]

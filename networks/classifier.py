@@ -1,6 +1,7 @@
 """One wrapper for every classifier: pixels in [0, 1] of any size in, logits out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -100,6 +101,23 @@ class Classifier(nn.Module):
 def freeze(module: nn.Module) -> nn.Module:
     """Put a module in eval mode, without gradients, and return it."""
     return module.eval().requires_grad_(False)
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Put a model in eval mode, without gradients of its parameters, and restore both afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.eval()
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter in learned:
+            parameter.requires_grad_(True)
 
 
 @torch.no_grad()

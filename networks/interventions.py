@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.activations import find_layer
-from networks.attacks import frozen
+from networks.classifier import frozen
 
 
 @torch.no_grad()

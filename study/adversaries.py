@@ -1,13 +1,14 @@
 """Adversaries: who attacks a classifier while it is trained here."""
 
-from dataclasses import MISSING, fields
+from dataclasses import fields
 
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.adversarial_training import Adversary
+from networks.attacks import PgdAttack
 from study.classifiers import compression
 
-NAMES = {field.name: field.default is MISSING for field in fields(Adversary)}  # and whether it must be given
+DEFAULTS = {"steps": 10, "relative_step": 2.5, "random_start": True}  # steps of 2/255 within an epsilon of 8/255
+NAMES = {field.name: field.name not in DEFAULTS for field in fields(PgdAttack)}  # and whether it must be given
 
 
 def with_adversary(cfg: DictConfig, config: DictConfig) -> DictConfig:
@@ -28,7 +29,7 @@ def with_adversary(cfg: DictConfig, config: DictConfig) -> DictConfig:
     return changed
 
 
-def adversary(cfg: DictConfig) -> Adversary | None:
+def adversary(cfg: DictConfig) -> PgdAttack | None:
     """Who attacks the training images, if anyone does."""
     return read(cfg.train_classifier.adversary, "train_classifier.adversary")
 
@@ -39,7 +40,7 @@ def check(cfg: DictConfig, config: DictConfig) -> None:
         adversary(with_adversary(cfg, config))
 
 
-def read(options: object, key: str) -> Adversary | None:
+def read(options: object, key: str) -> PgdAttack | None:
     """The adversary that options describe.
 
     Args:
@@ -59,6 +60,6 @@ def read(options: object, key: str) -> Adversary | None:
         problem = f"has no {', '.join(unknown)}" if unknown else f"lacks {' and '.join(missing)}"
         raise ValueError(f"{key} {problem}; it takes {', '.join(NAMES)}")
     try:
-        return Adversary(**OmegaConf.to_container(options, resolve=True))  # type: ignore[arg-type]
+        return PgdAttack(**DEFAULTS | OmegaConf.to_container(options, resolve=True))  # type: ignore[arg-type, operator]
     except ValueError as error:
         raise ValueError(f"{key}.{error}") from error

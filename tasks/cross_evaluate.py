@@ -41,7 +41,7 @@ def run(cfg: DictConfig) -> float:
         len(data.split("test")),
         options.nmi_bins,
         complete=data.on_error != "skip",
-        answers=right_classes(cfg, found.configs, data),
+        targets=right_classes(cfg, found.configs, data),
     )
     sources = [found.sources[row] for row in module.rows]
     with open_loggers(cfg, folder.job("cross_evaluate"), artifact.identity) as loggers:

@@ -16,8 +16,8 @@ from study.labels import with_labels_of
 from study.trainer import Length, accelerate
 from study.training import train
 
-# Of conf/objective; the published method has none.
-SIGNAL_OPTIONS = ("anchor", "energy", "rate", "tolerance", "noise", "shift")
+# Of conf/objective; the published method has none of them.
+PUBLISHED = {"anchor": 0.0, "energy": 0.0, "rate": 0.0, "tolerance": None, "noise": 0.0, "shift": 0}
 
 
 def run(cfg: DictConfig) -> float:
@@ -46,8 +46,9 @@ def run(cfg: DictConfig) -> float:
         instantiate(options.optimizer, "finetune.optimizer"),
         options.schedule,
         options.trained,
+        nmi_bins=16,
         siblings=[classifiers.load_classifier(cfg, sibling, data) for sibling in siblings],
-        **{name: options[name] for name in SIGNAL_OPTIONS if name in options},
+        **{name: options.get(name, off) for name, off in PUBLISHED.items()},
     )
     return train(
         cfg,

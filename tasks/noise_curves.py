@@ -38,8 +38,8 @@ def run(cfg: DictConfig) -> float:
     autoencoders, networks = found.load_autoencoders(cfg), found.load_classifiers(cfg, data)
     accelerate(cfg, *autoencoders.values(), *networks.values())
     module = NoiseCurves(
-        autoencoders, networks, found.own, len(data.split("test")), epsilons, cfg.seed, options.clamp,
-        complete=data.on_error != "skip",
+        autoencoders, networks, found.own, len(data.split("test")), epsilons, seed=cfg.seed,
+        clamp=options.clamp, complete=data.on_error != "skip",
     )  # fmt: skip
     trainer = make_trainer(cfg)
     trainer.test(module, datamodule=data, verbose=False)

@@ -39,7 +39,8 @@ def pretrain(cfg: DictConfig, path: Path, job: Path) -> float:
     if artifact.exists():
         return say_skipped(path, artifact.objective())
     accelerate(cfg, autoencoder)
-    module = Pretraining(autoencoder, instantiate(options.optimizer, "pretrain.optimizer"), options.schedule)
+    optimizer = instantiate(options.optimizer, "pretrain.optimizer")
+    module = Pretraining(autoencoder, optimizer, options.schedule, "both")
     return train(
         cfg,
         module,

@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from datamodules.poisoned import without_poison
 from lightning_modules import RobustAccuracy
-from lightning_modules.adversarial_training import Adversary
+from networks.attacks import PgdAttack
 from stats.proportion import wilson_interval
 from study import adversaries, classifiers
 from study.artifact import Artifact, settings_of
@@ -16,7 +16,7 @@ from study.labels import own_labels, with_labels_of
 from study.trainer import accelerate, make_trainer
 
 
-def adversary(cfg: DictConfig) -> Adversary:
+def adversary(cfg: DictConfig) -> PgdAttack:
     """Who attacks, the same for all classifiers."""
     found = adversaries.read(cfg.robust_accuracy.adversary, "robust_accuracy.adversary")
     if found is None:
@@ -53,7 +53,7 @@ def run(cfg: DictConfig) -> float:
     return mean
 
 
-def accuracies(cfg: DictConfig, config: DictConfig, attacker: Adversary) -> dict[str, float]:
+def accuracies(cfg: DictConfig, config: DictConfig, attacker: PgdAttack) -> dict[str, float]:
     """Both accuracies of one classifier, the 95 % interval of the one under attack, and the number of images."""
     asked = with_labels_of(cfg, config)
     data = without_poison(make_data(asked, cfg.robust_accuracy.batch_size))

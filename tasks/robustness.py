@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from datamodules.subset import ImageSubset, stratified_indices
-from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, Search
+from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, pgd_attacks
 from methods.robustness.tables import WORST, accuracy_rows, masking_rows, transfer_rows
 from stats.accuracy_csv import PRETRAINED
 from study.artifact import Artifact, settings_of
@@ -35,16 +35,16 @@ def run(cfg: DictConfig) -> float:
     autoencoders, networks = found.load_autoencoders(cfg), found.load_classifiers(cfg, images)
     accelerate(cfg, *autoencoders.values(), *networks.values())
     data = ImageSubset(images, stratified_indices(images.split("test"), options.images))
-    search = Search(options.steps, options.relative_step, options.random_start, cfg.seed)
+    attacks = pgd_attacks(options.epsilons, options.steps, options.relative_step, options.random_start)
     module = Robustness(
         networks,
         autoencoders[PRETRAINED],
         {name: autoencoders[rows[0]] for name, rows in found.own.items()},
-        options.epsilons,
-        search,
+        attacks,
         data.chosen,
+        seed=cfg.seed,
         complete=data.on_error != "skip",
-        answers=right_classes(cfg, found.configs, images),
+        targets=right_classes(cfg, found.configs, images),
     )
     trainer = make_trainer(cfg)
     trainer.test(module, datamodule=data, verbose=False)

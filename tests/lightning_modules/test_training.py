@@ -9,10 +9,11 @@ import pytorch_lightning as pl
 import torch
 
 from datamodules import FakeImages
-from lightning_modules import ClassifierTraining, Pretraining
+from lightning_modules import Pretraining
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet
 from networks.segnet import SegNet
+from tests.lightning_modules.factories import classifier_training, pretraining
 
 MakeTrainer = Callable[..., pl.Trainer]
 
@@ -21,7 +22,7 @@ def test_a_classifier_learns_drawn_images(make_trainer: MakeTrainer) -> None:
     torch.manual_seed(0)
     data = FakeImages(class_count=3, size=32, images=48, batch_size=8)
     adam = functools.partial(torch.optim.Adam, lr=3e-3)
-    module = ClassifierTraining(Classifier(CompactResNet(3)), 3, adam)
+    module = classifier_training(Classifier(CompactResNet(3)), adam, 3)
     trainer = make_trainer(max_epochs=8)
     trainer.fit(module, datamodule=data)
     classifier, right = module.classifier.eval(), 0
@@ -34,7 +35,7 @@ def test_a_classifier_learns_drawn_images(make_trainer: MakeTrainer) -> None:
 def test_the_loss_of_an_autoencoder_is_that_of_normalised_images(
     data: FakeImages, autoencoder: SegNet, make_trainer: MakeTrainer, sgd: Any
 ) -> None:
-    module = Pretraining(autoencoder, sgd)
+    module = pretraining(autoencoder, sgd)
     trainer = make_trainer()
     [logged] = trainer.validate(module, datamodule=data, verbose=False)
     std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -53,7 +54,7 @@ def test_training_lowers_the_loss_and_repeats_bit_for_bit(
     losses = []
     for _ in range(2):
         torch.manual_seed(1)
-        module = Pretraining(SegNet(((6, 6), (8, 8))), functools.partial(torch.optim.Adam, lr=1e-2))
+        module = pretraining(SegNet(((6, 6), (8, 8))), functools.partial(torch.optim.Adam, lr=1e-2))
         trainer = make_trainer(max_epochs=30)
         [before] = trainer.validate(module, datamodule=data, verbose=False)
         trainer.fit(module, datamodule=data)
@@ -70,7 +71,7 @@ def rates(schedule: Any, epochs: int, data: FakeImages, make_trainer: MakeTraine
         def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
             seen.append(trainer.optimizers[0].param_groups[0]["lr"])
 
-    module = Pretraining(SegNet(((6, 6), (8, 8))), make_optimizer, schedule)
+    module = pretraining(SegNet(((6, 6), (8, 8))), make_optimizer, schedule)
     make_trainer(max_epochs=epochs, callbacks=[Watch()]).fit(module, datamodule=data)
     return seen
 
@@ -100,6 +101,6 @@ def test_a_plateau_lowers_the_learning_rate_after_ten_checks(
 def test_an_unknown_schedule_is_refused(
     data: FakeImages, autoencoder: SegNet, make_trainer: MakeTrainer, sgd: Any
 ) -> None:
-    module = Pretraining(autoencoder, sgd, "cosine")  # type: ignore[arg-type]
+    module = pretraining(autoencoder, sgd, "cosine")
     with pytest.raises(ValueError, match=r"schedule='cosine' is unknown; choose from constant, one_cycle, plateau"):
         make_trainer().fit(module, datamodule=data)
