@@ -18,7 +18,7 @@ class FakeImages(ImageDataModule):
         class_count: Number of classes.
         size: Height and width, in pixels.
         images: Number of images in each split.
-        **options: As for :class:`~datamodules.base.ImageDataModule`.
+        **options: See :class:`~datamodules.base.ImageDataModule`.
     """
 
     def __init__(self, *, class_count: int, size: int, images: int, **options: Any) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from datamodules import FakeImages
 from networks.classifier import Classifier
 from networks.segnet import SegNet
+from tests.images import fake_images
 
 TESTED_ON_RANKS = """
 import sys
@@ -23,16 +24,16 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from datamodules import FakeImages
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.segnet import SegNet
+from tests.images import fake_images
 
 torch.manual_seed(0)
 torch.set_num_threads(1)
 autoencoders = {name: SegNet(((6, 6), (8, 8))) for name in ("pretrained", "a", "b")}
 classifiers = {"a": Classifier(CompactVGG(6)), "b": Classifier(CompactResNet(6))}
-data = FakeImages(class_count=6, size=32, images=11, batch_size=4)
+data = fake_images(class_count=6, size=32, images=11, batch_size=4)
 
 
 def make_trainer(**options):
@@ -61,7 +62,7 @@ CLASSES = 6
 
 @pytest.fixture
 def data() -> FakeImages:
-    return FakeImages(class_count=CLASSES, size=16, images=11, batch_size=4)
+    return fake_images(class_count=CLASSES, size=16, images=11, batch_size=4)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from networks.classifier import Classifier, Preprocessing
 from networks.compact_classifiers import CompactAlexNet
 from networks.norm_balls import Norm
 from networks.seeding import image_generators
+from tests.images import fake_images
 from tests.lightning_modules.factories import classifier_training, pgd_attack
 
 MakeTrainer = Callable[..., pl.Trainer]
@@ -223,7 +224,7 @@ def test_predictions_are_those_on_one_image_at_a_time(make_classifier: Callable[
 def test_accumulation_and_mixed_precision_train_alike(
     options: dict[str, Any], make_trainer: MakeTrainer, sgd: Any
 ) -> None:
-    data = FakeImages(class_count=CLASSES, size=32, images=16, batch_size=8)
+    data = fake_images(class_count=CLASSES, size=32, images=16, batch_size=8)
     changes = []
     for chosen in ({}, options):
         torch.manual_seed(0)
@@ -270,7 +271,7 @@ options = {
     "logger": False, "enable_progress_bar": False, "enable_checkpointing": False, "use_distributed_sampler": False,
     "enable_model_summary": False, "max_epochs": 2,
 }
-data = FakeImages(class_count=6, size=32, images=12, batch_size=4)
+data = fake_images(class_count=6, size=32, images=12, batch_size=4)
 trainer = pl.Trainer(**options)
 trainer.fit(module, datamodule=data)
 weights = torch.nn.utils.parameters_to_vector(classifier.parameters()).detach().numpy()

@@ -13,12 +13,13 @@ from datamodules import CuedImages
 from lightning_modules.probe import Probe
 from networks.seeding import image_noise
 from networks.segnet import SegNet
+from tests.images import cued_images
 
 MakeTrainer = Callable[..., pl.Trainer]
 
 
 def cued(**options: Any) -> CuedImages:
-    return CuedImages(cues=[], images=320, held_out=64, size=16, batch_size=16, **options)
+    return cued_images(cues=[], images=320, held_out=64, size=16, batch_size=16, **options)
 
 
 def colours(data: CuedImages) -> dict[Any, Tensor]:

@@ -13,6 +13,7 @@ from lightning_modules import Pretraining
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet
 from networks.segnet import SegNet
+from tests.images import fake_images
 from tests.lightning_modules.factories import classifier_training, pretraining
 
 MakeTrainer = Callable[..., pl.Trainer]
@@ -20,7 +21,7 @@ MakeTrainer = Callable[..., pl.Trainer]
 
 def test_a_classifier_learns_drawn_images(make_trainer: MakeTrainer) -> None:
     torch.manual_seed(0)
-    data = FakeImages(class_count=3, size=32, images=48, batch_size=8)
+    data = fake_images(class_count=3, size=32, images=48, batch_size=8)
     adam = functools.partial(torch.optim.Adam, lr=3e-3)
     module = classifier_training(Classifier(CompactResNet(3)), adam, 3)
     trainer = make_trainer(max_epochs=8)

@@ -19,6 +19,7 @@ from datamodules.sampling import TrainingSampler
 from methods.class_patterns.search_images import NO_IMAGE, SearchImages, choose_canvases
 from methods.class_patterns.search_module import PatternSearch
 from networks.classifier import Classifier
+from tests.images import fake_images
 
 MakeTrainer = Callable[..., pl.Trainer]
 TARGETS = torch.tensor([0, 3, 3, 5])
@@ -36,7 +37,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def small() -> FakeImages:
-    return FakeImages(class_count=6, size=16, images=14, batch_size=4)
+    return fake_images(class_count=6, size=16, images=14, batch_size=4)
 
 
 @pytest.fixture

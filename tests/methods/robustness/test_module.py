@@ -17,6 +17,7 @@ from networks.attacks import Bpda, PgdAttack, ThreatModel, fgsm, pgd
 from networks.classifier import Classifier
 from networks.seeding import image_generators
 from networks.segnet import SegNet
+from tests.images import fake_images
 
 MakeTrainer = Callable[..., pl.Trainer]
 
@@ -36,7 +37,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def small() -> FakeImages:
-    return FakeImages(class_count=6, size=16, images=8, batch_size=4)
+    return fake_images(class_count=6, size=16, images=8, batch_size=4)
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_chosen_images_get_the_predictions_they_get_among_all(
 
 
 def test_images_are_spread_evenly_over_the_classes() -> None:
-    split = FakeImages(class_count=6, size=16, images=60).split("test")
+    split = fake_images(class_count=6, size=16, images=60).split("test")
     chosen = stratified_indices(split, 18)
     assert chosen == sorted(set(chosen))
     assert np.bincount([split.label(place) for place in chosen]).tolist() == [3] * 6
