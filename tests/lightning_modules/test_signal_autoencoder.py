@@ -1,8 +1,10 @@
 """Fine-tuning: what is frozen stays as it is, bit for bit; what is trained gets the classifier's gradient."""
 
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ from lightning_modules.rate_weight import RateWeight
 from lightning_modules.signal_autoencoder import disturbed
 from networks.classifier import Classifier
 from networks.segnet import SegNet
-from tests.lightning_modules.factories import signal_autoencoder
+from tests.lightning_modules.factories import PUBLISHED, signal_autoencoder
+from tests.replicas import replicates
 
 MakeClassifier = Callable[[int], Classifier]
 MakeTrainer = Callable[..., pl.Trainer]
@@ -134,6 +137,69 @@ def first_batch(data: FakeImages) -> tuple[Tensor, Tensor, Tensor]:
     return images.float() / 255, labels, index
 
 
+@replicates(*(f"objective/{name}" for name in ("anchor", "energy", "rate", "tolerance", "noise", "shift", "siblings")))
+def literal_objective(
+    autoencoder: SegNet, classifiers: list[Classifier], images: Tensor, labels: Tensor, **options: Any
+) -> float:
+    """The loss of a first step, term by term and image by image; random numbers are drawn in the order of the code."""
+    count, (height, width) = len(images), images.shape[-2:]
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+    code, switches = autoencoder.encode(images)
+    sent = code
+    if options["rate"]:
+        deviations = torch.rand(count, 1, 1, 1)
+        sent = code + deviations * torch.randn(code.shape)
+    reconstructions = autoencoder.decode(sent, switches)
+    shown, shift = reconstructions, options["shift"]
+    if shift:
+        down, right = torch.randint(2 * shift + 1, (2,)).tolist()
+        shown = torch.zeros_like(reconstructions)
+        for y in range(height):
+            for x in range(width):
+                row, column = min(max(y + down - shift, 0), height - 1), min(max(x + right - shift, 0), width - 1)
+                shown[..., y, x] = reconstructions[..., row, column]
+    if options["noise"]:
+        deviations = options["noise"] * torch.rand(count, 1, 1, 1)
+        shown = shown + deviations * torch.randn(shown.shape)
+    cross_entropy = 0.0
+    for classifier in classifiers:
+        for probabilities, label in zip(classifier(shown).double().softmax(dim=1), labels, strict=True):
+            cross_entropy -= math.log(float(probabilities[label])) / count / len(classifiers)
+    weight = options["rate"]
+    if options["tolerance"] is not None:  # the running mean of one step is that step's
+        weight *= max(0.0, 1 - cross_entropy / options["tolerance"])
+    nats = sum(float((values.double() ** 2).sum()) / 2 for values in code) / count
+    error = float(((reconstructions - images).double() / std).square().mean())
+    energy = float(((reconstructions.double() - mean) / std).square().mean())
+    return cross_entropy + weight * nats + options["anchor"] * error + options["energy"] * energy
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"anchor": 0.7}, {"energy": 0.3}, {"rate": 0.01}, {"rate": 0.01, "tolerance": 3.0},
+        {"rate": 0.01, "tolerance": 0.5}, {"noise": 0.2}, {"shift": 2}, {"siblings": 2},
+        {"anchor": 0.7, "energy": 0.3, "rate": 0.01, "tolerance": 4.0, "noise": 0.2, "shift": 1, "siblings": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+@torch.no_grad()
+def test_the_loss_is_the_literal_one(
+    options: dict[str, Any], data: FakeImages, autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any
+) -> None:
+    classifiers = [make_classifier(seed).eval() for seed in range(2, 3 + options.get("siblings", 0))]
+    chosen = PUBLISHED | options | {"trained": "both", "siblings": classifiers[1:]}
+    copy = deepcopy(autoencoder).train()
+    module = signal_autoencoder(autoencoder, classifiers[0], sgd, **chosen).train()
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    module._trainer = SimpleNamespace(strategy=SimpleNamespace(reduce=lambda loss, reduce_op: loss))  # type: ignore[assignment]
+    images, labels, index = first_batch(data)
+    torch.manual_seed(5)
+    loss = float(module.training_step((images, labels, index), 0))
+    torch.manual_seed(5)
+    assert loss == pytest.approx(literal_objective(copy, classifiers, images, labels, **chosen), rel=1e-5)
+
+
 def test_an_anchor_adds_the_error_of_normalised_pixels(
     data: FakeImages, autoencoder: SegNet, make_classifier: MakeClassifier, sgd: Any
 ) -> None:
@@ -181,6 +247,7 @@ def test_a_rate_adds_the_divergence_from_a_code_without_information(
         signal_autoencoder(autoencoder, classifier, sgd, rate=0.01)
 
 
+@replicates(RateWeight)
 def test_the_rate_weight_follows_the_cross_entropy_and_is_in_checkpoints(
     data: FakeImages, autoencoder: SegNet, make_classifier: MakeClassifier, make_trainer: MakeTrainer, sgd: Any
 ) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from networks.attacks import Bpda, fgsm, loss_gradient, pgd
 from networks.norm_balls import Norm, project, random_offsets, steepest
 from networks.seeding import image_generators
+from tests.replicas import replicates
 
 EPSILONS = {"linf": 0.03, "l2": 0.4}
 NORMS: tuple[Norm, ...] = ("linf", "l2")
@@ -44,6 +45,7 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.rand(7, 3, 8, 8), torch.randint(5, (7,))
 
 
+@replicates(fgsm, pgd)
 def literal_pgd(
     model: nn.Module, image: Tensor, label: int, norm: Norm, epsilon: float, step: float, steps: int, start: Tensor
 ) -> list[np.ndarray]:
@@ -293,6 +295,7 @@ class Rounding(nn.Module):
         return (images * 8).round() / 8 * images.detach() ** 2
 
 
+@replicates(Bpda)
 def test_bpda_goes_forward_through_the_real_thing_and_back_as_the_identity(
     model: nn.Module, batch: tuple[Tensor, Tensor]
 ) -> None:

@@ -12,8 +12,10 @@ from methods.layer_features.clusters import find_clusters, find_target, plane
 from methods.layer_features.numbers import METHODS, START, cosine, diversity, numbers_table, wins, with_gain
 from methods.layer_features.objective import comparable_aim, published_aim, terms, top_channels
 from methods.layer_features.schedules import due, linear, period, shown_iterations
+from tests.replicas import replicates
 
 
+@replicates(due, linear, period)
 def test_schedules_go_from_end_to_end_in_equal_steps() -> None:
     for ends, iterations in (((0.5, 0.08), 2001), ((2.0, 8.0), 7), ((3.0, 1.0), 1)):
         values = [linear(ends, iteration, iterations) for iteration in range(iterations)]
