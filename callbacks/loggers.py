@@ -169,10 +169,10 @@ def wandb_log(
     say: Say,
     *,
     project: str,
-    entity: str | None = None,
-    mode: Literal["online", "offline"] = "online",
-    tags: Sequence[str] = (),
-    seconds: int = 90,
+    entity: str | None,
+    mode: Literal["online", "offline"],
+    tags: Sequence[str],
+    seconds: int,
 ) -> WandbLogger:
     """A wandb run: one per job, grouped by study, with an id that the job always has.
 

@@ -9,7 +9,7 @@ from torch.nn.utils import prune as pruning
 LEVELS = 127  # of 7 bits: PyTorch's x86 kernels leave the eighth free, so that their sums cannot overflow
 
 
-def prune(network: nn.Module, amount: float = 0.8) -> float:
+def prune(network: nn.Module, amount: float) -> float:
     """Set the smallest weights of all convolutions and linear layers to 0, in place, over all layers together.
 
     Biases, batch-norms and the joint input projection of an attention layer are left alone.

@@ -10,7 +10,7 @@ from torch import nn
 from networks.classifier import Preprocessing, View, with_view
 
 
-def timm_network(architecture: str, classes: int = 1000) -> nn.Module:
+def timm_network(architecture: str, classes: int) -> nn.Module:
     """Make a timm classifier with timm's own initial weights.
 
     Args:
@@ -24,7 +24,7 @@ def timm_network(architecture: str, classes: int = 1000) -> nn.Module:
     return timm_library().create_model(known(architecture), pretrained=False, num_classes=classes)
 
 
-def timm_weights(architecture: str, weights: str = "pretrained") -> Path:
+def timm_weights(architecture: str, weights: str) -> Path:
     """The file of timm's published weights, downloaded from the Hugging Face hub if it is not in its cache.
 
     Args:
@@ -56,7 +56,7 @@ def timm_weights(architecture: str, weights: str = "pretrained") -> Path:
         ) from error
 
 
-def timm_preprocessing(architecture: str, view: View = "native") -> Preprocessing:
+def timm_preprocessing(architecture: str, view: View) -> Preprocessing:
     """The preprocessing that published weights were evaluated with, from their own metadata.
 
     Args:

@@ -15,7 +15,7 @@ from networks.classifier import Preprocessing, View, with_view
 INPUT_OF_GOOGLE = {"inception_v3", "googlenet"}  # their weights want pixels in [-1, 1]; the network converts
 
 
-def torchvision_network(architecture: str, classes: int = 1000) -> nn.Module:
+def torchvision_network(architecture: str, classes: int) -> nn.Module:
     """Make a torchvision classifier with torchvision's own initial weights.
 
     Inception v3 and GoogLeNet come without their auxiliary heads (nothing here trains with them) and always convert
@@ -35,7 +35,7 @@ def torchvision_network(architecture: str, classes: int = 1000) -> nn.Module:
     return models.get_model(known(architecture), weights=None, **options)
 
 
-def torchvision_weights(architecture: str, weights: str = "IMAGENET1K_V1") -> Path:
+def torchvision_weights(architecture: str, weights: str) -> Path:
     """The file of torchvision's published weights, downloaded if it is not there.
 
     Args:
@@ -65,9 +65,7 @@ def torchvision_weights(architecture: str, weights: str = "IMAGENET1K_V1") -> Pa
     return path
 
 
-def torchvision_preprocessing(
-    architecture: str, weights: str | None = "IMAGENET1K_V1", view: View = "native"
-) -> Preprocessing:
+def torchvision_preprocessing(architecture: str, weights: str | None, view: View) -> Preprocessing:
     """The preprocessing that published weights were evaluated with, from their own metadata.
 
     Args:

@@ -23,7 +23,7 @@ from networks.classifier import Classifier, Preprocessing
 from networks.compact_classifiers import CompactAlexNet
 from networks.norm_balls import Norm
 from networks.seeding import image_generators
-from tests.images import fake_images
+from tests.images import LOADING, fake_images
 from tests.lightning_modules.factories import classifier_training, pgd_attack
 
 MakeTrainer = Callable[..., pl.Trainer]
@@ -147,7 +147,7 @@ class Features(ImageDataModule):
     """One strong pixel that tells the class nine times in ten, and many faint ones that together always tell it."""
 
     def __init__(self) -> None:
-        super().__init__(batch_size=32)
+        super().__init__(**LOADING)
         self.classes = ["dark", "light"]
 
     @property
@@ -188,7 +188,7 @@ def test_who_trains_against_an_adversary_withstands_it(make_trainer: MakeTrainer
     for name in ("plain", "adversarial"):
         torch.manual_seed(0)
         linear = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
-        classifier = Classifier(linear, Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)))
+        classifier = Classifier(linear, Preprocessing(size=None, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)))
         adam = functools.partial(torch.optim.Adam, lr=0.02)
         plain = name == "plain"
         module = classifier_training(classifier, adam, 2) if plain else adversarial(attack, classifier, adam, 2)
@@ -310,6 +310,6 @@ def test_two_ranks_train_and_test_as_one(on_one_and_two_ranks: Any) -> None:
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
-    valid = {"norm": "linf", "epsilon": 0.03, "steps": 10, "relative_step": 2.5, "random_start": True}
+    valid: dict[str, Any] = {"norm": "linf", "epsilon": 0.03, "steps": 10, "relative_step": 2.5, "random_start": True}
     with pytest.raises(ValueError, match=re.escape(message)):
         PgdAttack(**valid | options)
