@@ -1,4 +1,4 @@
-"""Randomness that a training can be resumed with."""
+"""Seeds for the randomness inside training steps, so that a training can be resumed."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from networks.seeding import combined_seed
 class SeededBatches(Callback):
     """Make the randomness inside a training step, such as dropout, a function of seed, epoch, batch and rank.
 
-    A training that goes on after an interruption then draws what it would have drawn, with no state to be kept.
+    Lightning's checkpoints hold no state of random generators; with this callback a resumed training does not need it.
 
     Args:
         seed: The study's seed.

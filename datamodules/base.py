@@ -51,7 +51,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     Attributes:
         classes: Name of each class, in the order of the labels.
-        superclasses: The super-class of each class, where the data have their own.
+        superclasses: The super-class of each class, where the data define them.
         attributes: Names of further labels of every image; if there are any, a split's ``values`` hold them, small
             integers ``(N, attributes)``.
         labelled: Whether the labels mean anything.

@@ -25,7 +25,7 @@ class CifarImages(ImageDataModule):
     before it is read, every time, so that no other pickle is ever loaded.
 
     Args:
-        root: The folder that holds the data set's own folder, or that folder; nothing is downloaded.
+        root: The unpacked folder of the data set, or the folder that holds it; nothing is downloaded.
         held_out: Number of training images that make the validation split.
         margin: Pixels added on each side of a training image before it is cropped.
         **options: See :class:`~datamodules.base.ImageDataModule`.

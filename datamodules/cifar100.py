@@ -12,7 +12,7 @@ from datamodules.cifar import CifarImages
 class Cifar100Images(CifarImages):
     """CIFAR-100; ``root`` holds ``cifar-100-python``. See :class:`~datamodules.cifar.CifarImages`.
 
-    ``superclasses`` are the data set's own twenty, five classes in each.
+    ``superclasses`` are the twenty of the data set, five classes in each.
 
     Raises:
         ValueError: If the files put images of one class into two super-classes.

@@ -1,4 +1,4 @@
-"""Which images a tree of folders holds: found once, kept in a file, read back as memory maps."""
+"""An index of the images in a tree of folders: made once, stored in a file, read back as memory maps."""
 
 import hashlib
 import json

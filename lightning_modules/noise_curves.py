@@ -1,4 +1,4 @@
-"""Accuracy under additive noise: of classifiers alone, behind A_S, and each behind its own A_i."""
+"""Accuracy under additive noise: of classifiers alone, behind A_S, and each behind its A_i."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -46,9 +46,9 @@ class NoiseCurves(ReconstructionEvaluation):
     Source: arXiv 1803.08337, section 4 (additive uniform noise, ε in [0, 1]).
 
     Args:
-        autoencoders: By name, ``pretrained`` (A_S) and those that ``own`` names.
+        autoencoders: By name: ``pretrained`` (A_S) and those in ``fine_tuned``.
         classifiers: By name.
-        own: For each classifier the names of its own autoencoders, one for each seed.
+        fine_tuned: For each classifier the names of its A_i, one for each seed.
         images: Number of test images.
         epsilons: Strengths of the noise, each in [0, 1], none twice.
         seed: Decides the noise.
@@ -61,7 +61,7 @@ class NoiseCurves(ReconstructionEvaluation):
         self,
         autoencoders: Mapping[str, SegNet],
         classifiers: Mapping[str, Classifier],
-        own: Mapping[str, Sequence[str]],
+        fine_tuned: Mapping[str, Sequence[str]],
         images: int,
         epsilons: Sequence[float],
         *,
@@ -71,7 +71,7 @@ class NoiseCurves(ReconstructionEvaluation):
     ) -> None:
         super().__init__(autoencoders, classifiers)
         check_epsilons(epsilons)
-        self.curves = [(row, column) for column in self.columns for row in (ORIGINAL, PRETRAINED, *own[column])]
+        self.curves = [(row, column) for column in self.columns for row in (ORIGINAL, PRETRAINED, *fine_tuned[column])]
         self.epsilons, self.seed, self.clamp = [float(epsilon) for epsilon in epsilons], seed, clamp
         shape = (len(self.epsilons), len(self.curves))
         self.results = PerImageResults(images, complete, labels=((), torch.long), predicted=(shape, torch.long))

@@ -56,7 +56,7 @@ class SignalStatistics(ReconstructionEvaluation):
     Args:
         autoencoders: By name, in the order of the rows; one of them is A_S, ``pretrained``.
         classifiers: By name.
-        own: For each classifier the name of its own autoencoder.
+        fine_tuned: For each classifier the name of its A_i.
         images: Number of test images.
         size: Their height and width.
         periods: Of the checkerboard scores, in pixels.
@@ -68,7 +68,7 @@ class SignalStatistics(ReconstructionEvaluation):
         self,
         autoencoders: Mapping[str, SegNet],
         classifiers: Mapping[str, Classifier],
-        own: Mapping[str, str],
+        fine_tuned: Mapping[str, str],
         images: int,
         size: tuple[int, int],
         periods: Sequence[float],
@@ -82,9 +82,8 @@ class SignalStatistics(ReconstructionEvaluation):
         self.spectra = nn.ModuleList(RadialSpectrum(min(size) // 2) for _ in self.rows)
         self.checkerboards = nn.ModuleList(Checkerboard(periods, size) for _ in self.rows)
         chosen = torch.linspace(0, images - 1, min(feature_images, images), dtype=torch.float64).round().long()
-        self.cells = [
-            (column, row) for row in self.rows for column in self.columns if row in (ORIGINAL, PRETRAINED, own[column])
-        ]
+        rows_of = {column: (ORIGINAL, PRETRAINED, fine_tuned[column]) for column in self.columns}
+        self.cells = [(column, row) for row in self.rows for column in self.columns if row in rows_of[column]]
         self.widths = {name: feature_width(classifier, size) for name, classifier in classifiers.items()}
         shapes = {str(cell): ((self.widths[column],), torch.float32) for cell, (column, _) in enumerate(self.cells)}
         self.features = PerImageResults(chosen.tolist(), complete, **shapes)

@@ -11,7 +11,7 @@ from networks.classifier import Preprocessing, View, with_view
 
 
 def timm_network(architecture: str, classes: int) -> nn.Module:
-    """Make a timm classifier with timm's own initial weights.
+    """Make a timm classifier with timm's initial weights.
 
     Args:
         architecture: A name that ``timm.list_models`` knows, perhaps with the tag of its weights, as in
@@ -57,7 +57,7 @@ def timm_weights(architecture: str, weights: str) -> Path:
 
 
 def timm_preprocessing(architecture: str, view: View) -> Preprocessing:
-    """The preprocessing that published weights were evaluated with, from their own metadata.
+    """The preprocessing that published weights were evaluated with, from their metadata.
 
     Args:
         architecture: As for :func:`timm_network`.

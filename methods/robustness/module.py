@@ -17,7 +17,7 @@ from networks.seeding import image_generators
 from stats.accuracy_csv import PRETRAINED
 
 PLAIN, OWN = "plain", "own"
-DEFENCES = (PLAIN, PRETRAINED, OWN)  # the classifier alone, behind A_S, and behind its own A_i
+DEFENCES = (PLAIN, PRETRAINED, OWN)  # the classifier alone, behind A_S, and behind its A_i
 ATTACKS = ("fgsm", "pgd", "transfer", "bpda")  # without a defence, the last two are the same as pgd
 
 
@@ -73,7 +73,7 @@ class Robustness(FrozenParts):
     Args:
         classifiers: By name.
         start: A_S.
-        own: The A_i of each classifier, by the classifier's name.
+        fine_tuned: The A_i of each classifier, by the classifier's name.
         attacks: PGD for each threat model, as :func:`pgd_attacks` makes them.
         index: Positions of the images in their split, ascending.
         seed: Decides random starts, together with an image's index.
@@ -93,7 +93,7 @@ class Robustness(FrozenParts):
         self,
         classifiers: Mapping[str, Classifier],
         start: nn.Module,
-        own: Mapping[str, nn.Module],
+        fine_tuned: Mapping[str, nn.Module],
         attacks: Sequence[PgdAttack],
         index: Sequence[int],
         *,
@@ -102,13 +102,15 @@ class Robustness(FrozenParts):
         targets: Tensor | None = None,
     ) -> None:
         super().__init__()
-        if classifiers.keys() != own.keys():
-            raise ValueError(f"autoencoders of {list(own)} for classifiers {list(classifiers)}: expected one for each")
+        if classifiers.keys() != fine_tuned.keys():
+            raise ValueError(
+                f"autoencoders of {list(fine_tuned)} for classifiers {list(classifiers)}: expected one for each"
+            )
         self.names, self.attacks, self.seed = list(classifiers), list(attacks), seed
         self.classifiers = nn.ModuleList(classifiers.values())
         self.start = start
-        self.own = nn.ModuleList(own[name] for name in self.names)
-        self.freeze_parts("classifiers", "start", "own")
+        self.fine_tuned = nn.ModuleList(fine_tuned[name] for name in self.names)
+        self.freeze_parts("classifiers", "start", "fine_tuned")
         self.register_buffer("targets", targets, persistent=False)
         c, t, d = len(self.names), len(self.attacks), len(DEFENCES)
         self.results = PerImageResults(
@@ -143,7 +145,7 @@ class Robustness(FrozenParts):
         predictions: dict[str, list[Tensor]] = {"clean": [], "right": [], "vanishing": [], "transferred": []}
         for column, (classifier, right) in enumerate(zip(self.classifiers, labels_of, strict=True)):
             adversarial = [self.run(attack, classifier, images, right, index, "strongest") for attack in self.attacks]
-            defences = (None, self.start, self.own[column])
+            defences = (None, self.start, self.fine_tuned[column])
             behind = [self.attack_behind(part, classifier, images, right, index, adversarial) for part in defences]
             clean, attacked, vanishing = zip(*behind, strict=True)
             predictions["clean"].append(torch.stack(clean, dim=1))

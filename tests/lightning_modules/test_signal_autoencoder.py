@@ -278,6 +278,7 @@ def test_the_rate_weight_follows_the_cross_entropy_and_is_in_checkpoints(
 RATE_WEIGHT_ON_RANKS = """
 import functools
 
+from tests.lightning_modules.factories import signal_autoencoder
 
 sgd = functools.partial(torch.optim.SGD, lr=0.1)
 module = signal_autoencoder(autoencoders["a"], classifiers["a"], sgd, trained="both", rate=0.01, tolerance=4.0)
