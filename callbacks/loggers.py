@@ -196,10 +196,8 @@ def wandb_log(
     settings: dict[str, Any] = {"silent": True, "console": "off", "init_timeout": float(seconds)}
     settings |= {"finish_timeout": float(4 * seconds), "finish_timeout_raises": True}
     try:
-        if mode == "online":
-            requests.get(
-                wandb.setup().settings.base_url, timeout=seconds
-            )  # after a failed wandb.init, the next one fails, too
+        if mode == "online":  # tried without wandb first, because after a failed wandb.init the next one fails, too
+            requests.get(wandb.setup().settings.base_url, timeout=seconds)
         experiment = wandb.init(**options, mode=mode, resume="allow", settings=wandb.Settings(**settings))
     except (wandb.Error, OSError) as error:  # no network, no account
         if mode == "offline":

@@ -146,9 +146,10 @@ def order_document(accuracy: pd.DataFrame) -> dict[str, Any]:
         accuracy: Accuracies in ``[0, 1]``, shape ``(n, n)``; index and columns hold the same names.
 
     Returns:
-        ``{"rrc": {autoencoder: {classifier: value}}, "intervals": [{"from", "to", "concepts", "chain", "order"}]}``
-        where an interval is the thresholds in ``(from, to]`` and ``order`` holds groups of names, or None where the
-        lattice is not a chain. Names and rows follow the order of the columns.
+        ``{"rrc": {autoencoder: {classifier: value}}, "intervals": [{"from", "to", "concepts", "chain", "order"}],
+        "widest", "shown"}`` where an interval is the thresholds in ``(from, to]`` and ``order`` holds groups of names,
+        or None where the lattice is not a chain; ``widest`` is the widest interval that is a chain, or None, and
+        ``shown`` are the positions of the widest intervals. Names and rows follow the order of the columns.
 
     Raises:
         ValueError: If the names of rows and columns differ or repeat, or a value is not a possible accuracy.
@@ -158,18 +159,23 @@ def order_document(accuracy: pd.DataFrame) -> dict[str, Any]:
     names = [str(name) for name in accuracy.columns]
     check_accuracies(values, names=names, source="accuracy")
     rrc = relative_rate_of_change(values)
+    intervals = threshold_intervals(rrc)
+    chain = widest_chain(intervals)
+    entries = [
+        {
+            "from": interval.lower,
+            "to": interval.upper,
+            "concepts": interval.concepts,
+            "chain": interval.chain,
+            "order": None if interval.order is None else [[names[j] for j in group] for group in interval.order],
+        }
+        for interval in intervals
+    ]
     return {
         "rrc": {name: dict(zip(names, row, strict=True)) for name, row in zip(names, rrc.tolist(), strict=True)},
-        "intervals": [
-            {
-                "from": interval.lower,
-                "to": interval.upper,
-                "concepts": interval.concepts,
-                "chain": interval.chain,
-                "order": None if interval.order is None else [[names[j] for j in group] for group in interval.order],
-            }
-            for interval in threshold_intervals(rrc)
-        ],
+        "intervals": entries,
+        "widest": None if chain is None else entries[intervals.index(chain)],
+        "shown": shown_intervals(intervals),
     }
 
 

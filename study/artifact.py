@@ -18,7 +18,10 @@ from datamodules.base import ImageDataModule
 from study.files import flush, partial, sha256, write_text
 
 # of files, the content counts (an input), not the path
-NOT_DECISIVE = {"workers", "root", "weights", "title", "published", "cache", "expect", "on_error"}
+NOT_DECISIVE = {"workers", "root", "weights", "title", "published", "cache", "expect", "on_error"} | {
+    "second_start",
+    "extra_training",  # what is made with them has a path of its own
+}
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "scikit-image")
 REPOSITORY = Path(__file__).resolve().parents[1]
 

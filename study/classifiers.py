@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
@@ -19,7 +20,7 @@ from study.folder import CONF, classifier_file
 from study.instantiation import instantiate
 
 RANDOM = "random"
-CONTROL_STEPS = ("second_start", "extra_training")  # controls that are tasks; others are classifiers
+CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # others of `controls` are classifiers
 CALIBRATION_IMAGES = 64
 SIBLING_SEEDS = 1000  # more than a classifier has siblings
 COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and what each is told
@@ -238,3 +239,14 @@ def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:
     """What tells a classifier's weights from others."""
     path = classifier_weights(cfg, config)
     return f"random, calibrated, seed {config.weights_seed}" if path is None else sha256(path)
+
+
+def own_labels(configs: Mapping[str, DictConfig]) -> dict[str, Any]:
+    """The ``labels`` of the classifiers that have other labels than the images."""
+    return {name: config.labels for name, config in configs.items() if config.get("labels") is not None}
+
+
+def classifier_inputs(cfg: DictConfig, configs: Mapping[str, DictConfig]) -> dict[str, str]:
+    """Fingerprints of the weights of classifiers, and the labels that are not those of the images, for provenance."""
+    weights = {f"classifier {name}": weights_fingerprint(cfg, config) for name, config in configs.items()}
+    return weights | {f"labels of {name}": str(labels) for name, labels in own_labels(configs).items()}

@@ -22,7 +22,7 @@ class StudyFolder:
         self.accuracy = self.cross_evaluation / "accuracy.csv"
         self.predictions = self.cross_evaluation / "predictions.npz"
         self.native_accuracy = self.cross_evaluation / "native_accuracy.csv"
-        self.robust_accuracy = self.root / "robust_accuracy.csv"
+        self.robust_accuracy = self.root / "robustness" / "alone.csv"
         self.order = self.root / "order"
         self.report = self.root / "report"
 

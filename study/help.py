@@ -2,11 +2,11 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from study.settings.fields import Settings, expected, settings_type
+from study.settings.fields import Settings, default_of, expected, settings_type
 
 COLUMN, WIDTH = 36, 120  # of the keys, of all
 INTRODUCTION = """like-to-see: what do image classifiers like to see?
@@ -57,7 +57,7 @@ def of_settings(key: str, settings: type[Settings]) -> str:
     lines = []
     for field in fields(settings):  # type: ignore[arg-type]
         name, inner = f"{key}.{field.name}" if key else field.name, settings_type(field.type)
-        default = field.default_factory() if field.default is MISSING else field.default  # type: ignore[misc]
+        default = default_of(field)
         if inner is not None and default is not None:
             lines.append(of_settings(name, inner))
             continue

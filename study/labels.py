@@ -1,7 +1,6 @@
 """Questions: what each classifier is asked about the study's images, and trained on, where it is not the study's."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -10,6 +9,7 @@ from torch import Tensor
 from datamodules.base import ImageDataModule, Split
 from datamodules.poison import Poison, read_poison
 from datamodules.sampling import Draw
+from study.classifiers import own_labels
 from study.data import make_data
 
 
@@ -46,11 +46,6 @@ def poison_of(cfg: DictConfig, config: DictConfig) -> Poison | None:
     """What the training images of a classifier are poisoned with, if they are."""
     options = with_training_labels_of(cfg, config).data.get("poison")
     return None if options is None else read_poison(OmegaConf.to_container(options, resolve=True))  # type: ignore[arg-type]
-
-
-def own_labels(configs: Mapping[str, DictConfig]) -> dict[str, Any]:
-    """What classifiers are asked that are asked something else than the study's labels."""
-    return {name: config.labels for name, config in configs.items() if config.get("labels") is not None}
 
 
 def right_classes(cfg: DictConfig, configs: Mapping[str, DictConfig], data: ImageDataModule) -> Tensor | None:

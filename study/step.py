@@ -45,7 +45,7 @@ class Result:
     """
 
     objective: float
-    files: Mapping[str, Content] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
     tables: Sequence[Table] = ()
     unreadable: Sequence[Path] = ()

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,12 +11,13 @@ from lightning_modules.distillation import Distillation
 from lightning_modules.pruning import PrunedTraining
 from networks.classifier import Classifier
 from networks.compression import prune, quantize_int8, sparsity
-from study import classifiers
 from study.artifact import settings_of, weights_artifact
-from study.console import say, say_skipped
+from study.classifiers import load_classifier, make_classifier, parent_of, study_classifiers, weights_fingerprint
+from study.console import say
 from study.data import make_data
 from study.folder import classifier_file, study_folder
 from study.instantiation import instantiate
+from study.step import Result, Step
 from study.trainer import Length, accelerate
 from study.training import train
 
@@ -26,37 +26,30 @@ def run(cfg: DictConfig) -> float:
     """Make ``cfg.classifier`` from its parent, keep its weights in the study folder; return its validation accuracy."""
     config, options = cfg.classifier, cfg.compress
     if config.weights:
-        raise ValueError(f"classifier {config.name} has weights of its own ({config.weights}): nothing is to be made")
-    parent = classifiers.parent_of(config, classifiers.study_classifiers(cfg))
-    how = config.compressed.how
-    folder, data = study_folder(cfg), make_data(cfg, options.batch_size, options.augmentation)
-    path = classifier_file(cfg, config.name)
-    inputs = {f"classifier {parent.name}": classifiers.weights_fingerprint(cfg, parent)}
-    artifact = weights_artifact(path, compression_settings(cfg, how), data, inputs)
-    if artifact.exists():
-        return say_skipped(path, artifact.objective())
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    teacher = classifiers.load_classifier(cfg, parent, data)
-    child = classifiers.make_classifier(config, data)
-    module = make_module(cfg, child, teacher, data)
-    accelerate(cfg, child, teacher)
-    accuracy = train(
-        cfg,
-        module,
-        data,
-        length=Length(options[how].epochs if how in options else 0),
-        job=folder.job("compress", config.name),
-        network=teacher if how == "int8" else child,  # rounding is done when the weights are loaded
-        artifact=artifact,
-        objective="val/accuracy",
-    )
-    if how == "pruned":
-        say(f"{sparsity(child):.2%} of the weights of convolutions and linear layers are 0")
-    return accuracy
+        raise ValueError(f"classifier {config.name} has weights ({config.weights}): nothing is to be made")
+    parent, how = parent_of(config, study_classifiers(cfg)), config.compressed.how
+    data = make_data(cfg, options.batch_size, options.augmentation)
+    inputs = {f"classifier {parent.name}": weights_fingerprint(cfg, parent)}
+    artifact = weights_artifact(classifier_file(cfg, config.name), compression_settings(cfg, how), data, inputs)
+    step = Step(artifact, study_folder(cfg).job("compress", config.name), cfg.seed)
+
+    def make() -> Result:
+        teacher = load_classifier(cfg, parent, data)
+        child = make_classifier(config, data)
+        module = make_module(cfg, child, teacher, data)
+        accelerate(cfg, child, teacher)
+        kept = teacher if how == "int8" else child  # rounding is done when the weights are loaded
+        length = Length(options[how].epochs if how in options else 0)
+        result = train(cfg, step, module, data, length=length, network=kept, objective="val/accuracy")
+        if how == "pruned":
+            say(f"{sparsity(child):.2%} of the weights of convolutions and linear layers are 0")
+        return result
+
+    return step.run(make)
 
 
 def compression_settings(cfg: DictConfig, how: str) -> dict[str, Any]:
-    """What decides the weights: of the task's settings only those of this way of compressing."""
+    """What decides the weights: of the settings of this task only those of this way of compressing."""
     plain: Any = OmegaConf.to_container(cfg.compress, resolve=True)
     settings = settings_of(cfg, "classifier")
     if how not in plain:
@@ -65,7 +58,7 @@ def compression_settings(cfg: DictConfig, how: str) -> dict[str, Any]:
 
 
 def make_module(cfg: DictConfig, child: Classifier, parent: Classifier, data: ImageDataModule) -> ClassifierTraining:
-    """What trains the child, or only measures it, with the weights that it starts from."""
+    """The module that trains the child, or only measures it, with the weights that it starts from."""
     block, classes = cfg.classifier.compressed, len(data.classes)
     if block.how != "distilled":
         copy_weights(child, parent, cfg.classifier)
@@ -83,7 +76,7 @@ def make_module(cfg: DictConfig, child: Classifier, parent: Classifier, data: Im
 
 
 def copy_weights(child: Classifier, parent: Classifier, config: DictConfig) -> None:
-    """Give a child its parent's weights."""
+    """Give a child the weights of its parent."""
     try:
         child.load_state_dict(parent.state_dict())
     except RuntimeError as error:

@@ -1,62 +1,82 @@
-"""``task=finetune``: A_i, the autoencoder trained on through one frozen classifier."""
+"""``task=finetune``: A_i, A_S trained on through one frozen classifier; or, as a control, without one."""
 
-import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from lightning_modules import SignalAutoencoder
-from study import classifiers
+from datamodules.base import ImageDataModule
+from lightning_modules import Pretraining, SignalAutoencoder
 from study.artifact import require, settings_of, weights_artifact
 from study.autoencoders import make_autoencoder
-from study.console import say_skipped
+from study.classifiers import load_classifier, siblings, weights_fingerprint
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
 from study.instantiation import instantiate
 from study.labels import with_labels_of
+from study.step import Result, Step
 from study.trainer import Length, accelerate
 from study.training import train
 
-# Of conf/objective; the published method has none of them.
-PUBLISHED = {"anchor": 0.0, "energy": 0.0, "rate": 0.0, "tolerance": None, "noise": 0.0, "shift": 0}
+OBJECTIVE = ("anchor", "energy", "rate", "tolerance", "noise", "shift")  # settings that conf/objective changes
 
 
 def run(cfg: DictConfig) -> float:
-    """Fine-tune A_S through ``cfg.classifier`` and return that classifier's validation accuracy on A_i."""
+    """Fine-tune A_S through ``cfg.classifier`` and return the validation accuracy of that classifier on A_i."""
+    return extra_training(cfg) if cfg.finetune.extra_training else finetune(cfg)
+
+
+def finetune(cfg: DictConfig) -> float:
+    """A_i: the only loss is that of the classifier, unless the objective adds to it."""
     config, options, folder = cfg.classifier, cfg.finetune, study_folder(cfg)
     cfg = with_labels_of(cfg, config)
     data = make_data(cfg, options.batch_size, options.augmentation)
-    inputs = {
-        "pretrained autoencoder": sha256(require(folder.pretrained, cfg, "pretrain")),
-        f"classifier {config.name}": classifiers.weights_fingerprint(cfg, config),
-    }
-    siblings = classifiers.siblings(config, options.get("siblings", 0))
-    inputs |= {f"classifier {sibling.name}": classifiers.weights_fingerprint(cfg, sibling) for sibling in siblings}
-    path = folder.autoencoder(config.name, cfg.seed)
-    artifact = weights_artifact(path, settings_of(cfg, "autoencoder", "classifier", "finetune"), data, inputs)
-    if artifact.exists():
-        return say_skipped(path, artifact.objective())
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    autoencoder = make_autoencoder(cfg, folder.pretrained)
-    classifier = classifiers.load_classifier(cfg, config, data)
-    accelerate(cfg, autoencoder, classifier)
-    module = SignalAutoencoder(
-        autoencoder,
-        classifier,
-        len(data.classes),
-        instantiate(options.optimizer, "finetune.optimizer"),
-        options.schedule,
-        options.trained,
-        nmi_bins=16,
-        siblings=[classifiers.load_classifier(cfg, sibling, data) for sibling in siblings],
-        **{name: options.get(name, off) for name, off in PUBLISHED.items()},
-    )
-    return train(
-        cfg,
-        module,
-        data,
-        length=Length(options.epochs),
-        job=folder.job("finetune", config.name, cfg.seed),
-        network=autoencoder,
-        artifact=artifact,
-        objective="val/accuracy",
-    )
+    through = [config, *siblings(config, options.siblings)]
+    inputs = {"pretrained autoencoder": sha256(require(folder.pretrained, cfg, "pretrain"))}
+    inputs |= {f"classifier {one.name}": weights_fingerprint(cfg, one) for one in through}
+    settings = settings_of(cfg, "autoencoder", "classifier", "finetune")
+    artifact = weights_artifact(folder.autoencoder(config.name, cfg.seed), settings, data, inputs)
+    step = Step(artifact, folder.job("finetune", config.name, cfg.seed), cfg.seed)
+
+    def make() -> Result:
+        autoencoder = make_autoencoder(cfg, folder.pretrained)
+        classifier, *others = [load_classifier(cfg, one, data) for one in through]
+        accelerate(cfg, autoencoder, classifier)
+        module = SignalAutoencoder(
+            autoencoder,
+            classifier,
+            len(data.classes),
+            instantiate(options.optimizer, "finetune.optimizer"),
+            options.schedule,
+            options.trained,
+            nmi_bins=cfg.cross_evaluate.nmi_bins,
+            siblings=others,
+            **{name: options[name] for name in OBJECTIVE},
+        )
+        return training(cfg, step, module, data, "val/accuracy")
+
+    return step.run(make)
+
+
+def extra_training(cfg: DictConfig) -> float:
+    """A control: A_S trained on for as long as every A_i, by mean squared error alone; returns the validation loss."""
+    options, folder = cfg.finetune, study_folder(cfg)
+    data = make_data(cfg, options.batch_size, options.augmentation)
+    inputs = {"pretrained autoencoder": sha256(require(folder.pretrained, cfg, "pretrain"))}
+    path, settings = folder.control("extra_training"), settings_of(cfg, "autoencoder", "finetune")
+    step = Step(weights_artifact(path, settings, data, inputs), folder.job("extra_training"), cfg.seed)
+
+    def make() -> Result:
+        autoencoder = make_autoencoder(cfg, folder.pretrained)
+        accelerate(cfg, autoencoder)
+        make_optimizer = instantiate(options.optimizer, "finetune.optimizer")
+        module = Pretraining(autoencoder, make_optimizer, options.schedule, options.trained)
+        return training(cfg, step, module, data, "val/loss")
+
+    return step.run(make)
+
+
+def training(
+    cfg: DictConfig, step: Step, module: Pretraining | SignalAutoencoder, data: ImageDataModule, objective: str
+) -> Result:
+    """Train for the epochs of fine-tuning, and keep the autoencoder."""
+    length = Length(cfg.finetune.epochs)
+    return train(cfg, step, module, data, length=length, network=module.autoencoder, objective=objective)

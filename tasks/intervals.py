@@ -12,45 +12,44 @@ from networks.cost import flop_count, parameter_count
 from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_intervals, paired_differences, rrc_intervals
 from stats.order_certainty import order_certainty
 from stats.predictions import Predictions, read_predictions
-from study import classifiers
 from study.artifact import Artifact, require
-from study.console import say, say_made, say_skipped, show_table
+from study.classifiers import make_classifier, study_classifiers
+from study.console import say
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
-from study.results import write_results
+from study.step import Result, Step, Table
 
+ROWS = 40  # at most, in the terminal
 TABLES = ("accuracy", "accuracy_top5", "differences", "rrc", "nmi")
 
 
 def run(cfg: DictConfig) -> float:
     """Write every number with its interval; returns the share of resamples that are a chain at the widest one."""
     folder, options = study_folder(cfg), cfg.intervals
-    predictions = require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
-    inputs = {"predictions": sha256(predictions)}
-    given = []
+    path = require(folder.predictions, cfg, "cross_evaluate")
+    inputs, given = {"predictions": sha256(path)}, []
     if options.covariates is not None:
         given = [read_covariates(Path(options.covariates))]
         inputs["covariates"] = sha256(Path(options.covariates))
-    place = folder.root / "intervals"
-    files = [*(place / f"{name}.csv" for name in TABLES), place / "order.json"]
-    how = Resampling(int(options.resamples), float(options.level), int(cfg.seed))
-    settings = {"resamples": how.resamples, "level": how.level, "seed": how.seed}
-    artifact = Artifact(files, place / "provenance.json", settings, inputs, precious=False)
-    if artifact.exists():
-        return say_skipped(place, artifact.objective())
-    read = read_predictions(predictions)
-    covariates = pd.concat([costs(cfg, read.classifiers), *given], axis=1)
-    tables, order = compute(read, how, covariates)
-    share = order["widest"]["chain_share"] if order["widest"] else 0.0
-    with artifact.making(share) as temporary:
-        for name, table in tables.items():
-            table.to_csv(temporary[place / f"{name}.csv"], index=False)
-        temporary[place / "order.json"].write_text(json.dumps(order, indent=2) + "\n", encoding="utf-8")
-    write_results(folder.job("intervals"), {"share of resamples with a chain": share})
-    show(tables, order, how.level)
-    say_made(place)
-    return float(share)
+    root = folder.root / "intervals"
+    files = [*(root / f"{name}.csv" for name in TABLES), root / "order.json"]
+    resampling = Resampling(int(options.resamples), float(options.level), int(cfg.seed))
+    settings = {"resamples": resampling.resamples, "level": resampling.level, "seed": resampling.seed}
+    artifact = Artifact(files, root / "provenance.json", settings, inputs, precious=False)
+
+    def make() -> Result:
+        predictions = read_predictions(path)
+        covariates = pd.concat([costs(cfg, predictions.classifiers), *given], axis=1)
+        tables, order = compute(predictions, resampling, covariates)
+        share = float(order["widest"]["chain_share"]) if order["widest"] else 0.0
+        contents: dict[str, Any] = {f"{name}.csv": table for name, table in tables.items()}
+        contents["order.json"] = json.dumps(order, indent=2) + "\n"
+        describe_order(order)
+        shown = accuracies_and_gains(tables, resampling.level)
+        return Result(share, contents, {"share of resamples with a chain": share}, shown)
+
+    return Step(artifact, folder.job("intervals")).run(make)
 
 
 def costs(cfg: DictConfig, names: list[str]) -> pd.DataFrame:
@@ -58,29 +57,29 @@ def costs(cfg: DictConfig, names: list[str]) -> pd.DataFrame:
 
     Without columns if the predictions are of other classifiers than the configuration's.
     """
-    configs = classifiers.study_classifiers(cfg)
+    configs = study_classifiers(cfg)
     if not set(names) <= configs.keys():
         return pd.DataFrame(index=pd.Index(names))
     data = make_data(cfg)
     image = data.split("test")[0][0][None].float() / 255
     rows = {}
     for name in names:
-        network = classifiers.make_classifier(configs[name], data).eval()
+        network = make_classifier(configs[name], data).eval()
         rows[name] = (parameter_count(network), flop_count(network, image))
     return pd.DataFrame.from_dict(rows, orient="index", columns=["parameters", "FLOPs"])
 
 
 def compute(
-    predictions: Predictions, how: Resampling, covariates: pd.DataFrame | None
+    predictions: Predictions, resampling: Resampling, covariates: pd.DataFrame | None
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """The tables by the names of their files, and the document about the order."""
-    top1, top5 = (Sample(correct, predictions.sources, how) for correct in (predictions.top1, predictions.top5))
+    top1, top5 = (Sample(correct, predictions.sources, resampling) for correct in (predictions.top1, predictions.top5))
     tables = {
         "accuracy": accuracy_intervals(predictions, top1, predictions.top1),
         "accuracy_top5": accuracy_intervals(predictions, top5, predictions.top5),
         "differences": paired_differences(predictions, top1),
         "rrc": rrc_intervals(predictions, top1),
-        "nmi": nmi_intervals(predictions, how),
+        "nmi": nmi_intervals(predictions, resampling),
     }
     return tables, order_certainty(predictions, top1, covariates)
 
@@ -96,23 +95,26 @@ def read_covariates(path: Path) -> pd.DataFrame:
     return table
 
 
-def show(tables: dict[str, pd.DataFrame], order: dict[str, Any], level: float) -> None:
-    """Print each classifier's own accuracy and its gains, with intervals, and how sure the order is."""
+def accuracies_and_gains(tables: Mapping[str, pd.DataFrame], level: float) -> list[Table]:
+    """The accuracy of each classifier on its A_i, and its gains, with intervals, for the terminal."""
     own = tables["accuracy"].query("autoencoder == classifier").assign(minus="")
     rows = [
-        [row["classifier"], f"A_i{' − ' if row['minus'] else ''}{row['minus']}", described(row)]
+        [row["classifier"], f"A_i{' − ' if row['minus'] else ''}{row['minus']}", interval(row)]
         for row in pd.concat([own, tables["differences"]]).to_dict("records")
     ]
-    if len(rows) <= 40:
-        show_table(f"accuracy, with {level:.0%} intervals", ["", "on the images of", "accuracy"], rows)
+    title = f"accuracy, with {level:.0%} intervals"
+    return [Table(title, ["", "on the images of", "accuracy"], rows)] if len(rows) <= ROWS else []
+
+
+def describe_order(order: dict[str, Any]) -> None:
+    """Print how sure the order is."""
     if order["left_out"]:
         say(f"{order['left_out']} of {order['resamples']} resamples left out: a classifier was never right in them")
-    if order["widest"]:
-        found = order["widest"]
-        groups = " < ".join(" = ".join(group) for group in found["order"])
-        say(f"{groups}: {found['same_order_share']:.0%} of resamples agree; {found['chain_share']:.0%} are a chain")
+    if widest := order["widest"]:
+        groups = " < ".join(" = ".join(group) for group in widest["order"])
+        say(f"{groups}: {widest['same_order_share']:.0%} of resamples agree; {widest['chain_share']:.0%} are a chain")
 
 
-def described(row: Mapping[Any, Any]) -> str:
+def interval(row: Mapping[Any, Any]) -> str:
     """An estimate with its interval."""
     return f"{row['estimate']:.3f} [{row['lower']:.3f}, {row['upper']:.3f}]"

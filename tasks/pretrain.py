@@ -1,19 +1,18 @@
-"""``task=pretrain``: A_S, the autoencoder that all others start from."""
+"""``task=pretrain``: A_S, the autoencoder that all others start from, or a second one as a control."""
 
 from pathlib import Path
 
-import pytorch_lightning as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
 from lightning_modules import Pretraining
 from study.artifact import settings_of, weights_artifact
 from study.autoencoders import make_autoencoder
-from study.console import say_skipped
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
 from study.instantiation import instantiate
+from study.step import Result, Step
 from study.trainer import Length, accelerate
 from study.training import train
 
@@ -21,36 +20,32 @@ from study.training import train
 def run(cfg: DictConfig) -> float:
     """Train the autoencoder by mean squared error, or take the weights given, and return its validation loss."""
     folder = study_folder(cfg)
-    return pretrain(cfg, folder.pretrained, folder.job("pretrain"))
+    if not cfg.pretrain.second_start:
+        return pretrain(cfg, folder.pretrained, folder.job("pretrain"))
+    if cfg.autoencoder.weights:
+        raise ValueError("controls: second_start needs an A_S that is trained here; autoencoder.weights gives one")
+    changed: DictConfig = OmegaConf.merge(cfg, {"seed": cfg.seed + 1})  # type: ignore[assignment]
+    return pretrain(changed, folder.control("second_start"), folder.job("second_start"))
 
 
 def pretrain(cfg: DictConfig, path: Path, job: Path) -> float:
     """Train an autoencoder from the beginning, keep its weights at ``path``, and return its validation loss."""
-    options = cfg.pretrain
-    node = "pretrain_data" if "pretrain_data" in cfg else "data"
+    options, node = cfg.pretrain, "pretrain_data" if "pretrain_data" in cfg else "data"
     data = make_data(cfg, options.batch_size, options.augmentation, node)
-    given = {"autoencoder.weights": Path(cfg.autoencoder.weights)} if cfg.autoencoder.weights else {}
-    length = Length(0) if given else training_length(cfg, data)
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    autoencoder = make_autoencoder(cfg, given.get("autoencoder.weights"))
-    inputs = {name: sha256(file) for name, file in given.items()}
-    settings = settings_of(cfg, "autoencoder", "pretrain", data=node)
-    artifact = weights_artifact(path, settings, data, inputs)
-    if artifact.exists():
-        return say_skipped(path, artifact.objective())
-    accelerate(cfg, autoencoder)
-    optimizer = instantiate(options.optimizer, "pretrain.optimizer")
-    module = Pretraining(autoencoder, optimizer, options.schedule, "both")
-    return train(
-        cfg,
-        module,
-        data,
-        length=length,
-        job=job,
-        network=autoencoder,
-        artifact=artifact,
-        objective="val/loss",
-    )
+    given = Path(cfg.autoencoder.weights) if cfg.autoencoder.weights else None
+    inputs = {} if given is None else {"autoencoder.weights": sha256(given)}
+    length = training_length(cfg, data) if given is None else Length(0)
+    artifact = weights_artifact(path, settings_of(cfg, "autoencoder", "pretrain", data=node), data, inputs)
+    step = Step(artifact, job, cfg.seed)
+
+    def make() -> Result:
+        autoencoder = make_autoencoder(cfg, given)
+        accelerate(cfg, autoencoder)
+        make_optimizer = instantiate(options.optimizer, "pretrain.optimizer")
+        module = Pretraining(autoencoder, make_optimizer, options.schedule, "both")
+        return train(cfg, step, module, data, length=length, network=autoencoder, objective="val/loss")
+
+    return step.run(make)
 
 
 def training_length(cfg: DictConfig, data: ImageDataModule) -> Length:

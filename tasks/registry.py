@@ -6,7 +6,7 @@ A new task is one line here; nothing in this file imports PyTorch, so that the h
 import difflib
 import importlib
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from study.settings.common import Common, Trainer
-from study.settings.fields import Settings, check_node, check_types
+from study.settings.fields import Settings, check_node, check_types, default_of
 
 STEP, MEASUREMENT, ANALYSIS, RESULT, TOOL = (
     "Steps of a study",
@@ -121,9 +121,13 @@ def task_named(name: str) -> Task:
         ValueError: If there is none; names the nearest.
     """
     if name not in BY_NAME:
-        near = difflib.get_close_matches(name, BY_NAME) or list(BY_NAME)
-        raise ValueError(f"task={name}: there is no such task. Did you mean {' or '.join(near)}?")
+        raise ValueError(f"task={name}: there is no such task. Did you mean {nearest(name, list(BY_NAME))}?")
     return BY_NAME[name]
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The names most like a mistyped one, or all of them, in words."""
+    return " or ".join(difflib.get_close_matches(name, known) or known)
 
 
 def settings_classes() -> dict[str, type[Settings]]:
@@ -134,8 +138,7 @@ def settings_classes() -> dict[str, type[Settings]]:
 def register_settings() -> None:
     """Give Hydra the settings of all tasks, so that every configuration has them: group ``settings``."""
     store, nodes = ConfigStore.instance(), settings_classes()
-    common = {field.name: field.default_factory() if field.default is MISSING else field.default
-              for field in fields(Common)}  # fmt: skip
+    common = {field.name: default_of(field) for field in fields(Common)}
     store.store(group="settings", name="common", node=common, package="_global_")
     for name, node in nodes.items():
         store.store(group="settings", name=name, node=node, package=name)

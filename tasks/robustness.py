@@ -1,112 +1,154 @@
-"""``task=robustness``: how often classifiers stay right under attack, alone and behind A_S and their own A_i."""
+"""``task=robustness``: accuracy under attack, of classifiers alone, and behind A_S and the A_i of each."""
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from datamodules.poisoned import without_poison
 from datamodules.subset import ImageSubset, stratified_indices
+from lightning_modules import RobustAccuracy
 from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, pgd_attacks
 from methods.robustness.tables import WORST, accuracy_rows, masking_rows, transfer_rows
+from networks.attacks import PgdAttack
 from stats.accuracy_csv import PRETRAINED
+from stats.proportion import wilson_interval
 from study.artifact import Artifact, settings_of
-from study.console import say_made, say_skipped, say_skipped_images, show_table
+from study.autoencoders import has_autoencoders
+from study.classifiers import classifier_inputs, load_classifier, study_classifiers
 from study.data import make_data
-from study.folder import StudyFolder, study_folder
-from study.labels import right_classes
+from study.folder import study_folder
+from study.labels import right_classes, with_labels_of
 from study.networks import study_networks
-from study.results import write_results
+from study.step import Result, Step, Table
 from study.trainer import accelerate, make_trainer
 
 FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "predictions.npz")
 
 
 def run(cfg: DictConfig) -> float:
-    """Write the accuracies under attack; returns the mean worst-case accuracy of classifiers behind their own A_i."""
+    """Attack classifiers alone and, in a study with autoencoders that are trained, behind these.
+
+    Returns:
+        The mean worst-case accuracy of classifiers behind their A_i; without autoencoders, of classifiers alone.
+    """
+    accuracy = alone(cfg)
+    if has_autoencoders(cfg) and study_folder(cfg).pretrained.exists():
+        return behind_autoencoders(cfg)
+    return accuracy
+
+
+def alone(cfg: DictConfig) -> float:
+    """Write the accuracy of every classifier on the test images, plain and attacked; returns the mean attacked."""
+    folder, configs, options = study_folder(cfg), study_classifiers(cfg), cfg.robustness.alone
+    attack: Any = OmegaConf.to_container(options.attack, resolve=True)
+    attacker, path = PgdAttack(**attack), folder.robust_accuracy
+    data = without_poison(make_data(cfg, options.batch_size))
+    settings = settings_of(cfg) | {"attack": attack, "classifiers": list(configs)}
+    inputs = {"images": data.fingerprint()} | classifier_inputs(cfg, configs)
+    artifact = Artifact([path], path.with_suffix(".json"), settings, inputs, precious=False)
+
+    def make() -> Result:
+        rows = {name: accuracies_alone(cfg, config, attacker) for name, config in configs.items()}
+        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("classifier")
+        cells = [
+            [name, f"{row['accuracy']:.1%}", f"{row['robust_accuracy']:.1%}", "{lower:.1%} – {upper:.1%}".format(**row)]
+            for name, row in rows.items()
+        ]
+        shown = Table(
+            f"test images under attack, {options.attack.norm} {options.attack.epsilon:g}",
+            ["", "as they are", "attacked", "95 % interval"],
+            cells,
+        )
+        mean = float(table["robust_accuracy"].mean())
+        return Result(mean, {path.name: table}, tables=[shown], unreadable=data.unreadable())
+
+    return Step(artifact, folder.job("robustness")).run(make)
+
+
+def accuracies_alone(cfg: DictConfig, config: DictConfig, attacker: PgdAttack) -> dict[str, float]:
+    """Both accuracies of one classifier, the 95 % interval of the one under attack, and the number of images."""
+    data = without_poison(make_data(with_labels_of(cfg, config), cfg.robustness.alone.batch_size))
+    classifier = load_classifier(cfg, config, data)
+    accelerate(cfg, classifier)
+    module = RobustAccuracy(classifier, attacker, cfg.seed)
+    [measured] = make_trainer(cfg).test(module, datamodule=data, verbose=False)
+    images = len(data.split("test")) - len(data.unreadable())
+    lower, upper = wilson_interval(measured["test/robust_accuracy"], images)
+    return {
+        "accuracy": measured["test/accuracy"],
+        "robust_accuracy": measured["test/robust_accuracy"],
+        "lower": float(lower),
+        "upper": float(upper),
+        "images": images,
+    }
+
+
+def behind_autoencoders(cfg: DictConfig) -> float:
+    """Write the accuracies of classifiers alone and behind autoencoders; returns the mean worst case behind A_i."""
     folder, options = study_folder(cfg), cfg.robustness
     images = make_data(cfg, options.batch_size)
-    found = study_networks(cfg).without_controls().with_first_seeds()
-    artifact = robustness_artifact(cfg, folder, {"images": images.fingerprint()} | found.inputs(cfg))
-    if artifact.exists():
-        return say_skipped(artifact.files[0], artifact.objective())
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    autoencoders, networks = found.load_autoencoders(cfg), found.load_classifiers(cfg, images)
-    accelerate(cfg, *autoencoders.values(), *networks.values())
-    data = ImageSubset(images, stratified_indices(images.split("test"), options.images))
-    attacks = pgd_attacks(options.epsilons, options.steps, options.relative_step, options.random_start)
-    module = Robustness(
-        networks,
-        autoencoders[PRETRAINED],
-        {name: autoencoders[rows[0]] for name, rows in found.own.items()},
-        attacks,
-        data.chosen,
-        seed=cfg.seed,
-        complete=data.on_error != "skip",
-        targets=right_classes(cfg, found.configs, images),
-    )
-    trainer = make_trainer(cfg)
-    trainer.test(module, datamodule=data, verbose=False)
-    mean = float(module.result.worst[..., DEFENCES.index(OWN)].mean())
-    if trainer.is_global_zero:
-        with artifact.making(mean) as temporary:
-            table = write_tables(module.result, {path.name: partial for path, partial in temporary.items()})
-        write_results(folder.job("robustness"), {"mean worst-case accuracy behind own A_i": mean})
-        show(table)
-    trainer.strategy.barrier()
-    say_skipped_images(data.unreadable(), folder.job("robustness"))
-    say_made(artifact.files[0])
-    return mean
+    networks = study_networks(cfg).without_controls().with_first_seeds()
+    root, settings = folder.root / "robustness", settings_of(cfg, "robustness")
+    del settings["robustness"]["alone"]
+    files, inputs = [root / name for name in FILES], networks.inputs(cfg, images)
+    artifact = Artifact(files, root / "robustness.json", settings, inputs, precious=False)
+
+    def make() -> Result:
+        autoencoders, classifiers = networks.load(cfg, images)
+        data = ImageSubset(images, stratified_indices(images.split("test"), options.images))
+        module = Robustness(
+            classifiers,
+            autoencoders[PRETRAINED],
+            {name: autoencoders[rows[0]] for name, rows in networks.own.items()},
+            pgd_attacks(options.epsilons, options.steps, options.relative_step, options.random_start),
+            data.chosen,
+            seed=cfg.seed,
+            complete=data.on_error != "skip",
+            targets=right_classes(cfg, networks.configs, images),
+        )
+        make_trainer(cfg).test(module, datamodule=data, verbose=False)
+        contents, mean = tables(module.result), float(module.result.worst[..., DEFENCES.index(OWN)].mean())
+        shown, numbers = summary(contents["accuracy.csv"]), {"mean worst-case accuracy behind A_i": mean}
+        return Result(mean, contents, numbers, [shown], data.unreadable())
+
+    return Step(artifact, folder.job("robustness"), cfg.seed).run(make)
 
 
-def robustness_artifact(cfg: DictConfig, folder: StudyFolder, inputs: dict[str, str]) -> Artifact:
-    """The files of the attacks on these images and weights."""
-    place = folder.root / "robustness"
-    settings = settings_of(cfg, "robustness")
-    return Artifact([place / name for name in FILES], place / "robustness.json", settings, inputs, precious=False)
-
-
-def write_tables(result: RobustnessResult, paths: dict[str, Path]) -> pd.DataFrame:
-    """Write the tables and the per-image predictions, and return the table of accuracies.
-
-    Args:
-        result: The predictions.
-        paths: The path to write each file to, by its name.
-    """
+def tables(result: RobustnessResult) -> dict[str, Any]:
+    """The tables and the predictions per image, by the names of their files."""
     names, worst = result.classifiers, result.worst
     threats = [(threat.norm, threat.epsilon) for threat in result.threats]
-    attacked = {attack: result.right[..., place] for place, attack in enumerate(ATTACKS)} | {WORST: worst}
-    table = accuracy_rows(result.clean, attacked, names, threats, DEFENCES)
-    table.to_csv(paths["accuracy.csv"], index=False)
-    transfer_rows(result.transferred, names, threats).to_csv(paths["transfer.csv"], index=False)
-    masking = masking_rows(result.vanishing, attacked["pgd"], worst, names, threats, DEFENCES)
-    masking.to_csv(paths["masking.csv"], index=False)
-    np.savez_compressed(
-        paths["predictions.npz"],
-        classifiers=np.array(names),
-        defences=np.array(DEFENCES),
-        attacks=np.array(ATTACKS),
-        norms=np.array([norm for norm, _ in threats]),
-        epsilons=np.array([epsilon for _, epsilon in threats]),
-        index=result.index,
-        labels=result.labels,
-        clean=result.clean.astype(bool),
-        right=result.right.astype(bool),
-        worst=worst.astype(bool),
-        vanishing=result.vanishing.astype(bool),
-        transferred=result.transferred.astype(bool),
-    )
-    return table
+    attacked = {attack: result.right[..., number] for number, attack in enumerate(ATTACKS)} | {WORST: worst}
+    return {
+        "accuracy.csv": accuracy_rows(result.clean, attacked, names, threats, DEFENCES),
+        "transfer.csv": transfer_rows(result.transferred, names, threats),
+        "masking.csv": masking_rows(result.vanishing, attacked["pgd"], worst, names, threats, DEFENCES),
+        "predictions.npz": {
+            "classifiers": np.array(names),
+            "defences": np.array(DEFENCES),
+            "attacks": np.array(ATTACKS),
+            "norms": np.array([norm for norm, _ in threats]),
+            "epsilons": np.array([epsilon for _, epsilon in threats]),
+            "index": result.index,
+            "labels": result.labels,
+            "clean": result.clean.astype(bool),
+            "right": result.right.astype(bool),
+            "worst": worst.astype(bool),
+            "vanishing": result.vanishing.astype(bool),
+            "transferred": result.transferred.astype(bool),
+        },
+    }
 
 
-def show(table: pd.DataFrame) -> None:
-    """Print the means over classifiers: a row for each defence and attack, a column for each threat."""
+def summary(table: pd.DataFrame) -> Table:
+    """The means over classifiers for the terminal: a row for each defence and attack, a column for each threat."""
     means = table.groupby(["defence", "attack", "norm", "epsilon"], sort=False)["accuracy"].mean().reset_index()
     means["row"] = means["defence"] + ", " + means["attack"]
     means["column"] = means["norm"] + " " + means["epsilon"].map("{:.3g}".format)
     wide = means.pivot(index="row", columns="column", values="accuracy")
     wide = wide.loc[means["row"].unique(), means["column"].unique()]
     rows = [[str(name), *(f"{value:.1%}" for value in wide.loc[name])] for name in wide.index]
-    images = int(table["images"].iloc[0])
-    show_table(f"accuracy under attack, mean over classifiers, {images} images", ["", *wide.columns], rows)
+    title = f"accuracy under attack, mean over classifiers, {table['images'].iloc[0]} images"
+    return Table(title, ["", *wide.columns], rows)

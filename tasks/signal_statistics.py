@@ -1,10 +1,8 @@
 """``task=signal_statistics``: what autoencoders do to colours and frequencies, and how alike classifiers are."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
@@ -20,13 +18,12 @@ from stats.class_accuracies import class_accuracies
 from stats.predictions import Predictions, read_predictions
 from stats.signal_tables import CHANNELS, checkerboard_table, lab_table, pair_table, spectrum_table
 from study.artifact import Artifact, require, settings_of
-from study.console import say_made, say_skipped, say_skipped_images, show_table
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
 from study.networks import StudyNetworks, study_networks
-from study.results import write_results
-from study.trainer import accelerate, make_trainer
+from study.step import Result, Step, Table
+from study.trainer import make_trainer
 
 AUTOENCODER = "autoencoder"
 OWN = "own"
@@ -35,49 +32,44 @@ Strides = dict[str, dict[int, float]]
 
 
 def run(cfg: DictConfig) -> float:
-    """Write the tables, and return the mean LAB distance of the autoencoders' images to the originals."""
-    options, folder = cfg.signal_statistics, study_folder(cfg)
-    data = make_data(cfg, options.batch_size)
-    found = study_networks(cfg)
-    correct = require(folder.cross_evaluation / "predictions.npz", cfg, "cross_evaluate")
+    """Write the tables, and return the mean LAB distance of the reconstructions to the originals."""
+    folder, data, networks = study_folder(cfg), make_data(cfg, cfg.signal_statistics.batch_size), study_networks(cfg)
+    predictions = require(folder.predictions, cfg, "cross_evaluate")
     root = folder.root / "signal_statistics"
-    files = {name: root / f"{name}.csv" for name in TABLES}
-    inputs = {"images": data.fingerprint(), "predictions": sha256(correct)} | found.inputs(cfg)
-    settings = settings_of(cfg, "signal_statistics")
-    artifact = Artifact(list(files.values()), root / "signal_statistics.json", settings, inputs, precious=False)
-    if artifact.exists():
-        return say_skipped(root, artifact.objective())
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    module, strides = make_module(cfg, data, found)
-    trainer = make_trainer(cfg)
-    trainer.test(module, datamodule=data, verbose=False)
-    mean = 0.0
-    if trainer.is_global_zero:
-        tables = make_tables(module.result, found, strides) | prediction_tables(read_predictions(correct), data.classes)
-        far = tables["lab_distances"].query("other == @ORIGINAL")
-        mean = float(far[list(CHANNELS)].to_numpy().mean())
-        with artifact.making(mean) as temporary:
-            for name, path in files.items():
-                tables[name].to_csv(temporary[path], index=False)
-        write_results(folder.job("signal_statistics"), {"mean LAB distance": mean})
-        show(far, tables["checkerboard"], root)
-    trainer.strategy.barrier()
-    say_skipped_images(data.unreadable(), folder.job("signal_statistics"))
-    return mean
+    inputs = {"predictions": sha256(predictions)} | networks.inputs(cfg, data)
+    artifact = Artifact(
+        [root / f"{name}.csv" for name in TABLES],
+        root / "signal_statistics.json",
+        settings_of(cfg, "signal_statistics"),
+        inputs,
+        precious=False,
+    )
+
+    def make() -> Result:
+        module, strides = make_module(cfg, data, networks)
+        make_trainer(cfg).test(module, datamodule=data, verbose=False)
+        tables = make_tables(module.result, networks, strides)
+        tables |= prediction_tables(read_predictions(predictions), data.classes)
+        distances = tables["lab_distances"].query("other == @ORIGINAL")
+        mean = float(distances[list(CHANNELS)].to_numpy().mean())
+        files = {f"{name}.csv": table for name, table in tables.items()}
+        shown = [summary(distances, tables["checkerboard"])]
+        return Result(mean, files, {"mean LAB distance": mean}, shown, data.unreadable())
+
+    return Step(artifact, folder.job("signal_statistics"), cfg.seed).run(make)
 
 
-def make_module(cfg: DictConfig, data: ImageDataModule, found: StudyNetworks) -> tuple[SignalStatistics, Strides]:
-    """The module that measures, and each network's strides with their periods."""
-    autoencoders, networks = found.load_autoencoders(cfg), found.load_classifiers(cfg, data)
+def make_module(cfg: DictConfig, data: ImageDataModule, networks: StudyNetworks) -> tuple[SignalStatistics, Strides]:
+    """The module that measures, and the strides of each network with their periods."""
+    autoencoders, classifiers = networks.load(cfg, data, compiled=False)
     split = data.split("test")
     height, width = split[0][0].shape[-2:]
-    strides = network_periods(autoencoders[PRETRAINED], networks, (height, width))
+    strides = network_periods(autoencoders[PRETRAINED], classifiers, (height, width))
     periods = sorted({period for of_network in strides.values() for period in of_network.values()})
-    accelerate(cfg, *autoencoders.values())  # hooks do not see into compiled classifiers
     module = SignalStatistics(
         autoencoders,
-        networks,
-        {name: rows[0] for name, rows in found.own.items()},
+        classifiers,
+        {name: rows[0] for name, rows in networks.own.items()},
         len(split),
         (height, width),
         [period for period in periods if is_measurable(period, (height, width))],
@@ -94,24 +86,24 @@ def network_periods(autoencoder: SegNet, networks: Mapping[str, Classifier], siz
     """
     images, side = torch.zeros(1, 3, *size), min(size)
     freeze(autoencoder)
-    found: Strides = {AUTOENCODER: {stride: float(stride) for stride in stride_products(autoencoder, images)}}
+    periods: Strides = {AUTOENCODER: {stride: float(stride) for stride in stride_products(autoencoder, images)}}
     for name, classifier in networks.items():
         view = classifier.preprocessing
         scale = side / (view.resize or view.size or side)
         products = stride_products(classifier.network, view.crop(images))
-        found[name] = {stride: round(stride * scale, 6) for stride in products}
-    return found
+        periods[name] = {stride: round(stride * scale, 6) for stride in products}
+    return periods
 
 
-def make_tables(result: SignalStatisticsResult, found: StudyNetworks, strides: Strides) -> dict[str, pd.DataFrame]:
+def make_tables(result: SignalStatisticsResult, networks: StudyNetworks, strides: Strides) -> dict[str, pd.DataFrame]:
     """What the pass over the images measured, seeds averaged."""
-    sources = [found.sources[row] for row in result.rows]
+    sources = [networks.sources[row] for row in result.rows]
     return {
         "lab_histograms": lab_table(sources, result.lab_edges, result.lab_counts),
         "lab_distances": distance_table(result, sources),
         "spectra": spectrum_table(sources, result.frequencies, result.power),
         "checkerboard": checkerboard_table(sources, result.periods, result.checkerboard, strides),
-        "cka": cka_table(result, found),
+        "cka": cka_table(result, networks),
     }
 
 
@@ -128,14 +120,14 @@ def distance_table(result: SignalStatisticsResult, sources: list[str]) -> pd.Dat
     return table.groupby(["source", "other"], sort=False, as_index=False).mean()
 
 
-def cka_table(result: SignalStatisticsResult, found: StudyNetworks) -> pd.DataFrame:
+def cka_table(result: SignalStatisticsResult, networks: StudyNetworks) -> pd.DataFrame:
     """CKA between classifiers on the same images, and within each between originals and reconstructions.
 
     Of several seeds of A_i the first is used.
     """
-    names = list(found.configs)
+    names = list(networks.configs)
     fed = {
-        kind: [result.features[name, found.own[name][0] if kind == OWN else kind] for name in names]
+        kind: [result.features[name, networks.own[name][0] if kind == OWN else kind] for name in names]
         for kind in (ORIGINAL, PRETRAINED, OWN)
     }
     images = len(fed[ORIGINAL][0])
@@ -158,17 +150,15 @@ def cka_table(result: SignalStatisticsResult, found: StudyNetworks) -> pd.DataFr
 def prediction_tables(predictions: Predictions, classes: list[str]) -> dict[str, pd.DataFrame]:
     """Agreement of classifiers on every source of images, and accuracies per class."""
     labels = predictions.labels
-    same_question = (labels[:, :, None] == labels[:, None, :]).all(axis=0)
+    same_labels = (labels[:, :, None] == labels[:, None, :]).all(axis=0)
     tables = []
     for row, source in enumerate(predictions.sources):
         predicted = torch.from_numpy(predictions.predicted[:, row])
         matrices = {"agreement": observed_agreement(predicted), "kappa": cohen_kappa(predicted)}
-        table = pair_table(
-            predictions.columns, asked_alike=same_question, **{k: m.numpy() for k, m in matrices.items()}
-        )
+        table = pair_table(predictions.columns, same_labels=same_labels, **{k: m.numpy() for k, m in matrices.items()})
         tables.append(table.assign(source=source))
     kappa = pd.concat(tables)
-    kappa = kappa[kappa["asked_alike"]].drop(columns="asked_alike")  # answers to other questions cannot agree
+    kappa = kappa[kappa["same_labels"]].drop(columns="same_labels")  # answers to other questions cannot agree
     keys = ["source", "classifier", "other"]
     accuracies = class_accuracies(predictions)
     named = [classes[label] if 0 <= label < len(classes) else str(label) for label in accuracies["class"]]
@@ -176,12 +166,12 @@ def prediction_tables(predictions: Predictions, classes: list[str]) -> dict[str,
     return {"kappa": kappa.groupby(keys, sort=False, as_index=False).mean(), "classes": accuracies}
 
 
-def show(distances: pd.DataFrame, boards: pd.DataFrame, root: Path) -> None:
-    """Print each source's LAB distances and its strongest checkerboard."""
-    strongest = boards.groupby("source")["score"].max().to_dict()
+def summary(distances: pd.DataFrame, checkerboards: pd.DataFrame) -> Table:
+    """The LAB distances of each source and its strongest checkerboard, for the terminal."""
+    strongest = checkerboards.groupby("source")["score"].max().to_dict()
     rows = [
         [str(row["source"]), *(f"{row[channel]:.2f}" for channel in CHANNELS), f"{strongest[row['source']]:.1f} dB"]
         for row in distances.to_dict("records")
     ]
-    show_table("images of each autoencoder: LAB distance to the originals", ["", *CHANNELS, "checkerboard"], rows)
-    say_made(root)
+    header = ["", *CHANNELS, "checkerboard"]
+    return Table("images of each autoencoder: LAB distance to the originals", header, rows)

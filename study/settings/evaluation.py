@@ -40,7 +40,7 @@ class NoiseCurves(Settings):
     epsilons: list[float] = setting(
         [0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1],
         "noise is uniform in [-epsilon, epsilon], pixels in [0, 1]",
-        low=0, least=1, unique=True,
+        low=0, high=1, least=1, unique=True,
     )  # fmt: skip
     clamp: bool = setting(False, "whether noisy images are clamped to [0, 1]")
 

@@ -103,6 +103,11 @@ def expected(field: "dataclasses.Field[Any]") -> str:
     return words + (", or null" if optional else "")
 
 
+def default_of(field: "dataclasses.Field[Any]") -> Any:
+    """The default of a field."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
 def _names(settings: type[Settings]) -> list[str]:
     return [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]
 
