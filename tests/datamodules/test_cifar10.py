@@ -133,7 +133,7 @@ def test_the_program_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
     options = ("task=train_classifier", "data=cifar10", "classifier=resnet18_cifar10", "autoencoder=none")
     with pytest.raises(InstantiationException) as caught:
         run.run(compose_any(tmp_path, *options, f"data.root={tmp_path}"))
-    line = run.explain(caught.value)
+    line = run.EXPLAIN(caught.value)
     assert f"data.root={tmp_path} has no cifar-10-batches-py/ folder: download https://" in line
     assert "\n" not in line
     with pytest.raises(ValueError, match=r"data.root is not set"):

@@ -83,7 +83,7 @@ def test_the_program_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
     options = ("task=train_classifier", "data=cifar100", "classifier=resnet18_cifar100", "autoencoder=none")
     with pytest.raises(InstantiationException) as caught:
         run.run(compose_any(tmp_path, *options, f"data.root={tmp_path}"))
-    line = run.explain(caught.value)
+    line = run.EXPLAIN(caught.value)
     assert f"data.root={tmp_path} has no cifar-100-python/ folder: download https://" in line
     assert "\n" not in line
 
