@@ -15,7 +15,7 @@ import methods.layer_features.schedules
 from lightning_modules.optimization import SCHEDULES
 from lightning_modules.rate_weight import RateWeight
 from lightning_modules.signal_autoencoder import SignalAutoencoder
-from methods.class_patterns.search_module import PRESETS, SignDescent
+from methods.class_patterns.search_module import PatternSearch, SignDescent
 from networks.attacks import ATTACKS
 
 Literally = TypeVar("Literally", bound=Callable[..., Any])
@@ -47,10 +47,9 @@ def must_be_replicated() -> set[str]:
     functions = [function for module in modules for function in public_functions(module)]
     options = inspect.signature(SignalAutoencoder.__init__).parameters.values()
     return {
-        *map(key, [*ATTACKS.values(), RateWeight, SignDescent, *functions]),
+        *map(key, [*ATTACKS.values(), RateWeight, PatternSearch, SignDescent, *functions]),
         *(f"schedule/{name}" for name in SCHEDULES),
         *(f"objective/{option.name}" for option in options if option.kind is option.KEYWORD_ONLY),
-        *(f"pattern search/{name}" for name in PRESETS),
     }
 
 

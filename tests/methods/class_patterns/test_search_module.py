@@ -64,7 +64,7 @@ def batches(data: SearchImages, epochs: int) -> list[tuple[Tensor, Tensor]]:
     return found
 
 
-@replicates("pattern search/published", SignDescent)
+@replicates(SignDescent)
 def test_the_published_search_equals_its_steps_written_out(
     classifier: Classifier, small: FakeImages, make_trainer: MakeTrainer
 ) -> None:
@@ -112,7 +112,7 @@ def test_batches_of_a_class_are_all_others_and_go_on_after_an_interruption(small
     assert all(torch.equal(one, other) for (_, one), (_, other) in zip(rest, whole[2:], strict=True))
 
 
-@replicates("pattern search/stable")
+@replicates(PatternSearch)
 def test_the_stable_search_equals_adam_on_each_pair_alone(
     classifier: Classifier, small: FakeImages, make_trainer: MakeTrainer
 ) -> None:
