@@ -13,10 +13,11 @@ from methods.concepts.hals import Penalties
 from tests.replicas import replicates
 
 K, N, WIDTHS = 3, 8, (4, 5)
-GROUPS = torch.tensor([4, 4, 7, 7, 7, 1, 1, 4])
+GROUPS = torch.tensor([1, 1, 2, 2, 2, 0, 0, 1])
+NONE = Penalties(0.0, 0.0, 0.0, 0.0)
 PENALTIES = [
-    Penalties(), Penalties(l1=0.2), Penalties(l2=0.3), Penalties(orthogonality=0.2), Penalties(group=0.4),
-    Penalties(0.1, 0.2, 0.1, 0.3),
+    NONE, Penalties(0.2, 0.0, 0.0, 0.0), Penalties(0.0, 0.3, 0.0, 0.0), Penalties(0.0, 0.0, 0.2, 0.0),
+    Penalties(0.0, 0.0, 0.0, 0.4), Penalties(0.1, 0.2, 0.1, 0.3),
 ]  # fmt: skip
 
 
@@ -202,5 +203,5 @@ def literal_projection(rows: Tensor, images: Tensor) -> Tensor:
 
 def test_new_images_are_projected_as_by_non_negative_least_squares() -> None:
     rows, images = drawn(K, sum(WIDTHS), seed=0), drawn(N, sum(WIDTHS), seed=9)
-    found = hals.project(rows @ images.T, rows @ rows.T, Penalties())
+    found = hals.project(rows @ images.T, rows @ rows.T, NONE)
     torch.testing.assert_close(found, literal_projection(rows, images), rtol=1e-6, atol=1e-6)
