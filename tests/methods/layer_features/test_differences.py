@@ -1,4 +1,4 @@
-"""Differences and edges of images against loops over single pixels."""
+"""Differences of neighbouring pixels against loops over single pixels."""
 
 import pytest
 import torch
@@ -45,19 +45,3 @@ def test_gradient_and_divergence_are_differences_of_neighbours(images: Tensor) -
             torch.testing.assert_close(by_column[n, c], torch.tensor(right, dtype=torch.float64))
             expected = literal_divergence(images[n, c].tolist(), images[1 - n, c].tolist())
             torch.testing.assert_close(flow[n, c], torch.tensor(expected, dtype=torch.float64))
-
-
-@replicates(regularizers.pad_edges)
-def literal_padding(image: list[list[float]], around: list[int]) -> list[list[float]]:
-    left, right, top, bottom = around
-    height, width = len(image), len(image[0])
-    return [
-        [image[min(max(y, 0), height - 1)][min(max(x, 0), width - 1)] for x in range(-left, width + right)]
-        for y in range(-top, height + bottom)
-    ]
-
-
-def test_edges_are_continued(images: Tensor) -> None:
-    padded = regularizers.pad_edges(images, [7, 2, 0, 6])
-    for made, image in zip(padded.flatten(0, 1), images.flatten(0, 1), strict=True):
-        assert made.tolist() == literal_padding(image.tolist(), [7, 2, 0, 6])
