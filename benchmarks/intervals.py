@@ -15,7 +15,6 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from stats.accuracy_csv import ORIGINAL, PRETRAINED  # noqa: E402
 from stats.intervals import (  # noqa: E402
     Resampling,
     Sample,
@@ -24,6 +23,7 @@ from stats.intervals import (  # noqa: E402
     paired_differences,
     rrc_intervals,
 )
+from stats.names import ORIGINAL, PRETRAINED  # noqa: E402
 from stats.order_certainty import order_certainty  # noqa: E402
 from stats.predictions import Predictions  # noqa: E402
 
@@ -44,7 +44,7 @@ def drawn_predictions(classifiers: int, baselines: list[str]) -> Predictions:
         sources=rows,
         columns=names,
         controls=[],
-        questions=["label"] * len(names),
+        label_sets=["label"] * len(names),
         index=np.arange(IMAGES),
         labels=np.zeros((IMAGES, classifiers), dtype=np.int64),
         predicted=np.zeros((1, 1, 1), dtype=np.int64),
@@ -67,7 +67,7 @@ def timed(name: str, function: Callable[[], Any]) -> Any:
 
 def main() -> None:
     """Print a Markdown table for each size of study."""
-    how = Resampling()
+    how = Resampling(1000, 0.95, seed=0)
     for classifiers, baselines in ((8, [PRETRAINED]), (24, [ORIGINAL, PRETRAINED])):
         predictions = drawn_predictions(classifiers, baselines)
         sources = len(predictions.rows)

@@ -14,7 +14,7 @@ from lightning_modules.reconstruction import ReconstructionEvaluation
 from networks.classifier import Classifier
 from networks.seeding import image_noise
 from networks.segnet import SegNet
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lightning_modules.frozen import FrozenParts
 from networks.classifier import Classifier
 from networks.segnet import SegNet
-from stats.accuracy_csv import ORIGINAL
+from stats.names import ORIGINAL
 
 
 class ReconstructionEvaluation(FrozenParts):

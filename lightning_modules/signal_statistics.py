@@ -15,7 +15,7 @@ from lightning_modules.reconstruction import ReconstructionEvaluation
 from metrics import Checkerboard, LabHistogram, RadialSpectrum, lab_edges
 from networks.classifier import Classifier
 from networks.segnet import SegNet
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How alike classifiers are: Cohen's kappa of what they say, linear CKA of what they compute."""
+"""How similar classifiers are: Cohen's kappa of their predictions, linear CKA of their features."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,18 @@ from torch import Tensor
 
 
 def cohen_kappa(predicted: Tensor) -> Tensor:
-    """Agreement of each pair of classifiers beyond what their frequencies of answers give by chance.
+    r"""Agreement of each pair of classifiers beyond the agreement that their class frequencies give by chance.
 
-    ``(observed - chance) / (1 - chance)``: 1 for equal answers, 0 for independent ones. Two classifiers that always
-    give the same one answer agree fully: 1 by convention, though the ratio is 0 / 0.
+    .. math:: \kappa = \frac{p_o - p_e}{1 - p_e}, \qquad p_e = \sum_k p_{1k} p_{2k}
+
+    where :math:`p_o` is the share of images with the same prediction, :math:`p_e` the share expected by chance, and
+    :math:`p_{1k}` and :math:`p_{2k}` are the shares of images for which each classifier predicts class :math:`k`: 1 for
+    equal predictions, 0 for independent ones. Two classifiers that always predict the same single class agree fully: 1
+    by convention, though the ratio is 0 / 0.
 
     Args:
-        predicted: Class of each image by each classifier, integers, shape ``(N, C)``; all answer the same question.
+        predicted: Predicted class of each image by each classifier, integers, shape ``(N, C)``; all classifiers have
+            the same labels.
 
     Returns:
         Float64, shape ``(C, C)``, symmetric, 1 on the diagonal.
@@ -22,7 +27,12 @@ def cohen_kappa(predicted: Tensor) -> Tensor:
         ValueError: If there is no image, or the shape or type is another.
 
     Source: Cohen 1960, "A coefficient of agreement for nominal scales".
+
+    Example:
+        >>> cohen_kappa(torch.tensor([[0, 0], [0, 1], [1, 1], [1, 1]])).tolist()
+        [[1.0, 0.5], [0.5, 1.0]]
     """
+    # written here because torchmetrics and scikit-learn take one pair, and give NaN for 0 / 0
     observed = observed_agreement(predicted)
     classes, numbers = predicted.unique(return_inverse=True)
     images, classifiers = predicted.shape
@@ -35,13 +45,21 @@ def cohen_kappa(predicted: Tensor) -> Tensor:
 
 
 def observed_agreement(predicted: Tensor) -> Tensor:
-    """Share of images on which each pair of classifiers gives the same answer.
+    r"""Share of images for which each pair of classifiers predicts the same class.
+
+    .. math:: p_o = \frac{1}{N} |\{ n : y_{1n} = y_{2n} \}|
+
+    where :math:`y_{1n}` and :math:`y_{2n}` are the predictions of two classifiers for image :math:`n` of :math:`N`.
 
     Args:
         predicted: As for :func:`cohen_kappa`.
 
     Returns:
         Float64 in ``[0, 1]``, shape ``(C, C)``.
+
+    Example:
+        >>> observed_agreement(torch.tensor([[0, 0], [0, 1], [1, 1], [1, 1]])).tolist()
+        [[1.0, 0.75], [0.75, 1.0]]
     """
     if predicted.ndim != 2 or predicted.is_floating_point() or not predicted.shape[0]:
         raise ValueError(
@@ -52,7 +70,15 @@ def observed_agreement(predicted: Tensor) -> Tensor:
 
 
 def hsic(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
-    """Hilbert-Schmidt independence criterion with linear kernels, up to a factor that depends on N only.
+    r"""Hilbert-Schmidt independence criterion with linear kernels, up to a factor that depends on N only.
+
+    .. math::
+        \mathrm{HSIC}_b = \operatorname{tr}(K L), \qquad
+        \mathrm{HSIC}_u = \operatorname{tr}(\tilde K \tilde L)
+        + \frac{1^\top \tilde K 1 \; 1^\top \tilde L 1}{(N - 1)(N - 2)} - \frac{2}{N - 2} 1^\top \tilde K \tilde L 1
+
+    (biased and debiased), where :math:`K` and :math:`L` hold the products of the centred features of each pair of the
+    :math:`N` images, and :math:`\tilde K` and :math:`\tilde L` are the same with zeros on the diagonal.
 
     Memory is bounded by the smaller of two ways to the same number: through the features' products, ``(d1, d2)``, or
     through the images' products, ``(N, N)``.
@@ -70,6 +96,11 @@ def hsic(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
         ValueError: If the numbers of images differ, are too few, or a value is not finite.
 
     Source: Gretton et al. 2005 (biased); Song et al. 2012, equation 5 (unbiased).
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [2.0], [4.0]])
+        >>> round(float(hsic(x, x, debiased=False)), 4), round(float(hsic(x, x)), 4)
+        (76.5625, 18.6667)
     """
     x, y = _centred(x, y, debiased)
     through_images = x.shape[1] * y.shape[1] > len(x) ** 2
@@ -86,10 +117,13 @@ def hsic(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
 
 
 def linear_cka(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
-    """Centred kernel alignment of two sets of features: how alike the images lie in both.
+    r"""Centred kernel alignment of two sets of features: how similar the arrangement of the images is in both.
 
-    1 for features that differ by a rotation, a scale and a shift. The biased value of independent features is far
-    from 0 when they are many and images few; the debiased one is about 0.
+    .. math:: \mathrm{CKA}(x, y) = \frac{\mathrm{HSIC}(x, y)}{\sqrt{\mathrm{HSIC}(x, x) \, \mathrm{HSIC}(y, y)}}
+
+    where :math:`\mathrm{HSIC}` is :func:`hsic` of the features :math:`x` and :math:`y`. CKA is 1 for features that
+    differ by a rotation, a scale and a shift. The biased value of independent features is far from 0 with many features
+    and few images; the debiased one is about 0.
 
     Args:
         x: Features of N images, shape ``(N, d1)``.
@@ -103,26 +137,47 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
         ValueError: As for :func:`hsic`.
 
     Source: Kornblith et al. 2019, "Similarity of neural network representations revisited".
+
+    Example:
+        >>> x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 2.0]])
+        >>> round(float(linear_cka(x, 3 * x + 1)), 4), round(float(linear_cka(x, x[:, :1], debiased=False)), 4)
+        (1.0, 0.4152)
     """
-    own = hsic(x, x, debiased), hsic(y, y, debiased)
-    return _normalised(hsic(x, y, debiased), *own)
+    return _normalised(hsic(x, y, debiased), hsic(x, x, debiased), hsic(y, y, debiased))
 
 
 def cka_matrix(features: Sequence[Tensor], debiased: bool = True) -> Tensor:
-    """:func:`linear_cka` of every pair, float64, shape ``(C, C)``, for C sets of features of the same images."""
+    r""":func:`linear_cka` of every pair of some sets of features.
+
+    .. math:: M_{ij} = \mathrm{CKA}(x_i, x_j)
+
+    where :math:`x_i` is the set of features number :math:`i`.
+
+    Args:
+        features: C sets of features of the same N images, each ``(N, d)``.
+        debiased: As for :func:`hsic`.
+
+    Returns:
+        Float64, shape ``(C, C)``, symmetric.
+
+    Example:
+        >>> x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 2.0]])
+        >>> cka_matrix([x, x[:, :1]], debiased=False).round(decimals=4).tolist()
+        [[1.0, 0.4152], [0.4152, 1.0]]
+    """
     count = len(features)
     values = torch.zeros(count, count, dtype=torch.float64)
     for i in range(count):
         for j in range(i + 1):
             values[i, j] = values[j, i] = hsic(features[i], features[j], debiased)
-    own = values.diagonal()
-    return _normalised(values, own[:, None], own)
+    with_itself = values.diagonal()
+    return _normalised(values, with_itself[:, None], with_itself)
 
 
-def _normalised(product: Tensor, own: Tensor, other: Tensor) -> Tensor:
-    """Alignment from similarities; NaN where one has no positive similarity with itself."""
-    usable = (own > 0) & (other > 0)
-    return torch.where(usable, product / (own.clamp(min=0) * other.clamp(min=0)).sqrt(), torch.nan)
+def _normalised(xy: Tensor, xx: Tensor, yy: Tensor) -> Tensor:
+    """Alignment of x and y from similarities; NaN where one has no positive similarity with itself."""
+    usable = (xx > 0) & (yy > 0)
+    return torch.where(usable, xy / (xx.clamp(min=0) * yy.clamp(min=0)).sqrt(), torch.nan)
 
 
 def _centred(x: Tensor, y: Tensor, debiased: bool) -> tuple[Tensor, Tensor]:

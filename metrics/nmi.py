@@ -1,4 +1,7 @@
-"""Normalised mutual information between the intensities of two images."""
+"""Normalised mutual information (nMI) between the intensities of two images.
+
+scikit-learn and scikit-image compute it for one pair at a time on the CPU, and are what the tests compare with.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -6,7 +9,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from metrics.fixed_dtype import ExactMetric
+from metrics.checks import check_bins, check_range
+from metrics.fixed_dtype import FixedDtypeMetric
 
 Channels = Literal["flatten", "grey", "separate"]
 Definition = Literal["geometric", "arithmetic", "min", "max", "joint", "studholme"]
@@ -16,7 +20,12 @@ TEMPORARY_BYTES = 256 * 2**20
 
 
 def quantise(images: Tensor, bins: int, quantisation: Quantisation) -> Tensor:
-    """Give each value the number of its intensity bin.
+    r"""Give each value the number of its intensity bin.
+
+    .. math:: q(v) = \left\lfloor \frac{B \operatorname{round}(255 v)}{256} \right\rfloor \quad \text{or} \quad
+        q(v) = \min(\lfloor B v \rfloor, B - 1)
+
+    where :math:`v` is a value and :math:`B` the number of bins: the first for ``uint8``, the second for ``float``.
 
     Args:
         images: Floats in ``[0, 1]`` of any shape; half precision is converted to float32 before it is binned.
@@ -28,21 +37,30 @@ def quantise(images: Tensor, bins: int, quantisation: Quantisation) -> Tensor:
 
     Raises:
         ValueError: If a value is not finite or leaves ``[0, 1]``, or an option is unknown.
+
+    Example:
+        >>> quantise(torch.tensor([0.0, 0.3, 0.5, 1.0]), bins=4, quantisation="uint8").tolist()
+        [0, 1, 2, 3]
     """
-    _check_bins(bins)
+    check_bins(bins)
     _check_choice("quantisation", quantisation, get_args(Quantisation))
-    _check_range("images", images)
+    check_range("images", images)
     return _bin_numbers(images, bins, quantisation)
 
 
 def joint_histogram(
     x: Tensor,
     y: Tensor,
-    bins: int = 256,
+    bins: int,
     quantisation: Quantisation = "uint8",
     channels: Channels = "flatten",
 ) -> Tensor:
-    """Count how often intensity ``i`` in ``x`` meets intensity ``j`` in ``y``.
+    r"""Count how often intensity ``i`` in ``x`` meets intensity ``j`` in ``y``.
+
+    .. math:: c_{ij} = |\{ p : q(x_p) = i, \; q(y_p) = j \}|
+
+    where :math:`x_p` and :math:`y_p` are the values of the two images at position :math:`p`, and :math:`q` gives the
+    number of a value's bin (:func:`quantise`).
 
     Args:
         x: Images in ``[0, 1]``, shape ``(N, ...)``; ``(N, 3, H, W)`` for grey, ``(N, C, ...)`` for separate channels.
@@ -57,6 +75,11 @@ def joint_histogram(
 
     Raises:
         ValueError: If the shapes differ, a value is not finite or leaves ``[0, 1]``, or an option is unknown.
+
+    Example:
+        >>> x, y = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[0.0, 1.0, 1.0, 1.0]])
+        >>> joint_histogram(x, y, bins=2).tolist()
+        [[[1, 1], [0, 2]]]
     """
     _check_options(bins, quantisation, channels)
     _check_pair(x, y, channels)
@@ -64,11 +87,17 @@ def joint_histogram(
 
 
 def mutual_information_ratio(counts: Tensor, definition: Definition = "geometric") -> Tensor:
-    """Normalise the mutual information I of two images by their entropies Hx, Hy or their joint entropy Hxy.
+    r"""Normalise the mutual information of two images by their entropies or their joint entropy.
 
-    ``geometric`` is I / sqrt(Hx Hy), ``arithmetic`` 2 I / (Hx + Hy), ``min`` and ``max`` divide by the smaller and the
-    larger entropy, ``joint`` is I / Hxy: all in [0, 1]. ``studholme`` is (Hx + Hy) / Hxy = 1 + joint, in [1, 2].
-    Two constant images agree fully (1; studholme 2), a constant and another one not at all (0; studholme 1).
+    .. math::
+        \frac{I}{\sqrt{H_x H_y}}, \quad \frac{2 I}{H_x + H_y}, \quad \frac{I}{\min(H_x, H_y)}, \quad
+        \frac{I}{\max(H_x, H_y)}, \quad \frac{I}{H_{xy}}, \quad \frac{H_x + H_y}{H_{xy}}; \qquad
+        I = H_x + H_y - H_{xy}, \quad H = - \sum_i p_i \ln p_i
+
+    are the definitions ``geometric``, ``arithmetic``, ``min``, ``max``, ``joint`` (all in [0, 1]) and ``studholme``
+    (in [1, 2]), where :math:`I` is the mutual information, :math:`H_x` and :math:`H_y` are the entropies of the two
+    images, :math:`H_{xy}` is their joint entropy, and :math:`p_i` the share of values in bin :math:`i`. Two constant
+    images agree fully (1; studholme 2), a constant and another one not at all (0; studholme 1).
 
     Args:
         counts: Joint counts, shape ``(..., bins, bins)``; none may be empty.
@@ -81,6 +110,11 @@ def mutual_information_ratio(counts: Tensor, definition: Definition = "geometric
         ValueError: If the definition is unknown.
 
     Source: Strehl & Ghosh 2002 (geometric); Studholme et al. 1999; the others as in scikit-learn.
+
+    Example:
+        >>> counts = torch.tensor([[1, 1], [0, 2]])
+        >>> [round(float(mutual_information_ratio(counts, name)), 4) for name in ("geometric", "joint", "studholme")]
+        [0.3456, 0.2075, 1.2075]
     """
     _check_choice("definition", definition, get_args(Definition))
     if definition == "studholme":
@@ -110,15 +144,20 @@ def normalized_mutual_information(
     x: Tensor,
     y: Tensor,
     *,
-    bins: int = 256,
+    bins: int,
     definition: Definition = "geometric",
     channels: Channels = "flatten",
     quantisation: Quantisation = "uint8",
 ) -> Tensor:
-    """Compare the intensities of image pairs: how far does the one tell the other?
+    r"""How much the intensities of one image tell about those of another, from 0 (nothing) to 1 (everything).
 
-    The estimate is biased upward, about ``(bins - 1)² / (2 · values)`` nats of mutual information for unrelated images:
-    report the value of unrelated images beside it.
+    .. math:: \mathrm{nMI}(x, y) = \frac{I(x; y)}{\sqrt{H(x) H(y)}}
+
+    where :math:`I` is the mutual information of the intensities at the same positions of the images :math:`x` and
+    :math:`y`, and :math:`H` the entropy of one image's; :func:`mutual_information_ratio` has other definitions.
+
+    The estimate is biased upward. For unrelated images the mutual information is about :math:`(B - 1)^2 / (2 n)` nats,
+    for :math:`B` bins and :math:`n` values: report the nMI of unrelated images beside it.
 
     Args:
         x: Images in ``[0, 1]``, shape ``(N, ...)``; ``(N, 3, H, W)`` for grey, ``(N, C, ...)`` for separate channels.
@@ -135,6 +174,11 @@ def normalized_mutual_information(
         ValueError: If the shapes differ, a value is not finite or leaves ``[0, 1]``, or an option is unknown.
 
     Source: arXiv 1803.08337, section 3; Strehl & Ghosh 2002.
+
+    Example:
+        >>> x, y = torch.tensor([[0.0, 0.0, 1.0, 1.0]] * 2), torch.tensor([[0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]])
+        >>> normalized_mutual_information(x, y, bins=2).round(decimals=4).tolist()
+        [0.3456, 1.0]
     """
     _check_options(bins, quantisation, channels, definition)
     _check_pair(x, y, channels)
@@ -148,8 +192,12 @@ def normalized_mutual_information(
     return ratios.mean(1) if channels == "separate" else ratios
 
 
-class NormalizedMutualInformation(ExactMetric):
-    """Mean and standard deviation of :func:`normalized_mutual_information` over image pairs.
+class NormalizedMutualInformation(FixedDtypeMetric):
+    r"""Mean and standard deviation of :func:`normalized_mutual_information` over image pairs.
+
+    .. math:: m = \frac{1}{n} \sum_k v_k, \qquad s = \sqrt{\frac{\sum_k v_k^2 - m \sum_k v_k}{n - 1}}
+
+    where :math:`v_k` is the value of pair :math:`k` and :math:`n` the number of pairs.
 
     Args:
         bins: Equal-width intensity bins per image.
@@ -160,10 +208,15 @@ class NormalizedMutualInformation(ExactMetric):
 
     Raises:
         ValueError: If an option is unknown.
+
+    Example:
+        >>> x, y = torch.tensor([[0.0, 0.0, 1.0, 1.0]] * 2), torch.tensor([[0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]])
+        >>> metric = NormalizedMutualInformation(bins=2)
+        >>> metric.update(x, y)
+        >>> {name: round(float(value), 4) for name, value in metric.compute().items()}
+        {'mean': 0.6728, 'std': 0.4627}
     """
 
-    full_state_update = False
-    is_differentiable = False
     value_sum: Tensor
     square_sum: Tensor
     count: Tensor
@@ -171,7 +224,7 @@ class NormalizedMutualInformation(ExactMetric):
     def __init__(
         self,
         *,
-        bins: int = 256,
+        bins: int,
         definition: Definition = "geometric",
         channels: Channels = "flatten",
         quantisation: Quantisation = "uint8",
@@ -256,15 +309,10 @@ def _images_at_once(images: Tensor, bins: int, channels: Channels) -> int:
 def _check_options(
     bins: int, quantisation: Quantisation, channels: Channels, definition: Definition = "geometric"
 ) -> None:
-    _check_bins(bins)
+    check_bins(bins)
     _check_choice("quantisation", quantisation, get_args(Quantisation))
     _check_choice("channels", channels, get_args(Channels))
     _check_choice("definition", definition, get_args(Definition))
-
-
-def _check_bins(bins: int) -> None:
-    if not isinstance(bins, int) or bins < 2:
-        raise ValueError(f"bins={bins!r}; expected a whole number of at least 2")
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
@@ -281,15 +329,5 @@ def _check_pair(x: Tensor, y: Tensor, channels: Channels) -> None:
         raise ValueError(f"images have shape {tuple(x.shape)}; expected (N, 3, H, W) for channels=grey")
     if channels == "separate" and x.ndim < 3:
         raise ValueError(f"images have shape {tuple(x.shape)}; expected (N, C, ...) for channels=separate")
-    _check_range("x", x)
-    _check_range("y", y)
-
-
-def _check_range(name: str, images: Tensor) -> None:
-    if not images.is_floating_point():
-        raise ValueError(f"{name} is {images.dtype}; expected floats in [0, 1]")
-    if not images.numel():
-        return
-    low, high = (float(bound) for bound in images.aminmax())
-    if not (low >= 0 and high <= 1):  # so written, it also refuses NaN
-        raise ValueError(f"{name} has values from {low:g} to {high:g}; expected finite ones in [0, 1]: clamp it first")
+    check_range("x", x)
+    check_range("y", y)

@@ -6,24 +6,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metrics.fixed_dtype import ExactMetric
+from metrics.fixed_dtype import FixedDtypeMetric
 
 
-class PerImage(ExactMetric):
-    """Keep one value per image of a split; no image may be seen twice over all ranks.
+class PerImage(FixedDtypeMetric):
+    r"""Keep one value per image of a split; no image may be added twice over all ranks.
+
+    .. math:: v_n = \sum_r v_{rn}
+
+    where :math:`v_{rn}` is the value of image :math:`n` on rank :math:`r`, 0 on ranks that did not get the image.
 
     Args:
         size: Number of images in the split.
         shape: Shape of one image's value; ``()`` is a single number.
         dtype: Type of the values; any but ``torch.bool``, which has no sum (use an integer).
-        complete: Whether every image must be seen; else the value of one that was not is 0.
+        complete: Whether every image must be added; otherwise the value of an image that was not added is 0.
         **metric_options: As for ``torchmetrics.Metric``.
 
     Raises:
         ValueError: If ``size`` is below 1 or ``dtype`` is ``torch.bool``.
+
+    Example:
+        >>> metric = PerImage(size=3, complete=True)
+        >>> metric.update(torch.tensor([0.5, 0.25]), index=torch.tensor([2, 0]))
+        >>> metric.update(torch.tensor([1.0]), index=torch.tensor([1]))
+        >>> metric.compute().tolist()
+        [0.25, 1.0, 0.5]
     """
 
-    full_state_update = False
     values: Tensor
     seen: Tensor
 
@@ -32,7 +42,8 @@ class PerImage(ExactMetric):
         size: int,
         shape: Sequence[int] = (),
         dtype: torch.dtype = torch.float32,
-        complete: bool = True,
+        *,
+        complete: bool,
         **metric_options: Any,
     ) -> None:
         super().__init__(**metric_options)
@@ -62,8 +73,8 @@ class PerImage(ExactMetric):
         if not torch.can_cast(values.dtype, self.values.dtype):
             raise ValueError(f"values are {values.dtype}; expected what casts to dtype={self.values.dtype}")
         if len(index) and (index.min() < 0 or index.max() >= size):
-            found = f"from {int(index.min())} to {int(index.max())}"
-            raise ValueError(f"index runs {found}; expected 0 to {size - 1} for a split of {size} images")
+            low, high = int(index.min()), int(index.max())
+            raise ValueError(f"index runs from {low} to {high}; expected 0 to {size - 1} for a split of {size} images")
         if self.seen.is_inference() and not torch.is_inference_mode_enabled():  # reset inside inference mode
             self.values, self.seen = self.values.clone(), self.seen.clone()
         index = index.long()
@@ -71,7 +82,7 @@ class PerImage(ExactMetric):
         self.seen.index_add_(0, index, torch.ones_like(index, dtype=torch.int32))
 
     def forward(self, values: Tensor, index: Tensor) -> None:
-        """As ``update``: a batch alone is never a whole split, so there is no value to return."""
+        """Add a batch, as ``update``; a batch is not a whole split, so it has no value to return."""
         self.update(values, index)
 
     def compute(self) -> Tensor:
@@ -83,13 +94,11 @@ class PerImage(ExactMetric):
         Raises:
             RuntimeError: If an image was seen more than once, or is missing where none may.
         """
+        wrong = {"missing": (self.seen == 0) & self.complete, "seen more than once": self.seen > 1}
         problems = [
-            f"{len(found)} {what} (first: {found[:5].tolist()})"
-            for what, found in (
-                ("missing", (self.seen == 0).nonzero().flatten() if self.complete else self.seen[:0]),
-                ("seen more than once", (self.seen > 1).nonzero().flatten()),
-            )
-            if len(found)
+            f"{int(images.sum())} {what} (first: {images.nonzero().flatten()[:5].tolist()})"
+            for what, images in wrong.items()
+            if images.any()
         ]
         if problems:
             raise RuntimeError(f"of {len(self.seen)} images, {' and '.join(problems)}; each must be seen exactly once")

@@ -14,7 +14,7 @@ from torch import Tensor
 from report.figures import study as figures
 from report.figures.lattice import lattice
 from report.page import Section
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 from stats.order import ThresholdInterval, shown_intervals, threshold_intervals, widest_chain
 
 IMAGES = "originals"

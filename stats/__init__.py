@@ -1,1 +1,1 @@
-"""Statistics: arrays in, arrays out."""
+"""Statistics: arrays in, arrays and tables out; no files, no figures, no configuration."""

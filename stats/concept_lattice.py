@@ -2,9 +2,9 @@
 
 A context says which object has which attribute. A concept is a pair (extent, intent): all objects that share the
 intent's attributes, and all attributes that the extent's objects share. In arXiv 1803.08337 the objects are classifiers
-and the attributes are the autoencoders whose reconstructions serve them.
+and the attributes are the autoencoders: a classifier has the attribute if the reconstructions keep enough for it.
 
-Source: B. Ganter, R. Wille, "Formal FormalConcept Analysis", Springer 1999, chapters 1 and 2.
+Source: B. Ganter, R. Wille, "Formal Concept Analysis", Springer 1999, chapters 1 and 2.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-BoolArray = npt.NDArray[np.bool_]
+from stats.arrays import BoolArray
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,10 @@ class FormalConcept:
     Attributes:
         extent: Ascending indices of the objects that have every attribute of ``intent``.
         intent: Ascending indices of the attributes that every object of ``extent`` has.
+
+    Example:
+        >>> FormalConcept(extent=(0, 2), intent=(1,)).extent
+        (0, 2)
     """
 
     extent: tuple[int, ...]
@@ -31,10 +34,15 @@ class FormalConcept:
 
 
 def formal_concepts(context: BoolArray) -> list[FormalConcept]:
-    """List every formal concept of a context, from the top (all objects) down to the bottom (all attributes).
+    r"""List every formal concept of a context, from the top (all objects) down to the bottom (all attributes).
 
-    The top and the bottom are always among them, once if they are the same. There can be up to
-    ``2 ** min(objects, attributes)`` concepts; in practice they are few.
+    .. math::
+        (A, B) \quad \text{with} \quad A = \{ g : (g, m) \in I \; \forall m \in B \}, \quad
+        B = \{ m : (g, m) \in I \; \forall g \in A \}
+
+    where :math:`A` is the extent, a set of objects :math:`g`, :math:`B` the intent, a set of attributes :math:`m`, and
+    :math:`(g, m) \in I` says that the object has the attribute. The top and the bottom are always among them, once if
+    they are the same. There can be up to ``2 ** min(objects, attributes)`` concepts; in practice they are few.
 
     Args:
         context: Booleans of shape ``(objects, attributes)``, true where the object has the attribute.
@@ -46,6 +54,11 @@ def formal_concepts(context: BoolArray) -> list[FormalConcept]:
         ValueError: If ``context`` is not a two-dimensional boolean array.
 
     Source: Ganter & Wille, section 1.1; every intent is an intersection of object intents, the empty one included.
+
+    Example:
+        >>> context = np.array([[True, False], [True, True]])
+        >>> [(concept.extent, concept.intent) for concept in formal_concepts(context)]
+        [((0, 1), (0,)), ((1,), (0, 1))]
     """
     rows = _object_intents(context)
     concepts = [
@@ -59,7 +72,11 @@ def formal_concepts(context: BoolArray) -> list[FormalConcept]:
 
 
 def count_concepts(context: BoolArray) -> int:
-    """Count the formal concepts of a context without listing their extents.
+    r"""Count the formal concepts of a context without listing their extents.
+
+    .. math:: \left| \left\{ \bigcap_{g \in A} B_g : A \subseteq G \right\} \right|
+
+    where :math:`G` is the set of objects and :math:`B_g` the set of attributes of object :math:`g`.
 
     Args:
         context: Booleans of shape ``(objects, attributes)``.
@@ -69,14 +86,20 @@ def count_concepts(context: BoolArray) -> int:
 
     Raises:
         ValueError: If ``context`` is not a two-dimensional boolean array.
+
+    Example:
+        >>> count_concepts(np.eye(2, dtype=bool))
+        4
     """
     return len(_closed_intents(_object_intents(context), context.shape[1]))
 
 
 def is_chain(context: BoolArray) -> bool:
-    """Tell whether the concept lattice is a chain: of any two concepts one lies above the other.
+    r"""Tell whether the concept lattice is a chain: of any two concepts one lies above the other.
 
-    That holds exactly when the objects' intents are totally ordered by inclusion, so no concept needs to be listed.
+    .. math:: B_g \subseteq B_h \; \text{or} \; B_h \subseteq B_g \quad \forall g, h
+
+    where :math:`B_g` is the set of attributes of object :math:`g`. This is equivalent, and lists no concept.
 
     Args:
         context: Booleans of shape ``(objects, attributes)``.
@@ -88,13 +111,17 @@ def is_chain(context: BoolArray) -> bool:
         ValueError: If ``context`` is not a two-dimensional boolean array.
 
     Source: arXiv 1803.08337, where a chain means that the classifiers are ordered by the signal they need.
+
+    Example:
+        >>> is_chain(np.array([[True, False], [True, True]])), is_chain(np.eye(2, dtype=bool))
+        (True, False)
     """
     rows = sorted(_object_intents(context), key=int.bit_count)
     return all(smaller & larger == smaller for smaller, larger in pairwise(rows))
 
 
 def cover_relation(concepts: Sequence[FormalConcept]) -> list[tuple[int, int]]:
-    """Find the edges of the Hasse diagram: the transitive reduction of "lies above".
+    """List the edges of the Hasse diagram: the transitive reduction of "lies above".
 
     Args:
         concepts: Distinct concepts of one context, in any order.
@@ -102,6 +129,10 @@ def cover_relation(concepts: Sequence[FormalConcept]) -> list[tuple[int, int]]:
     Returns:
         Ascending pairs ``(upper, lower)`` of positions in ``concepts``: ``lower``'s extent is strictly inside
         ``upper``'s, and no third concept lies between them.
+
+    Example:
+        >>> cover_relation(formal_concepts(np.eye(2, dtype=bool)))
+        [(0, 1), (0, 2), (1, 3), (2, 3)]
     """
     extents = [sum(1 << j for j in concept.extent) for concept in concepts]
     downwards = sorted(range(len(concepts)), key=lambda k: -len(concepts[k].extent))
@@ -110,7 +141,7 @@ def cover_relation(concepts: Sequence[FormalConcept]) -> list[tuple[int, int]]:
         covers: list[int] = []
         for lower in downwards[position + 1 :]:
             inside = extents[lower] & extents[upper] == extents[lower]
-            # Larger extents come first, so whatever lies between is below a cover that was already found.
+            # larger extents come first, so whatever lies between is below a cover that is already in the list
             if inside and all(extents[lower] & extents[cover] != extents[lower] for cover in covers):
                 covers.append(lower)
         edges += [(upper, lower) for lower in covers]

@@ -1,7 +1,7 @@
-"""Intervals for everything that a study reports, from its per-image predictions.
+"""Intervals for every number that a study reports, from its per-image predictions.
 
 Seeds of one A_i are averaged first, as in the study's own tables. The intervals tell what other images of the same kind
-could have changed; how much other seeds change is told beside them, as spread.
+could have changed; how much other seeds change is in columns of its own, as spread.
 """
 
 import re
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stats.accuracy_csv import FloatArray, check_accuracies
-from stats.bootstrap import Interval, Statistic, Values, acceleration, bca_interval, means_of_all, resampled_means
-from stats.order_stability import relative_rates, usable
+from stats.accuracy_table import check_accuracies
+from stats.arrays import FloatArray, Values
+from stats.bootstrap import Interval, Statistic, acceleration, bca_interval, means_of_all, resampled_means
+from stats.order import relative_rates
 from stats.predictions import Predictions
 
 
@@ -23,13 +24,17 @@ class Resampling:
 
     Attributes:
         resamples: Number of resamples.
-        level: Coverage of the intervals.
-        seed: Of the resamples.
+        level: Coverage of the intervals, such as 0.95.
+        seed: Seed of the resamples.
+
+    Example:
+        >>> Resampling(resamples=1000, level=0.95, seed=0).resamples
+        1000
     """
 
-    resamples: int = 1000
-    level: float = 0.95
-    seed: int = 0
+    resamples: int
+    level: float
+    seed: int
 
 
 class Sample:
@@ -37,16 +42,22 @@ class Sample:
 
     Args:
         values: Predictions or nMI, ``(N, R, ...)``, a row for each autoencoder and seed.
-        sources: Of each row its name without the seed.
+        sources: Name of each row without its seed.
         how: How the bootstrap is done. Samples of the same N images share their resamples.
 
     Attributes:
         sources: The S sources, each once.
-        means: Of the images as they are, ``(S, ...)``.
-        resampled: Of every resample, ``(resamples, S, ...)``.
+        means: Means over the images as they are, ``(S, ...)``.
+        resampled: Means over the images of every resample, ``(resamples, S, ...)``.
 
     Raises:
         ValueError: If there are no images.
+
+    Example:
+        >>> right = np.array([[[1, 1], [0, 1]], [[0, 1], [1, 1]]], dtype=bool)  # two images, two seeds of one A_i
+        >>> sample = Sample(right, ["a", "a"], Resampling(resamples=20, level=0.95, seed=0))
+        >>> sample.means.tolist(), sample.interval().lower.tolist()
+        ([[0.5, 1.0]], [[0.5, 1.0]])
     """
 
     def __init__(self, values: Values, sources: Sequence[str], how: Resampling) -> None:
@@ -54,13 +65,10 @@ class Sample:
             raise ValueError("no images: a study's intervals need predictions; run task=cross_evaluate again")
         self.level = how.level
         self.sources = list(dict.fromkeys(sources))
-        rows = {source: [row for row, name in enumerate(sources) if name == source] for source in self.sources}
-        whole = values.dtype == np.bool_
-        # whole numbers of right seeds keep sums exact
-        self._sums = np.stack(
-            [values[:, found].sum(axis=1, dtype=np.int16 if whole else None) for found in rows.values()], axis=1
-        )
-        seeds = np.array([len(found) for found in rows.values()])
+        rows = [[row for row, name in enumerate(sources) if name == source] for source in self.sources]
+        dtype = np.int16 if values.dtype == np.bool_ else None  # whole numbers of correct seeds keep the sums exact
+        self._sums = np.stack([values[:, of_source].sum(axis=1, dtype=dtype) for of_source in rows], axis=1)
+        seeds = np.array([len(of_source) for of_source in rows])
         self._seeds = seeds.reshape(-1, *[1] * (values.ndim - 2))
         self.means = means_of_all(self._sums) / self._seeds
         self.resampled = resampled_means(self._sums, how.resamples, how.seed) / self._seeds
@@ -69,6 +77,9 @@ class Sample:
         """The interval (BCa) of numbers computed from the means ``(..., S, ...)``; of the means themselves if ``None``.
 
         Resamples in which a number is not finite are left out.
+
+        Raises:
+            ValueError: If that leaves no resample.
         """
         compute = statistic or (lambda means: means)
         resampled = compute(self.resampled)
@@ -78,11 +89,11 @@ class Sample:
         accelerations = acceleration(self._sums, lambda sums: compute(sums / self._seeds))
         return bca_interval(resampled[finite], compute(self.means), accelerations, self.level)
 
-    def places(self, names: Sequence[str]) -> list[int]:
-        """Where sources are.
+    def positions(self, names: Sequence[str]) -> list[int]:
+        """Positions of some sources among all sources.
 
         Raises:
-            ValueError: If one is not there.
+            ValueError: If one is missing.
         """
         missing = [name for name in names if name not in self.sources]
         if missing:
@@ -104,54 +115,87 @@ def accuracy_intervals(predictions: Predictions, sample: Sample, correct: Values
     Returns:
         Columns ``autoencoder``, ``classifier``, ``estimate``, ``lower``, ``upper``, ``seeds``, ``seed_std``,
         ``seed_min``, ``seed_max``; the last three are NaN where there is one seed.
+
+    Example:
+        >>> from stats.example import example_predictions, example_sample
+        >>> predictions, sample = example_predictions(), example_sample()
+        >>> accuracy_intervals(predictions, sample, predictions.top1)["estimate"].round(2).tolist()
+        [0.83, 0.83, 0.67, 1.0, 0.67, 0.83, 0.83, 1.0, 0.67, 0.67, 0.67, 1.0]
     """
-    table = long_table(sample.interval(), sample.sources, predictions.columns)
+    table = _long_table(sample.interval(), sample.sources, predictions.columns)
     by_row = correct.mean(axis=0)
-    by_seed = {source: by_row[predictions.rows_of(source)] for source in sample.sources}
-    return with_spread(table, by_seed, predictions.columns)
+    return _with_spread(table, [by_row[predictions.rows_of(source)] for source in sample.sources])
 
 
 def rrc_intervals(predictions: Predictions, sample: Sample) -> pd.DataFrame:
     """Every relative rate of change with its interval, and its spread over the seeds that all classifiers have.
 
-    Resamples in which a classifier was never right on its own images are left out.
+    Resamples in which a classifier was never right on the images of its own autoencoder are left out.
+
+    Args:
+        predictions: The study's.
+        sample: Of its ``top1``.
 
     Returns:
-        Columns as ``accuracy_intervals``.
+        Columns as :func:`accuracy_intervals`.
 
     Raises:
-        ValueError: If a classifier is never right on its own images, or has no autoencoder.
+        ValueError: If a classifier is never right on the images of its own autoencoder, or has no autoencoder.
+
+    Example:
+        >>> from stats.example import example_predictions, example_sample
+        >>> predictions, sample = example_predictions(), example_sample()
+        >>> table = rrc_intervals(predictions, sample)[["autoencoder", "classifier", "estimate"]]
+        >>> table.head(3).round(2).to_numpy().tolist()
+        [['a', 'a', 1.0], ['a', 'b', 0.67], ['a', 'c', 0.83]]
     """
-    names, rrc = predictions.classifiers, rates_of(predictions, sample)
-    table = long_table(sample.interval(rrc), names, names)
+    names, rates = predictions.classifiers, rates_of(predictions, sample)
+    table = _long_table(sample.interval(rates), names, names)
     by_seed = rrc_by_seed(predictions)
-    rates = np.stack(list(by_seed.values())) if len(by_seed) > 1 else rrc(sample.means)[None]
-    return with_spread(table, {name: rates[:, row] for row, name in enumerate(names)}, names)
+    rrc = np.stack(list(by_seed.values())) if len(by_seed) > 1 else rates(sample.means)[None]
+    return _with_spread(table, list(rrc.swapaxes(0, 1)))
 
 
 def rates_of(predictions: Predictions, sample: Sample) -> Statistic:
     """The statistic from a study's accuracies ``(..., S, C)`` to relative rates of change ``(..., n, n)``.
 
+    Args:
+        predictions: The study's.
+        sample: Of its ``top1`` or ``top5``.
+
     Raises:
-        ValueError: If a classifier is never right on its own images, or has no autoencoder.
+        ValueError: If a classifier is never right on the images of its own autoencoder, or has no autoencoder.
+
+    Example:
+        >>> from stats.example import example_predictions, example_sample
+        >>> predictions, sample = example_predictions(), example_sample()
+        >>> rates_of(predictions, sample)(sample.means).round(2).tolist()
+        [[1.0, 0.67, 0.83], [0.83, 1.0, 0.67], [0.67, 0.67, 1.0]]
     """
     names = predictions.classifiers
-    rows, columns = sample.places(names), [predictions.columns.index(name) for name in names]
-    square = np.ix_(rows, columns)
+    square = np.ix_(sample.positions(names), predictions.classifier_columns)
     check_accuracies(sample.means[square], names, source="the cross evaluation")
     return lambda accuracy: relative_rates(accuracy[..., square[0], square[1]])
 
 
-def usable_rates(predictions: Predictions, sample: Sample) -> FloatArray:
-    """The relative rates of change of every resample in which they can be computed, ``(usable resamples, n, n)``."""
-    rrc = rates_of(predictions, sample)(sample.resampled)
-    return rrc[usable(rrc)]
+def finite_tables(tables: FloatArray) -> FloatArray:
+    """The tables ``(k, n, n)`` of ``(resamples, n, n)`` that hold no NaN and no infinity.
+
+    Example:
+        >>> finite_tables(np.array([[[1.0]], [[np.nan]]])).tolist()
+        [[[1.0]]]
+    """
+    return tables[np.isfinite(tables).all(axis=(-2, -1))]
 
 
 def paired_differences(
     predictions: Predictions, sample: Sample, pairs: Sequence[tuple[str, str, str]] | None = None
 ) -> pd.DataFrame:
-    """How much better a classifier reads one source of images than another, the same images under both.
+    r"""How much more accurate a classifier is on one source of images than on another, for the same images.
+
+    .. math:: \mathrm{acc}_{aj} - \mathrm{acc}_{bj}
+
+    where :math:`\mathrm{acc}_{aj}` is the accuracy of classifier :math:`j` on the images of source :math:`a`.
 
     Args:
         predictions: The study's.
@@ -161,76 +205,105 @@ def paired_differences(
 
     Returns:
         Columns ``autoencoder``, ``minus``, ``classifier``, ``estimate``, ``lower``, ``upper``.
+
+    Example:
+        >>> from stats.example import example_predictions, example_sample
+        >>> predictions, sample = example_predictions(), example_sample()
+        >>> table = paired_differences(predictions, sample)
+        >>> table[["autoencoder", "minus", "classifier", "estimate"]].round(2).to_numpy().tolist()
+        [['a', 'original', 'a', 0.17], ['b', 'original', 'b', 0.17], ['c', 'original', 'c', 0.33]]
     """
     if pairs is None:
         baselines = [source for source in predictions.baselines if source not in predictions.columns]
         pairs = [(name, baseline, name) for baseline in baselines for name in predictions.classifiers]
-    first, second = (sample.places([pair[side] for pair in pairs]) for side in (0, 1))
-    columns = [predictions.columns.index(name) for _, _, name in pairs]
-    found = sample.interval(lambda accuracy: accuracy[..., first, columns] - accuracy[..., second, columns])
-    names = pd.DataFrame(list(pairs), columns=["autoencoder", "minus", "classifier"])
-    return names.assign(estimate=found.estimate, lower=found.lower, upper=found.upper)
+    first, second = (sample.positions([pair[side] for pair in pairs]) for side in (0, 1))
+    columns = [predictions.column(name) for _, _, name in pairs]
+    interval = sample.interval(lambda accuracy: accuracy[..., first, columns] - accuracy[..., second, columns])
+    return pd.DataFrame(list(pairs), columns=["autoencoder", "minus", "classifier"]).assign(**interval.columns())
 
 
 def nmi_intervals(predictions: Predictions, how: Resampling) -> pd.DataFrame:
-    """The mean nMI of every source of images with its interval: within images, and between the images of a pair.
+    r"""The mean nMI of every source of images with its interval: within images, and between the images of a pair.
+
+    .. math:: \frac{1}{N} \sum_{n=1}^{N} \mathrm{nMI}_n
+
+    where :math:`\mathrm{nMI}_n` is that of image, or pair, number :math:`n` of :math:`N`.
+
+    Args:
+        predictions: The study's.
+        how: How the bootstrap is done.
 
     Returns:
         Columns ``autoencoder``, ``kind`` (``intra`` or ``inter``), ``estimate``, ``lower``, ``upper``; no ``inter``
         where there is no pair.
+
+    Example:
+        >>> from stats.example import example_predictions
+        >>> table = nmi_intervals(example_predictions(), Resampling(resamples=50, level=0.9, seed=0))
+        >>> table[["autoencoder", "kind", "estimate"]].round(2).to_numpy().tolist()[3:5]
+        [['c', 'intra', 0.14], ['original', 'inter', 0.05]]
     """
     tables = []
     for kind, values in (("intra", predictions.nmi_intra), ("inter", predictions.nmi_inter)):
         if len(values):
             sample = Sample(values, predictions.sources, how)
-            found = sample.interval()
-            ends = {"estimate": found.estimate, "lower": found.lower, "upper": found.upper}
-            tables.append(pd.DataFrame({"autoencoder": sample.sources, "kind": kind} | ends))
+            columns = {"autoencoder": sample.sources, "kind": kind} | sample.interval().columns()
+            tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
-def long_table(interval: Interval, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-    """A matrix of intervals as a table with a line for each cell."""
-    index = pd.MultiIndex.from_product([rows, columns], names=["autoencoder", "classifier"])
-    ends = {"estimate": interval.estimate, "lower": interval.lower, "upper": interval.upper}
-    return pd.DataFrame({name: values.ravel() for name, values in ends.items()}, index=index).reset_index()
+def rrc_by_seed(predictions: Predictions) -> dict[int, FloatArray]:
+    r"""Relative rates of change ``(n, n)`` with each seed that every classifier's autoencoder was trained with.
 
+    .. math:: \mathrm{RRC}_{ijs} = \frac{\mathrm{acc}_{ijs}}{\min(\mathrm{acc}_{iis}, \mathrm{acc}_{jjs})}
 
-def with_spread(table: pd.DataFrame, by_seed: Mapping[str, FloatArray], columns: Sequence[str]) -> pd.DataFrame:
-    """Add to each cell of a long table how much it differs between seeds.
+    where :math:`\mathrm{acc}_{ijs}` is the accuracy of classifier :math:`j` on the reconstructions of :math:`A_i`, with
+    seed :math:`s`.
+
+    Seeds with which a classifier is never right on the images of its own autoencoder are left out. Autoencoders of one
+    seed share the order of their training images and nothing else, so it is arbitrary which seeds are combined.
 
     Args:
-        table: Result of ``long_table``.
-        by_seed: For each row the values with each seed, ``(seeds, columns)``.
-        columns: Names of the columns.
+        predictions: The study's; rows are named ``<source>`` for seed 0, else ``<source>-seed<k>``.
+
+    Example:
+        >>> from stats.example import example_predictions
+        >>> {seed: rrc.round(2).tolist() for seed, rrc in rrc_by_seed(example_predictions()).items()}
+        {0: [[1.0, 0.67, 0.83], [0.83, 1.0, 0.67], [0.67, 0.67, 1.0]]}
     """
-    lines = []
-    for values in by_seed.values():
-        several = len(values) > 1
-        spread = (values.std(axis=0, ddof=1), values.min(axis=0), values.max(axis=0)) if several else ()
-        for column in range(len(columns)):
-            lines.append([len(values), *(float(part[column]) for part in spread), *([np.nan] * (0 if several else 3))])
-    spreads = pd.DataFrame(lines, columns=["seeds", "seed_std", "seed_min", "seed_max"])
-    return table.join(spreads)
-
-
-def seeds_of(predictions: Predictions, source: str) -> dict[int, int]:
-    """The row of each seed of a source; rows are named ``<source>`` for seed 0, else ``<source>-seed<k>``."""
-    pattern = re.compile(re.escape(source) + r"(?:-seed(\d+))?")
-    found = {row: pattern.fullmatch(predictions.rows[row]) for row in predictions.rows_of(source)}
-    return {int(match.group(1) or 0): row for row, match in found.items() if match}
-
-
-def rrc_by_seed(predictions: Predictions) -> dict[int, FloatArray]:
-    """Relative rates of change ``(n, n)`` with each seed that every classifier's autoencoder was trained with.
-
-    Seeds with which a classifier is never right on its own images are left out. Autoencoders of one seed share the
-    order of their training images and nothing else: which seed of one meets which seed of another is chance.
-    """
-    names = predictions.classifiers
-    rows = [seeds_of(predictions, name) for name in names]
-    columns = [predictions.columns.index(name) for name in names]
+    rows = [_rows_by_seed(predictions, name) for name in predictions.classifiers]
     accuracy = predictions.top1.mean(axis=0)
-    common = sorted(set.intersection(*(set(found) for found in rows))) if rows else []
-    rates = {seed: relative_rates(accuracy[np.ix_([found[seed] for found in rows], columns)]) for seed in common}
+    common = sorted(set.intersection(*map(set, rows))) if rows else []
+    rates = {
+        seed: relative_rates(accuracy[np.ix_([of_name[seed] for of_name in rows], predictions.classifier_columns)])
+        for seed in common
+    }
     return {seed: rrc for seed, rrc in rates.items() if np.isfinite(rrc).all()}
+
+
+def _rows_by_seed(predictions: Predictions, source: str) -> dict[int, int]:
+    """The row of each seed of a source."""
+    pattern = re.compile(re.escape(source) + r"(?:-seed(\d+))?")
+    matches = {row: pattern.fullmatch(predictions.rows[row]) for row in predictions.rows_of(source)}
+    return {int(match.group(1) or 0): row for row, match in matches.items() if match}
+
+
+def _long_table(interval: Interval, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    """A matrix of intervals as a table with a line for each cell."""
+    index = pd.MultiIndex.from_product([rows, columns], names=["autoencoder", "classifier"])
+    return pd.DataFrame(interval.columns(), index=index).reset_index()
+
+
+def _with_spread(table: pd.DataFrame, by_seed: Sequence[FloatArray]) -> pd.DataFrame:
+    """Add to each cell of a long table how much it differs between seeds: for each row values ``(seeds, columns)``."""
+    spreads = []
+    for values in by_seed:
+        spread: Mapping[str, FloatArray | float] = dict.fromkeys(("seed_std", "seed_min", "seed_max"), np.nan)
+        if len(values) > 1:
+            spread = {
+                "seed_std": values.std(axis=0, ddof=1),
+                "seed_min": values.min(axis=0),
+                "seed_max": values.max(axis=0),
+            }
+        spreads.append(pd.DataFrame({"seeds": len(values), **spread}, index=range(values.shape[1])))
+    return table.join(pd.concat(spreads, ignore_index=True))

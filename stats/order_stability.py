@@ -1,71 +1,82 @@
-"""Would other images, or other seeds, order the classifiers alike?"""
+"""Would other images, or other seeds, order the classifiers in the same way?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+from scipy.stats import rankdata  # type: ignore[import-untyped]
 
-from stats.accuracy_csv import FloatArray
+from stats.arrays import BoolArray, FloatArray, IntArray
 from stats.order import ThresholdInterval
 
-CountArray = npt.NDArray[np.int64]
 
+def sufficient_counts(rrc: FloatArray, threshold: float) -> IntArray:
+    r"""How many autoencoders are sufficient for each classifier.
 
-def relative_rates(accuracy: FloatArray) -> FloatArray:
-    """``stats.order.relative_rate_of_change`` of many tables at once, NaN where a denominator is 0.
+    .. math:: s_j = |\{ i : \mathrm{RRC}_{ij} \ge t \}|
+
+    where :math:`\mathrm{RRC}_{ij}` is the relative rate of change of classifier :math:`j` on the reconstructions of
+    :math:`A_i` and :math:`t` the threshold.
 
     Args:
-        accuracy: Accuracies, ``(..., n, n)``, rows autoencoders, columns classifiers.
+        rrc: Relative rates of change, ``(..., n, n)``, rows autoencoders, columns classifiers.
+        threshold: The threshold.
+
+    Returns:
+        Counts, ``(..., n)``; the classifier's own autoencoder is counted, too.
+
+    Example:
+        >>> sufficient_counts(np.array([[1.0, 0.4], [0.8, 1.0]]), threshold=0.7).tolist()
+        [2, 1]
     """
-    own = np.diagonal(accuracy, axis1=-2, axis2=-1)
-    smaller = np.minimum(own[..., :, None], own[..., None, :])
-    return np.divide(accuracy, smaller, out=np.full_like(accuracy, np.nan), where=smaller > 0)
-
-
-def usable(rrc: FloatArray) -> npt.NDArray[np.bool_]:
-    """Which tables have no NaN: in the others a classifier was never right on its own images; ``(resamples,)``."""
-    return np.asarray(np.isfinite(rrc).all(axis=(-2, -1)))
-
-
-def serving(rrc: FloatArray, threshold: float) -> CountArray:
-    """How many autoencoders serve each classifier, itself included: ``(..., n)`` of tables ``(..., n, n)``."""
     return np.asarray((rrc >= threshold).sum(axis=-2))
 
 
-def are_chains(served: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """``stats.concept_lattice.is_chain`` of many contexts at once.
+def are_chains(sufficient: BoolArray) -> BoolArray:
+    """:func:`stats.concept_lattice.is_chain` of many contexts at once.
 
-    Sorted by how many autoencoders serve them, the classifiers' sets of autoencoders are nested in a chain, so in each
-    row of the sorted table all that is false comes before all that is true.
+    Sort the columns by how many autoencoders are sufficient. The sets of sufficient autoencoders are nested in a chain
+    if in each row of the sorted table all that is false comes before all that is true.
 
     Args:
-        served: Whether autoencoder i serves classifier j, ``(resamples, i, j)``; the transpose of ``is_chain``'s
-            context.
+        sufficient: Whether autoencoder i is sufficient for classifier j, ``(resamples, i, j)``; the transpose of the
+            context of ``is_chain``.
 
     Returns:
         Booleans ``(resamples,)``.
+
+    Example:
+        >>> are_chains(np.array([[[True, False], [True, True]], [[True, False], [False, True]]])).tolist()
+        [True, False]
     """
-    ascending = served.sum(axis=1).argsort(axis=-1, kind="stable")
-    in_order = np.take_along_axis(served, ascending[:, None, :], axis=2)
+    ascending = sufficient.sum(axis=1).argsort(axis=-1, kind="stable")
+    in_order = np.take_along_axis(sufficient, ascending[:, None, :], axis=2)
     return np.asarray((in_order[:, :, :-1] <= in_order[:, :, 1:]).all(axis=(1, 2)))
 
 
 def chain_shares(rrc: FloatArray, intervals: Sequence[ThresholdInterval]) -> FloatArray:
-    """The share of resamples that order the classifiers totally, at the middle of each range of thresholds.
+    r"""The share of resamples that order the classifiers totally, at the middle of each range of thresholds.
+
+    .. math:: \frac{1}{B} |\{ b : I_t^{(b)} \text{ is a chain} \}|
+
+    where :math:`I_t^{(b)}` is the context of resample :math:`b` of :math:`B` at the middle :math:`t` of a range.
 
     Args:
         rrc: Resampled relative rates of change, ``(resamples, n, n)``, rows autoencoders, columns classifiers.
         intervals: Those of the estimate.
+
+    Returns:
+        Shares in [0, 1], one for each interval.
+
+    Example:
+        >>> rrc = np.array([[[1.0, 0.4], [0.8, 1.0]], [[1.0, 0.4], [0.5, 1.0]]])
+        >>> chain_shares(rrc, [ThresholdInterval(0.4, 0.8, 2, True, ((1,), (0,)))]).tolist()
+        [0.5]
     """
-    return np.array([are_chains(rrc >= middle(interval)).mean() for interval in intervals])
-
-
-def middle(interval: ThresholdInterval) -> float:
-    """The threshold in the middle of an interval."""
-    return (interval.lower + interval.upper) / 2
+    return np.array([are_chains(rrc >= interval.middle).mean() for interval in intervals])
 
 
 @dataclass(frozen=True)
@@ -73,10 +84,14 @@ class Neighbours:
     """Two neighbours in an order.
 
     Attributes:
-        first: The classifier served by fewer autoencoders, or one of two served by the same.
+        first: The classifier with fewer sufficient autoencoders, or one of two with the same.
         second: The other.
-        equal: Whether they are served by the same autoencoders.
-        share: In which share of resamples it is so: strictly fewer serve the first; or equally many, if ``equal``.
+        equal: Whether both have the same sufficient autoencoders.
+        share: Share of resamples that agree: the first has strictly fewer, or as many if ``equal``.
+
+    Example:
+        >>> Neighbours(first=1, second=0, equal=False, share=0.9).share
+        0.9
     """
 
     first: int
@@ -86,7 +101,14 @@ class Neighbours:
 
 
 def neighbour_shares(rrc: FloatArray, chain: ThresholdInterval) -> list[Neighbours]:
-    """For each neighbouring pair of an order, the share of resamples that agree.
+    r"""For each neighbouring pair of an order, the share of resamples that agree.
+
+    .. math::
+        \frac{1}{B} |\{ b : s_j^{(b)} < s_k^{(b)} \}|, \quad \text{or of equals} \quad
+        \frac{1}{B} |\{ b : s_j^{(b)} = s_k^{(b)} \}|
+
+    where :math:`s_j^{(b)}` is the number of sufficient autoencoders of classifier :math:`j` in resample :math:`b` of
+    :math:`B`.
 
     Within a group of equals the order is that of the mean count over resamples, so that between two groups the two
     closest classifiers are compared.
@@ -97,48 +119,76 @@ def neighbour_shares(rrc: FloatArray, chain: ThresholdInterval) -> list[Neighbou
 
     Raises:
         ValueError: If it is no chain.
+
+    Example:
+        >>> rrc = np.array([[[1.0, 0.4], [0.8, 1.0]], [[1.0, 0.4], [0.5, 1.0]]])
+        >>> neighbour_shares(rrc, ThresholdInterval(0.4, 0.8, 2, True, ((1,), (0,))))
+        [Neighbours(first=1, second=0, equal=False, share=0.5)]
     """
     if chain.order is None:
-        raise ValueError("this interval's lattice is no chain: there is no order to ask about")
-    counts = serving(rrc, middle(chain))
+        raise ValueError("this interval's lattice is no chain, so it has no order")
+    counts = sufficient_counts(rrc, chain.middle)
     mean = counts.mean(axis=0)
     groups = [sorted(group, key=lambda j: mean[j]) for group in chain.order]
     group_of = {j: number for number, group in enumerate(groups) for j in group}
-    found = []
+    neighbours = []
     for first, second in pairwise(j for group in groups for j in group):
         equal = group_of[first] == group_of[second]
-        holds = counts[:, first] == counts[:, second] if equal else counts[:, first] < counts[:, second]
-        found.append(Neighbours(first, second, equal, float(holds.mean())))
-    return found
+        agrees = counts[:, first] == counts[:, second] if equal else counts[:, first] < counts[:, second]
+        neighbours.append(Neighbours(first, second, equal, float(agrees.mean())))
+    return neighbours
 
 
 def same_order_share(rrc: FloatArray, chain: ThresholdInterval) -> float:
-    """The share of resamples that are a chain, at the middle of this one, with exactly the same groups in its order."""
+    r"""The share of resamples that are a chain, at the middle of this one, with exactly the same groups in its order.
+
+    .. math::
+        \frac{1}{B} |\{ b : \text{chain}, \; \operatorname{sgn}(s_j^{(b)} - s_k^{(b)}) = \operatorname{sgn}(g_j - g_k)
+        \; \forall j, k \}|
+
+    where :math:`s_j^{(b)}` is the number of sufficient autoencoders of classifier :math:`j` in resample :math:`b` of
+    :math:`B`, and :math:`g_j` the position of the classifier's group in the order.
+
+    Args:
+        rrc: Resampled relative rates of change, ``(resamples, n, n)``.
+        chain: The order, with its thresholds.
+
+    Example:
+        >>> rrc = np.array([[[1.0, 0.4], [0.8, 1.0]], [[1.0, 0.7], [0.8, 1.0]]])
+        >>> same_order_share(rrc, ThresholdInterval(0.4, 0.8, 2, True, ((1,), (0,))))
+        0.5
+    """
     assert chain.order is not None
-    place = np.empty(rrc.shape[-1])
+    group_of = np.empty(rrc.shape[-1])
     for number, group in enumerate(chain.order):
-        place[list(group)] = number
-    served = rrc >= middle(chain)
-    counts = served.sum(axis=1)
-    agrees = np.sign(counts[:, :, None] - counts[:, None, :]) == np.sign(place[:, None] - place[None, :])
-    return float((agrees.all(axis=(1, 2)) & are_chains(served)).mean())
-
-
-def average_ranks(values: FloatArray | CountArray) -> FloatArray:
-    """Ranks along the last axis from 1 up; equals share the mean of their ranks."""
-    smaller = (values[..., None, :] < values[..., :, None]).sum(axis=-1)
-    equal = (values[..., None, :] == values[..., :, None]).sum(axis=-1)
-    return np.asarray(smaller + (equal + 1) / 2)
+        group_of[list(group)] = number
+    sufficient = rrc >= chain.middle
+    counts = sufficient.sum(axis=1)
+    agrees = np.sign(counts[:, :, None] - counts[:, None, :]) == np.sign(group_of[:, None] - group_of[None, :])
+    return float((agrees.all(axis=(1, 2)) & are_chains(sufficient)).mean())
 
 
 def kendalls_w(ranks: FloatArray) -> float:
-    """Agreement of several rankings: 1 if they are the same, 0 if they share nothing; NaN if none tells any two apart.
+    r"""Agreement of several rankings: 1 if they are the same, 0 if they have nothing in common.
+
+    .. math:: W = \frac{12 \sum_j (R_j - \bar R)^2}{m^2 (n^3 - n) - m \sum_g (t_g^3 - t_g)}
+
+    where :math:`m` rankings rank :math:`n` objects, :math:`R_j` is the sum of the ranks of object :math:`j`,
+    :math:`\bar R` the mean of these sums, and :math:`t_g` the size of each group of ties.
 
     Args:
         ranks: Average ranks, ``(rankings, n)``.
 
+    Returns:
+        W in [0, 1]; NaN if every ranking ties all objects.
+
     Source: M. G. Kendall, B. Babington Smith, "The problem of m rankings", 1939; with the correction for ties.
+
+    Example:
+        >>> kendalls_w(np.array([[1.0, 2, 3], [1, 2, 3]])), kendalls_w(np.array([[1.0, 2, 3], [3, 2, 1]]))
+        (1.0, 0.0)
     """
+    # scipy's friedmanchisquare, W * m * (n - 1), refuses two objects
     rankings, n = ranks.shape
     totals = ranks.sum(axis=0)
     spread = ((totals - totals.mean()) ** 2).sum()
@@ -148,39 +198,38 @@ def kendalls_w(ranks: FloatArray) -> float:
     return float(spread / most) if most > 0 else float("nan")
 
 
-@dataclass(frozen=True)
-class Consensus:
-    """What several seeds' orders have in common.
+def seed_consensus(
+    rrc: FloatArray, names: Sequence[str], seeds: Sequence[int], threshold: float | None
+) -> dict[str, Any]:
+    r"""Combine the orders of several seeds by the mean rank of :func:`sufficient_counts` (Borda's count).
 
-    Attributes:
-        seeds: The seeds that every classifier's autoencoders were trained with.
-        threshold: At which the autoencoders that serve a classifier were counted; ``None``: its mean RRC instead.
-        ranks: Rank of each classifier (columns) with each seed (rows), 1 for the one that the fewest serve.
-        agreement: Kendall's W, in [0, 1], or NaN.
-    """
+    .. math:: \bar r_j = \frac{1}{S} \sum_s r_{js}
 
-    seeds: Sequence[int]
-    threshold: float | None
-    ranks: pd.DataFrame
-    agreement: float
-
-    @property
-    def mean_rank(self) -> pd.Series:
-        """Mean rank over the seeds (Borda's count), ascending."""
-        return self.ranks.mean(axis=0).sort_values(kind="stable")
-
-
-def consensus_order(rrc: FloatArray, names: Sequence[str], seeds: Sequence[int], threshold: float | None) -> Consensus:
-    """Combine the orders of several seeds by the mean rank of "number of autoencoders that serve a classifier".
+    where :math:`r_{js}` is the rank of classifier :math:`j` with seed :math:`s` of :math:`S`.
 
     Args:
         rrc: Relative rates of change with each seed, ``(seeds, n, n)``, rows autoencoders, columns classifiers.
         names: The classifiers.
-        seeds: The seeds.
-        threshold: Where to count; ``None`` ranks by the mean RRC that a classifier receives, which is its count
+        seeds: The seeds that every classifier's autoencoders were trained with.
+        threshold: Where to count; ``None`` ranks by the mean RRC of each classifier's column, which is its count
             averaged over all thresholds.
+
+    Returns:
+        ``seeds`` and ``threshold``; ``mean_rank`` of each classifier, ascending, 1 for the one with the fewest
+        sufficient autoencoders; ``ranks`` with each seed; ``kendall_w``, the agreement, None where it is not defined.
+
+    Example:
+        >>> rrc = np.array([[[1.0, 0.4], [0.8, 1.0]], [[1.0, 0.6], [0.9, 1.0]]])
+        >>> seed_consensus(rrc, ["a", "b"], [0, 1], threshold=0.7)["mean_rank"]
+        {'b': 1.0, 'a': 2.0}
     """
-    places = rrc.mean(axis=-2) if threshold is None else serving(rrc, threshold)
-    ranks = average_ranks(places)
-    table = pd.DataFrame(ranks, index=pd.Index(seeds, name="seed"), columns=list(names))
-    return Consensus(list(seeds), threshold, table, kendalls_w(ranks))
+    ranks = rankdata(rrc.mean(axis=-2) if threshold is None else sufficient_counts(rrc, threshold), axis=-1)
+    table = pd.DataFrame(ranks, columns=list(names))
+    agreement = kendalls_w(ranks)
+    return {
+        "seeds": list(seeds),
+        "threshold": threshold,
+        "mean_rank": table.mean(axis=0).sort_values(kind="stable").to_dict(),
+        "ranks": {str(seed): row for seed, row in zip(seeds, table.to_dict("records"), strict=True)},
+        "kendall_w": None if np.isnan(agreement) else agreement,
+    }

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from datamodules.base import ImageDataModule
 from networks.classifier import Classifier
 from networks.segnet import SegNet
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 from study.artifact import differences, require
 from study.autoencoders import make_autoencoder
 from study.classifiers import (

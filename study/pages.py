@@ -18,7 +18,7 @@ from networks.segnet import SegNet
 from report import classifiers as classifiers_report
 from report import study as study_report
 from report.page import Section
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 from study import classifiers
 from study.artifact import require
 from study.autoencoders import make_autoencoder

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
-from stats.cue_retention import ENDS, ROWS, separation, served_readers
+from stats.cue_retention import ENDS, ROWS, probe_retention, separation
 from stats.intervals import Resampling, Sample
-from stats.predictions import read_predictions
 from study.console import say_made, show_table
 from study.files import whole_file
 from study.folder import StudyFolder, study_folder
+from study.predictions import read_predictions
 
 SEED = re.compile(r"-seed\d+$")  # at the end of a study's name
 
@@ -52,11 +52,11 @@ def cell(row: pd.Series, name: str) -> str:
 def numbers(folder: StudyFolder) -> dict[str, float]:
     """Cue retention of one study, the least share of its own accuracy that a classifier keeps, and what probes read."""
     read = read_predictions(folder.predictions)
-    table = separation(read, Sample(read.top1, read.sources, Resampling()))
+    table = separation(read, Sample(read.top1, read.sources, Resampling(1000, 0.95, seed=0)))
     values = {name if end == "estimate" else f"{name} {end}": float(table[end][name]) for name in ROWS for end in ENDS}
     values["own kept"] = float(table[table.index.str.startswith("own kept")]["estimate"].min())
     probes = folder.root / "probe" / "accuracy.csv"
-    return values | (served_readers(pd.read_csv(probes)) if probes.exists() else {})
+    return values | (probe_retention(pd.read_csv(probes)) if probes.exists() else {})
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig
 
@@ -11,7 +10,8 @@ from callbacks.loggers import FaultTolerantLogger
 from callbacks.monitoring import picture_rows
 from datamodules.base import ImageDataModule
 from lightning_modules import CrossEvaluation, CrossEvaluationResult
-from stats.accuracy_tables import accuracy_table, mean_over_seeds, nmi_table
+from stats.predictions import Predictions
+from stats.tables import accuracy_table, mean_over_seeds, nmi_table
 from study.artifact import Artifact, settings_of
 from study.console import say
 from study.data import make_data
@@ -19,6 +19,7 @@ from study.folder import study_folder
 from study.labels import labels_name, right_classes
 from study.loggers import fixed_images, open_loggers
 from study.networks import StudyNetworks, study_networks
+from study.predictions import prediction_arrays
 from study.step import Result, Step, Table
 from study.trainer import make_trainer
 
@@ -73,26 +74,26 @@ def tables(result: CrossEvaluationResult, sources: list[str], networks: StudyNet
     """
     rows, columns = result.rows, result.columns
     by_seed = accuracy_table(result.top1, rows, columns)
-    predictions = {
-        "rows": np.array(rows),
-        "sources": np.array(sources),
-        "columns": np.array(columns),
-        "controls": np.array(networks.controls, dtype=str),
-        "questions": np.array([labels_name(config) for config in networks.configs.values()]),
-        "index": result.index,
-        "labels": result.labels,
-        "predicted": result.predicted,
-        "top1": result.top1.astype(bool),
-        "top5": result.top5.astype(bool),
-        "nmi_intra": result.nmi_intra,
-        "nmi_inter": result.nmi_inter,
-    }
+    predictions = Predictions(
+        rows=rows,
+        sources=sources,
+        columns=columns,
+        controls=networks.controls,
+        label_sets=[labels_name(config) for config in networks.configs.values()],
+        index=result.index,
+        labels=result.labels,
+        predicted=result.predicted,
+        top1=result.top1.astype(bool),
+        top5=result.top5.astype(bool),
+        nmi_intra=result.nmi_intra,
+        nmi_inter=result.nmi_inter,
+    )
     return {
         "accuracy_by_seed.csv": by_seed,
         "accuracy.csv": mean_over_seeds(by_seed, sources),
         "accuracy_top5.csv": mean_over_seeds(accuracy_table(result.top5, rows, columns), sources),
         "nmi.csv": mean_over_seeds(nmi_table(result.nmi_intra, result.nmi_inter, rows), sources),
-        "predictions.npz": predictions,
+        "predictions.npz": prediction_arrays(predictions),
     }
 
 

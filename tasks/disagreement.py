@@ -9,14 +9,15 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
-from stats.accuracy_csv import ORIGINAL
-from stats.disagreement import answers, children_of, disagreements, exemplars, modal
-from stats.predictions import Predictions, read_predictions
+from stats.disagreement import children_of, disagreements, exemplars, modal, predicted_classes
+from stats.names import ORIGINAL
+from stats.predictions import Predictions
 from study.artifact import Artifact, require
 from study.classifiers import compression, study_classifiers
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
+from study.predictions import read_predictions
 from study.step import Result, Step, Table
 
 FILES = ("disagreement.csv", "exemplars.npz")
@@ -80,11 +81,11 @@ def exemplar_arrays(
         rows = exemplars(predictions, children, parent)
         spread = np.linspace(0, len(rows) - 1, min(len(rows), max(1, count // len(families)))).round().astype(int)
         chosen = rows[spread]
-        votes = np.stack([answers(predictions, child, ORIGINAL) for child in children], axis=1)
+        votes = np.stack([predicted_classes(predictions, child, ORIGINAL) for child in children], axis=1)
         kept["images"] += [split[index][0].numpy() for index in predictions.index[chosen].tolist()]
         kept["index"] += predictions.index[chosen].tolist()
         kept["of"] += [parent] * len(chosen)
         kept["label"] += classes[predictions.labels[chosen, predictions.columns.index(parent)]].tolist()
-        kept["parent_sees"] += classes[answers(predictions, parent, ORIGINAL)[chosen]].tolist()
+        kept["parent_sees"] += classes[predicted_classes(predictions, parent, ORIGINAL)[chosen]].tolist()
         kept["children_see"] += classes[modal(votes)[chosen]].tolist()
     return {"classes": classes} | {name: np.array(values) for name, values in kept.items()}

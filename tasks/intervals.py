@@ -11,13 +11,14 @@ from omegaconf import DictConfig
 from networks.cost import flop_count, parameter_count
 from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_intervals, paired_differences, rrc_intervals
 from stats.order_certainty import order_certainty
-from stats.predictions import Predictions, read_predictions
+from stats.predictions import Predictions
 from study.artifact import Artifact, require
 from study.classifiers import make_classifier, study_classifiers
 from study.console import say
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
+from study.predictions import read_predictions
 from study.step import Result, Step, Table
 
 ROWS = 40  # at most, in the terminal

@@ -5,7 +5,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from lightning_modules.noise_curves import NoiseCurves, NoiseCurvesResult
-from stats.noise_curves import accuracy_under_noise
+from stats.tables import accuracy_under_noise
 from study.artifact import Artifact, settings_of
 from study.data import make_data
 from study.folder import study_folder

@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from stats.accuracy_csv import read_accuracy_table
 from stats.order import order_document
-from stats.predictions import read_predictions
+from study.accuracy_csv import read_accuracy_table
 from study.artifact import Artifact, require
 from study.console import say, show_table
 from study.files import sha256
 from study.folder import study_folder
 from study.loggers import open_loggers
+from study.predictions import read_predictions
 from study.step import Result, Step
 
 

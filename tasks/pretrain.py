@@ -33,6 +33,8 @@ def pretrain(cfg: DictConfig, path: Path, job: Path) -> float:
     options, node = cfg.pretrain, "pretrain_data" if "pretrain_data" in cfg else "data"
     data = make_data(cfg, options.batch_size, options.augmentation, node)
     given = Path(cfg.autoencoder.weights) if cfg.autoencoder.weights else None
+    if given is not None and not given.is_file():
+        raise FileNotFoundError(f"weights file {given} does not exist: correct autoencoder.weights")
     inputs = {} if given is None else {"autoencoder.weights": sha256(given)}
     length = training_length(cfg, data) if given is None else Length(0)
     artifact = weights_artifact(path, settings_of(cfg, "autoencoder", "pretrain", data=node), data, inputs)

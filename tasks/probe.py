@@ -16,7 +16,7 @@ from datamodules.base import ImageDataModule, Split
 from lightning_modules.probe import Probe, Readers
 from networks.classifier import Classifier
 from networks.weights import load_weights
-from stats.accuracy_csv import ORIGINAL
+from stats.names import ORIGINAL
 from stats.proportion import wilson_interval
 from study.artifact import Artifact, settings_of
 from study.autoencoders import make_autoencoder

@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from study.settings.common import Common, Trainer
-from study.settings.fields import Settings, check_node, check_types, default_of
+from study.settings.fields import Settings, check_node, default_of, resolved
 
 STEP, MEASUREMENT, ANALYSIS, RESULT, TOOL = (
     "Steps of a study",
@@ -153,7 +153,7 @@ def check_settings(cfg: DictConfig) -> None:
     """
     check_node(cfg, Common, "")
     task_named(cfg.task)
-    check_types(cfg.trainer, Trainer, "trainer")
+    resolved(cfg.trainer, Trainer, "trainer")
     for name, settings in settings_classes().items():
         check_node(cfg[name], settings, name)
 

@@ -12,7 +12,7 @@ from lightning_modules import RobustAccuracy
 from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, pgd_attacks
 from methods.robustness.tables import WORST, accuracy_rows, masking_rows, transfer_rows
 from networks.attacks import PgdAttack
-from stats.accuracy_csv import PRETRAINED
+from stats.names import PRETRAINED
 from stats.proportion import wilson_interval
 from study.artifact import Artifact, settings_of
 from study.autoencoders import has_autoencoders

@@ -13,15 +13,16 @@ from metrics.spectrum import is_measurable
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
 from networks.strides import stride_products
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
 from stats.class_accuracies import class_accuracies
-from stats.predictions import Predictions, read_predictions
-from stats.signal_tables import CHANNELS, checkerboard_table, lab_table, pair_table, spectrum_table
+from stats.names import ORIGINAL, PRETRAINED
+from stats.predictions import Predictions
+from stats.tables import CHANNELS, checkerboard_table, lab_table, pair_table, spectrum_table
 from study.artifact import Artifact, require, settings_of
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
 from study.networks import StudyNetworks, study_networks
+from study.predictions import read_predictions
 from study.step import Result, Step, Table
 from study.trainer import make_trainer
 

@@ -16,6 +16,7 @@ from torch import nn
 
 import run
 import study.classifiers
+import tasks.train_classifier
 from networks.classifier import Classifier, calibrate
 
 REPOSITORY = Path(run.__file__).parent
@@ -53,7 +54,8 @@ def _class_0_favoured(monkeypatch: pytest.MonkeyPatch) -> None:
             last.bias[0] += 10_000
         return classifier
 
-    monkeypatch.setattr(study.classifiers, "make_classifier", make_favouring)
+    for module in (study.classifiers, tasks.train_classifier):
+        monkeypatch.setattr(module, "make_classifier", make_favouring)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from methods.layer_features.layer_inputs import last_convolution, last_of_stages
 from methods.layer_features.presets import PRESETS
 from methods.layer_features.without_resizing import PREFIX, WithoutResizing
 from networks.activations import Layer, find_layer, list_layers
-from stats.accuracy_csv import PRETRAINED
+from stats.names import PRETRAINED
 from study import classifiers
 from study.artifact import require
 from study.autoencoders import make_autoencoder, require_autoencoders

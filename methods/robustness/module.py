@@ -14,7 +14,7 @@ from networks.attacks import Bpda, Keep, PgdAttack, ThreatModel, loss_gradient
 from networks.classifier import Classifier
 from networks.norm_balls import Norm, project, steepest
 from networks.seeding import image_generators
-from stats.accuracy_csv import PRETRAINED
+from stats.names import PRETRAINED
 
 PLAIN, OWN = "plain", "own"
 DEFENCES = (PLAIN, PRETRAINED, OWN)  # the classifier alone, behind A_S, and behind its A_i

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from report.figures.study import GREY, INK, typeset
 from report.study import row_names
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 
 COLOURS = ("#0b6e69", "#c8553d", "#d99a2b", "#5b6fb5", "#8a5a9e", "#6fae4e", "#d67fa5", "#6d4c33")
 START_COLOUR = "#7b8794"

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from report.figures.source_lines import classifier_name
 from report.figures.study import ACCENT, INK, STYLE
 from report.page import Part, Section
-from stats.accuracy_csv import ORIGINAL
 from stats.class_accuracies import largest_changes
+from stats.names import ORIGINAL
 
 SHOWN_CHANGES = 3  # gains, and as many losses, of each classifier
 LOSS = "#c8553d"

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from report.figures.source_lines import add_legend, classifier_name, line_styles, source_name
 from report.figures.study import INK, STYLE, typeset
 from report.page import Part, Section, typeset_html
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 
 FILES = ("lab_histograms.csv", "lab_distances.csv", "spectra.csv", "checkerboard.csv")
 CHANNELS = {"L": "lightness L", "a": "a: green – red", "b": "b: blue – yellow"}

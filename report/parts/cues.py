@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from report.figures.study import ACCENT, GREY, INK, STYLE, accuracy_matrix, typeset
 from report.page import Part, Section
 from report.study import row_names
-from stats.cue_retention import pairs_of_questions, separation
+from stats.cue_retention import pairs_by_labels, separation
 from stats.intervals import Resampling, Sample, rates_of
-from stats.predictions import read_predictions
+from study.predictions import read_predictions
 
 
 def read(root: Path, labels: Mapping[str, str]) -> Part | None:
@@ -24,11 +24,11 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
         return None
     predictions = read_predictions(path)
     columns = [predictions.columns.index(name) for name in predictions.classifiers]
-    asked = [predictions.questions[column] for column in columns]
-    same, apart = pairs_of_questions(asked)
+    asked = [predictions.label_sets[column] for column in columns]
+    same, apart = pairs_by_labels(asked)
     if not same.any() or not apart.any():
         return None
-    sample = Sample(predictions.top1, predictions.sources, Resampling())
+    sample = Sample(predictions.top1, predictions.sources, Resampling(1000, 0.95, seed=0))
     table = separation(predictions, sample).astype(float)
     rrc = rates_of(predictions, sample)(sample.means)
     names = [labels.get(name, name) for name in predictions.classifiers]

@@ -14,9 +14,10 @@ from matplotlib.ticker import PercentFormatter
 from report.figures.study import ACCENT, GREY, INK, PAGE, STYLE, name_columns
 from report.page import Part, Section
 from report.study import row_names
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
 from stats.disagreement import OWN, children_of, disagreements, disagreements_by_class, exemplars
-from stats.predictions import Predictions, read_predictions
+from stats.names import ORIGINAL, PRETRAINED
+from stats.predictions import Predictions
+from study.predictions import read_predictions
 
 CLASSES = 20  # columns of the figure of classes, at most
 SOURCES = {

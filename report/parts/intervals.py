@@ -12,7 +12,7 @@ import pandas as pd
 from report.figures import intervals as interval_figures
 from report.page import Part, Section
 from report.study import row_names
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 
 TABLES = ("accuracy", "accuracy_top5", "differences", "rrc", "nmi")
 WIDEST_MATRIX = 8

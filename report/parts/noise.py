@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from report.figures.source_lines import START_COLOUR, add_legend, classifier_name
 from report.figures.study import ACCENT, INK, STYLE
 from report.page import Part, Section
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 
 OWN = "own"
 CURVES = {

@@ -210,17 +210,21 @@ def _in_range(value: Any, metadata: Mapping[str, Any]) -> bool:
     )
 
 
-def check_types(node: Any, settings: type[Settings], key: str) -> None:
-    """Refuse unknown keys and wrong types in a node that no schema has checked yet.
+def resolved(node: Any, settings: type[Settings], key: str) -> DictConfig:
+    """A node that no schema has checked yet, with the defaults of the keys that it does not set.
 
     Raises:
-        ValueError: Names the key, its value and what is expected.
+        ValueError: If a key is unknown, has a wrong value or must be given; names it and what is expected.
     """
+    if not isinstance(node, Mapping | DictConfig):
+        raise ValueError(f"{key}={node}: give {', '.join(_names(settings))} as {{{_names(settings)[0]}: …}}")
     unknown = [str(name) for name in node if name not in _names(settings)]
     if unknown:
         raise ValueError(f"there is no key {key}.{unknown[0]}; choose from {', '.join(_names(settings))}")
+    defaults = OmegaConf.structured(settings)
     try:
-        OmegaConf.merge(OmegaConf.structured(settings), node)
-    except OmegaConfBaseException:
-        check_node(node, settings, key)
-        raise
+        complete: Any = OmegaConf.merge(defaults, node)
+    except OmegaConfBaseException:  # a wrong type: said in the words of check_node
+        complete = OmegaConf.merge(OmegaConf.to_container(defaults), node)
+    check_node(complete, settings, key)
+    return complete

@@ -3,7 +3,7 @@
 from dataclasses import MISSING, dataclass
 from typing import Any
 
-from study.settings.fields import Settings, setting
+from study.settings.fields import Settings, resolved, setting
 
 BATCH = "images of an optimiser step, over all devices"
 AUGMENTATION = "crop_flip, or paper: also scale, rotation, shift, noise, blur, brightness, contrast, colour"
@@ -64,13 +64,15 @@ class TrainClassifier(Settings):
     batch_size: int = setting(32, BATCH, low=1)
     schedule: str = schedule()
     label_smoothing: float = setting(0.1, "share of the target spread over all classes", low=0, below=1)
-    adversary: Attack | None = setting(None, "trains on attacked images: {norm: linf, epsilon: 0.03137}")
+    adversary: Any = setting(None, "trains on attacked images: {norm: linf, epsilon: 0.03137, …}, or null")
     optimizer: dict[str, Any] = optimizer("AdamW", 2e-3, weight_decay=0.05)
 
     @classmethod
     def check(cls, node: Any, key: str) -> None:
-        """Check the optimiser."""
+        """Check the optimiser and the adversary."""
         check_optimizer(node.optimizer, f"{key}.optimizer")
+        if node.adversary is not None:
+            resolved(node.adversary, Attack, f"{key}.adversary")
 
 
 @dataclass

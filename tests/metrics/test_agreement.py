@@ -19,19 +19,19 @@ def test_kappa_equals_that_of_scikit_learn() -> None:
     predicted = torch.randint(0, 7, (60, 5), generator=torch.Generator().manual_seed(0))
     predicted[:, 1] = torch.where(torch.arange(60) < 40, predicted[:, 0], predicted[:, 1])
     predicted[:, 2] = 3
-    found = cohen_kappa(predicted)
+    kappa = cohen_kappa(predicted)
     for i, j in itertools.product(range(5), repeat=2):
         if i == j == 2:
             continue  # 0 / 0 there
         expected = cohen_kappa_score(predicted[:, i].numpy(), predicted[:, j].numpy())
-        assert float(found[i, j]) == pytest.approx(expected, abs=1e-12)
+        assert float(kappa[i, j]) == pytest.approx(expected, abs=1e-12)
         same = sum(int(row[i]) == int(row[j]) for row in predicted) / 60
         assert float(observed_agreement(predicted)[i, j]) == pytest.approx(same)
 
 
 def test_two_classifiers_that_say_one_thing_agree_only_if_it_is_the_same() -> None:
-    found = cohen_kappa(torch.tensor([[4, 4, 5]] * 6))
-    assert found.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    kappa = cohen_kappa(torch.tensor([[4, 4, 5]] * 6))
+    assert kappa.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
 
 
 def test_names_of_classes_do_not_matter() -> None:
@@ -90,10 +90,10 @@ def test_independent_features_are_unlike_only_when_debiased() -> None:
 
 def test_the_matrix_holds_every_pair() -> None:
     features = [random(12, 3), random(12, 20, seed=1), random(12, 3, seed=2)]
-    found = cka_matrix(features)
-    assert found.diagonal().tolist() == pytest.approx([1, 1, 1])
+    matrix = cka_matrix(features)
+    assert matrix.diagonal().tolist() == pytest.approx([1, 1, 1])
     for i, j in itertools.combinations(range(3), 2):
-        assert float(found[i, j]) == float(found[j, i]) == pytest.approx(float(linear_cka(features[i], features[j])))
+        assert float(matrix[i, j]) == float(matrix[j, i]) == pytest.approx(float(linear_cka(features[i], features[j])))
 
 
 def test_constant_features_are_like_nothing() -> None:

@@ -112,13 +112,13 @@ def test_grey_histogram_is_that_of_pil() -> None:
         torch.stack([torch.tensor(np.asarray(Image.fromarray(image).convert("L"))) for image in stack])
         for stack in (as_bytes(x).transpose(0, 2, 3, 1), as_bytes(y).transpose(0, 2, 3, 1))
     )
-    expected = joint_histogram(grey_x / 255, grey_y / 255)
-    assert torch.equal(joint_histogram(x, y, channels="grey"), expected)
+    expected = joint_histogram(grey_x / 255, grey_y / 255, bins=256)
+    assert torch.equal(joint_histogram(x, y, channels="grey", bins=256), expected)
 
 
 def test_grey_of_grey_is_itself() -> None:
     images = (torch.arange(256) / 255).reshape(1, 1, 16, 16).expand(1, 3, 16, 16)
-    assert torch.equal(joint_histogram(images, images, channels="grey")[0], torch.eye(256, dtype=torch.long))
+    assert torch.equal(joint_histogram(images, images, channels="grey", bins=256)[0], torch.eye(256, dtype=torch.long))
 
 
 @pytest.mark.parametrize("layout", ["channels last", "half the columns"])
@@ -128,7 +128,7 @@ def test_memory_layout_does_not_matter(layout: str) -> None:
         twin = x.contiguous(memory_format=torch.channels_last)
     else:
         twin, x, y = x[..., ::2], x[..., ::2].contiguous(), y[..., ::2]
-    assert torch.equal(joint_histogram(twin, y), joint_histogram(x, y))
+    assert torch.equal(joint_histogram(twin, y, bins=256), joint_histogram(x, y, bins=256))
 
 
 # Ratios
@@ -169,13 +169,13 @@ def test_studholme_equals_scikit_image(bins: int) -> None:
 def test_arithmetic_follows_from_studholme() -> None:
     x, y = draw(4)
     x[1], x[2], y[2] = 0.5, 0.5, 0.25
-    counts = joint_histogram(x, y)
+    counts = joint_histogram(x, y, bins=256)
     arithmetic, studholme = (mutual_information_ratio(counts, name) for name in ("arithmetic", "studholme"))
     assert torch.allclose(arithmetic, 2 - 2 / studholme, rtol=0, atol=1e-12)
 
 
 def test_ratios_keep_their_order() -> None:
-    counts = joint_histogram(*draw(4))
+    counts = joint_histogram(*draw(4), bins=256)
     names: tuple[Definition, ...] = ("joint", "max", "arithmetic", "geometric", "min")
     values = torch.stack([mutual_information_ratio(counts, name) for name in names])
     assert (values.diff(dim=0) > 0).all()
@@ -184,14 +184,14 @@ def test_ratios_keep_their_order() -> None:
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_order_of_arguments_does_not_matter(definition: Definition) -> None:
     x, y = draw(3)
-    there, back = (normalized_mutual_information(*pair, definition=definition) for pair in ((x, y), (y, x)))
+    there, back = (normalized_mutual_information(*pair, definition=definition, bins=256) for pair in ((x, y), (y, x)))
     assert torch.allclose(there, back, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_inverting_an_image_changes_nothing(definition: Definition) -> None:
     x, y = draw(3)
-    plain, inverted = (normalized_mutual_information(x, other, definition=definition) for other in (y, 1 - y))
+    plain, inverted = (normalized_mutual_information(x, other, definition=definition, bins=256) for other in (y, 1 - y))
     assert torch.allclose(plain, inverted, rtol=0, atol=1e-12)
 
 
@@ -199,15 +199,15 @@ def test_inverting_an_image_changes_nothing(definition: Definition) -> None:
 def test_moving_the_same_pixels_changes_nothing(definition: Definition) -> None:
     x, y = draw(3)
     order = torch.randperm(16, generator=torch.Generator().manual_seed(3))
-    plain = normalized_mutual_information(x, y, definition=definition)
-    moved = normalized_mutual_information(x[..., order], y[..., order], definition=definition)
+    plain = normalized_mutual_information(x, y, definition=definition, bins=256)
+    moved = normalized_mutual_information(x[..., order], y[..., order], definition=definition, bins=256)
     assert torch.equal(plain, moved)
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_an_image_agrees_with_itself(definition: Definition) -> None:
     x, _ = draw(3)
-    value = normalized_mutual_information(x, x, definition=definition)
+    value = normalized_mutual_information(x, x, definition=definition, bins=256)
     assert value.tolist() == pytest.approx([2 if definition == "studholme" else 1] * 3, abs=1e-12)
 
 
@@ -218,7 +218,7 @@ def test_constant_images_agree_only_with_each_other(channels: Channels, definiti
     y = x.clone()
     x[0], y[0] = 0.2, 0.8
     x[1], y[2] = 0.3, 0.7
-    value = normalized_mutual_information(x, y, channels=channels, definition=definition)
+    value = normalized_mutual_information(x, y, channels=channels, definition=definition, bins=256)
     expected = [2.0, 1.0, 1.0, 2.0] if definition == "studholme" else [1.0, 0.0, 0.0, 1.0]
     assert value.tolist()[:3] == expected[:3]
     assert value[3].item() == pytest.approx(expected[3], abs=1e-12)
@@ -231,8 +231,8 @@ def test_constant_images_agree_only_with_each_other(channels: Channels, definiti
 def test_separate_channels_are_averaged() -> None:
     x, y = draw(3)
     y[:, 1] = 0.5
-    by_channel = [normalized_mutual_information(x[:, [c]], y[:, [c]]) for c in range(3)]
-    value = normalized_mutual_information(x, y, channels="separate")
+    by_channel = [normalized_mutual_information(x[:, [c]], y[:, [c]], bins=256) for c in range(3)]
+    value = normalized_mutual_information(x, y, channels="separate", bins=256)
     assert torch.allclose(value, torch.stack(by_channel).mean(0), rtol=0, atol=1e-12)
 
 
@@ -275,15 +275,15 @@ def test_temporary_numbers_stay_within_bounds() -> None:
 def test_no_images_give_no_values() -> None:
     images = torch.zeros(0, 3, 4, 4)
     for channels in get_args(Channels):
-        assert normalized_mutual_information(images, images, channels=channels).shape == (0,)
+        assert normalized_mutual_information(images, images, channels=channels, bins=256).shape == (0,)
     assert joint_histogram(images, images, bins=8).shape == (0, 8, 8)
 
 
 def test_autocast_changes_nothing() -> None:
     x, y = draw(2)
     with torch.autocast("cpu", torch.bfloat16):
-        inside = normalized_mutual_information(x, y, channels="grey")
-    assert torch.equal(inside, normalized_mutual_information(x, y, channels="grey"))
+        inside = normalized_mutual_information(x, y, channels="grey", bins=256)
+    assert torch.equal(inside, normalized_mutual_information(x, y, channels="grey", bins=256))
 
 
 # Refusals
@@ -298,7 +298,7 @@ def test_values_outside_the_range_are_refused(function: Callable[..., Tensor], v
     x, y = draw(2)
     y[1, 2, 3, 3] = value
     with pytest.raises(ValueError, match=rf"{message}.*clamp it first"):
-        function(x, y)
+        function(x, y, bins=256)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_wrong_shapes_are_refused(shapes: tuple[tuple[int, ...], ...], channels:
     x, y = (torch.zeros(shape) for shape in shapes)
     for function in (joint_histogram, normalized_mutual_information):
         with pytest.raises(ValueError, match=message):
-            function(x, y, channels=channels)
+            function(x, y, bins=256, channels=channels)
 
 
 def test_integers_are_refused() -> None:
@@ -339,9 +339,9 @@ def test_integers_are_refused() -> None:
 )
 def test_unknown_options_are_refused_at_construction(option: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        NormalizedMutualInformation(**option)
+        NormalizedMutualInformation(**({"bins": 256} | option))
     with pytest.raises(ValueError, match=message):
-        normalized_mutual_information(*draw(1), **option)
+        normalized_mutual_information(*draw(1), **({"bins": 256} | option))
 
 
 def test_defaults_are_the_same_everywhere() -> None:
@@ -357,8 +357,8 @@ def test_defaults_are_the_same_everywhere() -> None:
 
 def test_batches_of_any_size_equal_one_batch() -> None:
     x, y = draw(7)
-    values = normalized_mutual_information(x, y).numpy()
-    metric = NormalizedMutualInformation()
+    values = normalized_mutual_information(x, y, bins=256).numpy()
+    metric = NormalizedMutualInformation(bins=256)
     for part in (slice(0, 1), slice(1, 5), slice(5, 5), slice(5, 7)):
         metric.update(x[part], y[part])
     result = metric.compute()
@@ -378,21 +378,21 @@ def test_options_reach_the_metric() -> None:
 
 def test_forward_returns_the_batch_and_keeps_the_sum() -> None:
     x, y = draw(4)
-    metric = NormalizedMutualInformation()
+    metric = NormalizedMutualInformation(bins=256)
     batches = [metric(x[part], y[part])["mean"].item() for part in (slice(0, 2), slice(2, 4))]
-    expected = normalized_mutual_information(x, y)
+    expected = normalized_mutual_information(x, y, bins=256)
     assert batches == pytest.approx(expected.reshape(2, 2).mean(1).tolist(), abs=1e-12)
     assert metric.compute()["mean"].item() == pytest.approx(expected.mean().item(), abs=1e-12)
 
 
 def test_one_pair_has_no_spread() -> None:
-    metric = NormalizedMutualInformation()
+    metric = NormalizedMutualInformation(bins=256)
     metric.update(*draw(1))
     assert metric.compute()["std"] == 0
 
 
 def test_no_pairs_have_no_mean() -> None:
-    metric = NormalizedMutualInformation()
+    metric = NormalizedMutualInformation(bins=256)
     metric.update(torch.zeros(0, 3, 4, 4), torch.zeros(0, 3, 4, 4))
     with pytest.raises(RuntimeError, match="no image pairs"):
         metric.compute()
@@ -400,7 +400,7 @@ def test_no_pairs_have_no_mean() -> None:
 
 def test_states_have_a_fixed_size_and_keep_their_dtypes() -> None:
     x, y = draw(3)
-    metric = NormalizedMutualInformation()
+    metric = NormalizedMutualInformation(bins=256)
     metric.update(x, y)
     before = metric.compute()
     module = torch.nn.ModuleDict({"metric": metric})
@@ -421,12 +421,12 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     x, y = draw(5)
 
     def work(rank: int) -> dict[str, Tensor]:
-        metric = NormalizedMutualInformation()
+        metric = NormalizedMutualInformation(bins=256)
         for part in ((slice(0, 2), slice(2, 3)), (slice(3, 5),))[rank]:
             metric.update(x[part], y[part])
         return metric.compute()
 
-    values = normalized_mutual_information(x, y).numpy()
+    values = normalized_mutual_information(x, y, bins=256).numpy()
     for result in on_ranks(work, 2, tmp_path):
         assert isinstance(result, dict)
         assert result["mean"].item() == pytest.approx(values.mean(), abs=1e-12)

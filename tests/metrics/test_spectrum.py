@@ -1,4 +1,4 @@
-"""Spectra against a literal Fourier transform and Parseval; planted checkerboards are found where they are."""
+"""Spectra against a literal Fourier transform and Parseval; planted checkerboards are detected at their period."""
 
 import cmath
 from pathlib import Path
@@ -42,8 +42,8 @@ def test_power_equals_a_literal_fourier_transform() -> None:
                     for x in range(4)
                 )
                 channels.append(abs(sum(terms) / 20) ** 2)
-            found = float(power_spectrum(images, "none")[0, u, v])
-            assert found == pytest.approx(sum(channels) / 3, rel=1e-9, abs=1e-20)
+            power = float(power_spectrum(images, "none")[0, u, v])
+            assert power == pytest.approx(sum(channels) / 3, rel=1e-9, abs=1e-20)
 
 
 def test_powers_add_up_to_the_variance() -> None:
@@ -108,9 +108,9 @@ def test_directions_are_told_apart() -> None:
 
 def test_a_true_checkerboard_of_two_pixels_is_diagonal() -> None:
     board = (-1.0) ** (torch.arange(48)[:, None] + torch.arange(48))
-    found = scores(noise(50) + 0.2 * board, [2])[0]
-    assert found[2] > 12
-    assert found[:2].abs().max() < 2
+    score = scores(noise(50) + 0.2 * board, [2])[0]
+    assert score[2] > 12
+    assert score[:2].abs().max() < 2
 
 
 def test_repeated_pixels_show_at_their_period() -> None:
@@ -153,7 +153,7 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
 
     expected = measured(images)
     for result in on_ranks(lambda rank: measured(images[:2] if rank == 0 else images[2:]), 2, tmp_path):
-        for found, one in zip(result, expected, strict=True):  # type: ignore[call-overload]
-            assert found.dtype == torch.float64
-            assert found.shape == one.shape
-            assert torch.allclose(found, one, rtol=1e-12)
+        for value, one in zip(result, expected, strict=True):  # type: ignore[call-overload]
+            assert value.dtype == torch.float64
+            assert value.shape == one.shape
+            assert torch.allclose(value, one, rtol=1e-12)

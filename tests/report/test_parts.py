@@ -9,9 +9,8 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from report.parts import agreement, colour_and_frequency, noise
 from stats.class_accuracies import class_accuracies, largest_changes
-from stats.noise_curves import accuracy_under_noise
 from stats.predictions import Predictions
-from stats.signal_tables import checkerboard_table, lab_table, pair_table, spectrum_table
+from stats.tables import accuracy_under_noise, checkerboard_table, lab_table, pair_table, spectrum_table
 
 
 def drawn_predictions() -> Predictions:
@@ -24,7 +23,7 @@ def drawn_predictions() -> Predictions:
         sources=["original", "pretrained", "a", "a", "b"],
         columns=["a", "b"],
         controls=[],
-        questions=["label", "label"],
+        label_sets=["label", "label"],
         index=np.arange(60),
         labels=labels,
         predicted=predicted,

@@ -9,7 +9,6 @@ import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
 from stats import bootstrap
-from stats.accuracy_tables import accuracy_table, mean_over_seeds, nmi_table
 from stats.bootstrap import (
     acceleration,
     bca_interval,
@@ -23,22 +22,23 @@ from stats.intervals import (
     Resampling,
     Sample,
     accuracy_intervals,
+    finite_tables,
     nmi_intervals,
     paired_differences,
+    rates_of,
     rrc_by_seed,
     rrc_intervals,
-    usable_rates,
 )
-from stats.order import relative_rate_of_change
+from stats.order import relative_rate_of_change, relative_rates
 from stats.order_certainty import order_certainty
-from stats.order_stability import relative_rates
+from stats.tables import accuracy_table, mean_over_seeds, nmi_table
 from tests.stats.drawn import HOW, NAMES, drawn_predictions
 
 TRUTH = np.array([[0.85, 0.6], [0.7, 0.8], [0.5, 0.55]])  # A_a, A_b, A_S on classifiers a and b
 
 
 def simulated_studies(seed: int, truth: np.ndarray, studies: int, images: int = 400) -> np.ndarray:
-    """Predictions ``(images, studies, 3, 2)`` whose accuracies are known."""
+    """Predictions ``(images, studies, 3, 2)`` with known accuracies."""
     generator = np.random.default_rng(seed)
     difficulty = generator.normal(size=(images, studies, 1, 1)) + generator.normal(size=(images, studies, *truth.shape))
     return np.asarray(difficulty < stats.norm.ppf(truth) * np.sqrt(2))
@@ -53,13 +53,13 @@ def reported(accuracy: np.ndarray) -> np.ndarray:
 
 
 def coverages(seed: int, truth: np.ndarray, studies: int = 1000) -> np.ndarray:
-    """Share of simulated studies whose 95 % intervals hold the truth, for each reported number."""
+    """For each reported number, the share of simulated studies with 95 % intervals that hold the truth."""
     predictions = simulated_studies(seed, truth, studies)
     estimate = reported(means_of_all(predictions))
     resampled = reported(resampled_means(predictions, 1000, seed))
-    found = bca_interval(resampled, estimate, acceleration(predictions, reported), 0.95)
+    interval = bca_interval(resampled, estimate, acceleration(predictions, reported), 0.95)
     known = reported(truth)
-    return np.asarray(((found.lower <= known + 1e-9) & (known - 1e-9 <= found.upper)).mean(axis=0))
+    return np.asarray(((interval.lower <= known + 1e-9) & (known - 1e-9 <= interval.upper)).mean(axis=0))
 
 
 @pytest.mark.parametrize(
@@ -68,16 +68,16 @@ def coverages(seed: int, truth: np.ndarray, studies: int = 1000) -> np.ndarray:
     ids=["different", "equally good", "poor"],
 )
 def test_intervals_cover_the_truth(truth: np.ndarray) -> None:
-    found = coverages(10, truth)
-    assert (found > 0.93).all(), found
-    assert (found < 0.97).all(), found
+    coverage = coverages(10, truth)
+    assert (coverage > 0.93).all(), coverage
+    assert (coverage < 0.97).all(), coverage
 
 
 def test_resampled_means_equal_a_literal_bootstrap() -> None:
     predictions = drawn_predictions()
     sample = Sample(predictions.top1, predictions.sources, HOW)
     counts = np.concatenate(list(resample_counts(120, HOW.resamples, HOW.seed)))
-    rrc = usable_rates(predictions, sample)
+    rrc = finite_tables(rates_of(predictions, sample)(sample.resampled))
     for number in range(0, HOW.resamples, 29):
         images = np.repeat(np.arange(120), counts[number])
         table = accuracy_table(predictions.top1[images], predictions.rows, predictions.columns)
@@ -137,7 +137,7 @@ def test_bca_equals_scipy(statistic: str) -> None:
     predictions = simulated_studies(4, TRUTH, studies=1, images=80)[:, 0]
     which: Any = {"accuracy": 0, "rrc": 6, "difference": 8}[statistic]
     resampled = reported(resampled_means(predictions, 999, seed=0))
-    found = bca_interval(resampled, reported(means_of_all(predictions)), acceleration(predictions, reported), 0.9)
+    interval = bca_interval(resampled, reported(means_of_all(predictions)), acceleration(predictions, reported), 0.9)
 
     def compute(images: np.ndarray, axis: int = -1) -> np.ndarray:
         return np.asarray(reported(predictions[images].mean(axis=images.ndim - 1))[..., which])
@@ -153,19 +153,19 @@ def test_bca_equals_scipy(statistic: str) -> None:
         confidence_level=0.9,
         bootstrap_result=type("Result", (), {"bootstrap_distribution": distribution})(),
     ).confidence_interval
-    assert found.lower[which] == pytest.approx(expected.low, abs=1e-9)
-    assert found.upper[which] == pytest.approx(expected.high, abs=1e-9)
+    assert interval.lower[which] == pytest.approx(expected.low, abs=1e-9)
+    assert interval.upper[which] == pytest.approx(expected.high, abs=1e-9)
 
 
 def test_percentiles_equal_scipy() -> None:
     predictions = simulated_studies(4, TRUTH, studies=1, images=80)[:, 0, 0, 0]
     resampled = resampled_means(predictions, 500, seed=0)
-    found = percentile_interval(resampled, means_of_all(predictions), 0.9)
+    interval = percentile_interval(resampled, means_of_all(predictions), 0.9)
     result = type("Result", (), {"bootstrap_distribution": resampled})()
     expected = stats.bootstrap(
         (predictions,), np.mean, n_resamples=0, method="percentile", confidence_level=0.9, bootstrap_result=result
     ).confidence_interval
-    assert (found.lower, found.upper) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert (interval.lower, interval.upper) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_classifiers_with_the_same_predictions_have_a_rate_of_exactly_1() -> None:
@@ -184,14 +184,14 @@ def test_differences_are_paired() -> None:
     predictions = drawn_predictions(seeds=1)
     sample = Sample(predictions.top1, predictions.sources, HOW)
     pairs = [("a", "pretrained", "a"), ("pretrained", "a", "a"), ("a", "a", "b")]
-    found: Any = paired_differences(predictions, sample, pairs)
+    differences: Any = paired_differences(predictions, sample, pairs)
     difference = predictions.top1[:, 3, 0].astype(float) - predictions.top1[:, 1, 0]
     resampled = resampled_means(difference, HOW.resamples, HOW.seed)
     skew = acceleration(difference, lambda means: means)
     expected = bca_interval(resampled, means_of_all(difference), skew, HOW.level)
-    assert found.loc[0, ["lower", "upper"]].tolist() == pytest.approx([expected.lower, expected.upper], abs=1e-12)
-    assert found.loc[1, "estimate"] == -found.loc[0, "estimate"]
-    assert found.loc[2, ["estimate", "lower", "upper"]].tolist() == [0, 0, 0]
+    assert differences.loc[0, ["lower", "upper"]].tolist() == pytest.approx([expected.lower, expected.upper], abs=1e-12)
+    assert differences.loc[1, "estimate"] == -differences.loc[0, "estimate"]
+    assert differences.loc[2, ["estimate", "lower", "upper"]].tolist() == [0, 0, 0]
     standard = paired_differences(predictions, sample)
     assert list(standard["minus"].unique()) == ["original", "pretrained"]  # the control is a classifier here
 
@@ -239,12 +239,12 @@ def test_resamples_without_an_own_accuracy_are_left_out_and_counted() -> None:
     predictions = drawn_predictions(images=30)
     predictions.top1[:, predictions.rows_of("b"), 1] = False
     predictions.top1[:2, predictions.rows_of("b"), 1] = True  # absent from exp(-2) of the resamples
-    sample = Sample(predictions.top1, predictions.sources, Resampling(2000))
+    sample = Sample(predictions.top1, predictions.sources, Resampling(2000, 0.95, seed=0))
     table: Any = rrc_intervals(predictions, sample)
     assert np.isfinite(table[["estimate", "lower", "upper"]]).all(axis=None)
     counts = np.concatenate(list(resample_counts(30, 2000, 0)))
-    found = order_certainty(predictions, sample)
-    assert found["left_out"] == (counts[:, :2].sum(axis=1) == 0).sum() > 0
+    certainty = order_certainty(predictions, sample)
+    assert certainty["left_out"] == (counts[:, :2].sum(axis=1) == 0).sum() > 0
 
 
 def test_a_classifier_without_its_autoencoder_is_an_error() -> None:

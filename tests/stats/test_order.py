@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stats.arrays import FloatArray
 from stats.order import (
-    FloatArray,
     ThresholdInterval,
     order_document,
     relative_rate_of_change,
+    shown_intervals,
     threshold_intervals,
     widest_chain,
 )
@@ -61,7 +62,7 @@ def assert_interval_is_true_at(interval: ThresholdInterval, intents: list[frozen
     assert interval.chain == all(a <= b or b <= a for a, b in combinations(extents, 2))
     assert (interval.order is not None) == interval.chain
     if interval.order is not None:
-        position = {j: place for place, group in enumerate(interval.order) for j in group}
+        position = {j: number for number, group in enumerate(interval.order) for j in group}
         assert sorted(position) == list(range(len(intents)))
         for j, k in combinations(range(len(intents)), 2):
             assert (position[j] < position[k]) == (intents[j] < intents[k])
@@ -118,7 +119,7 @@ def test_planted_chain() -> None:
 def test_order_document_of_the_planted_chain() -> None:
     document = order_document(pd.DataFrame(PLANTED, index=list("abc"), columns=list("abc")))
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert list(document) == ["rrc", "intervals"]
+    assert list(document) == ["rrc", "intervals", "widest", "shown"]
     assert document["rrc"]["a"] == {"a": 1.0, "b": 0.1 / 0.4, "c": 0.06 / 0.4}
     assert document["intervals"][0] == {
         "from": 0.0,
@@ -130,6 +131,18 @@ def test_order_document_of_the_planted_chain() -> None:
     assert document["intervals"][-1]["order"] == [["c"], ["b"], ["a"]]
     assert type(document["intervals"][-1]["chain"]) is bool
     assert type(document["intervals"][-1]["to"]) is float
+
+
+def test_order_document_holds_the_widest_chain_and_what_a_table_shows() -> None:
+    table = pd.DataFrame(PLANTED, index=list("abc"), columns=list("abc"))
+    document, intervals = order_document(table), threshold_intervals(relative_rate_of_change(PLANTED))
+    chain = widest_chain(intervals)
+    assert chain is not None
+    assert document["widest"] == document["intervals"][intervals.index(chain)]
+    assert document["shown"] == shown_intervals(intervals)
+    assert (
+        order_document(pd.DataFrame([[0.5, 0.0], [0.0, 0.5]], index=["x", "y"], columns=["x", "y"]))["widest"] is None
+    )
 
 
 def test_order_document_reports_no_order_without_a_chain() -> None:
@@ -206,6 +219,24 @@ def test_the_lowest_of_equally_wide_chains_wins_despite_rounding() -> None:
     ]
     assert 0.3 - 0.2 != 0.4 - 0.3
     assert widest_chain(chains) == chains[0]
+
+
+def test_shown_intervals_are_the_widest_and_hold_the_chain() -> None:
+    random = np.random.default_rng(0)
+    quality, needs = np.sort(random.uniform(0.5, 0.9, 24)), random.uniform(0, 1, 24)
+    accuracy = quality * (1 - 0.6 * (needs[None] - needs[:, None]).clip(0)) + random.normal(0, 0.01, (24, 24))
+    intervals = threshold_intervals(relative_rate_of_change(accuracy.clip(0.01, 0.99)))
+    shown = shown_intervals(intervals, 20)
+    widths = [interval.upper - interval.lower for interval in intervals]
+    assert shown == sorted(shown)
+    assert len(shown) == 20
+    chain = widest_chain(intervals)
+    assert chain is not None
+    assert intervals.index(chain) in shown
+    hidden = max(widths[number] for number in set(range(len(widths))) - set(shown))
+    assert hidden <= min(widths[number] for number in shown if intervals[number] != chain)
+    assert shown_intervals(intervals, 10_000) == list(range(len(intervals)))
+    assert shown_intervals([]) == []
 
 
 def test_twenty_four_classifiers_are_quick() -> None:

@@ -11,20 +11,18 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from stats.concept_lattice import is_chain
 from stats.correlations import order_correlations, population_interval, spearman
-from stats.intervals import Sample, rates_of, usable_rates
+from stats.intervals import Sample, finite_tables, rates_of
 from stats.order import threshold_intervals, widest_chain
 from stats.order_certainty import order_certainty
 from stats.order_stability import (
     are_chains,
-    average_ranks,
     chain_shares,
-    consensus_order,
     kendalls_w,
-    middle,
     neighbour_shares,
     same_order_share,
+    seed_consensus,
 )
-from stats.predictions import read_predictions
+from study.predictions import read_predictions
 from tests.stats.drawn import HOW, NAMES, drawn_predictions
 
 
@@ -42,10 +40,13 @@ def test_chains_are_those_of_the_concept_lattice() -> None:
 def test_shares_of_the_order_equal_a_literal_count() -> None:
     predictions = drawn_predictions(images=60, controls=())
     sample = Sample(predictions.top1, predictions.sources, HOW)
-    rrc, resampled = rates_of(predictions, sample)(sample.means), usable_rates(predictions, sample)
+    rrc, resampled = (
+        rates_of(predictions, sample)(sample.means),
+        finite_tables(rates_of(predictions, sample)(sample.resampled)),
+    )
     intervals = threshold_intervals(rrc)
     shares = chain_shares(resampled, intervals)
-    expected = [np.mean([is_chain((table >= middle(i)).T) for table in resampled]) for i in intervals]
+    expected = [np.mean([is_chain((table >= i.middle).T) for table in resampled]) for i in intervals]
     np.testing.assert_allclose(shares, expected)
     chain = widest_chain(intervals)
     assert chain is not None
@@ -53,11 +54,11 @@ def test_shares_of_the_order_equal_a_literal_count() -> None:
     groups = {j: number for number, group in enumerate(chain.order) for j in group}
     same = 0
     for table in resampled:
-        found = [i for i in threshold_intervals(table) if i.lower < middle(chain) <= i.upper]
-        same += bool(found) and found[0].order == chain.order
+        matching = [i for i in threshold_intervals(table) if i.lower < chain.middle <= i.upper]
+        same += bool(matching) and matching[0].order == chain.order
     assert same_order_share(resampled, chain) == same / len(resampled)
     for pair in neighbour_shares(resampled, chain):
-        counts = [[(table[:, j] >= middle(chain)).sum() for j in (pair.first, pair.second)] for table in resampled]
+        counts = [[(table[:, j] >= chain.middle).sum() for j in (pair.first, pair.second)] for table in resampled]
         assert pair.equal == (groups[pair.first] == groups[pair.second])
         assert pair.share == np.mean([(a == b) if pair.equal else (a < b) for a, b in counts])
 
@@ -78,18 +79,17 @@ def test_kendalls_w_is_friedmans_statistic() -> None:
     for ties in (100, 4):
         values = generator.integers(0, ties, size=(5, 7)).astype(float)
         expected = stats.friedmanchisquare(*values.T).statistic / (5 * 6)
-        assert kendalls_w(average_ranks(values)) == pytest.approx(expected)
-    assert kendalls_w(average_ranks(np.tile(np.arange(4.0), (3, 1)))) == pytest.approx(1)
+        assert kendalls_w(stats.rankdata(values, axis=-1)) == pytest.approx(expected)
+    assert kendalls_w(stats.rankdata(np.tile(np.arange(4.0), (3, 1)), axis=-1)) == pytest.approx(1)
     assert np.isnan(kendalls_w(np.full((3, 4), 2.5)))
 
 
 def test_consensus_is_the_mean_rank() -> None:
     easy, hard = np.full(3, 0.9), np.array([1, 0.3, 0.3])
     rrc = np.stack([np.stack([hard, easy, easy], axis=1), np.stack([easy, hard, easy], axis=1)])
-    found = consensus_order(rrc, NAMES, [0, 1], threshold=0.5)
-    assert found.mean_rank.to_dict() == {"a": 1.75, "b": 1.75, "c": 2.5}
-    ranks: Any = consensus_order(rrc[:1], NAMES, [0], None).ranks
-    assert ranks.loc[0].tolist() == [1, 2.5, 2.5]
+    consensus = seed_consensus(rrc, NAMES, [0, 1], threshold=0.5)
+    assert consensus["mean_rank"] == {"a": 1.75, "b": 1.75, "c": 2.5}
+    assert seed_consensus(rrc[:1], NAMES, [0], None)["ranks"] == {"0": {"a": 1, "b": 2.5, "c": 2.5}}
 
 
 def test_spearman_equals_scipy() -> None:
@@ -107,7 +107,7 @@ def test_intervals_of_correlations_cover_the_truth(classifiers: int, correlation
     first, other = generator.normal(size=(2, 600, classifiers))
     second = correlation * first + np.sqrt(1 - correlation**2) * other
     truth = 6 / np.pi * np.arcsin(correlation / 2)
-    ends = [population_interval(np.array([found]), classifiers, 0.95) for found in spearman(first, second)]
+    ends = [population_interval(np.array([one]), classifiers, 0.95) for one in spearman(first, second)]
     covered = np.mean([lower <= truth <= upper for lower, upper in ends])
     assert covered > 0.925
 
@@ -115,7 +115,7 @@ def test_intervals_of_correlations_cover_the_truth(classifiers: int, correlation
 def test_correlations_of_four_classifiers_are_never_certain() -> None:
     rrc = np.array([[1, 0.9, 0.8, 0.7]] * 4)
     covariates = pd.DataFrame({"parameters": [1.0, 2, 3, 4], "same": 1.0}, index=list("abcd"))
-    table: Any = order_correlations(rrc, np.stack([rrc] * 50), covariates, threshold=0.75).set_index(
+    table: Any = order_correlations(rrc, np.stack([rrc] * 50), covariates, threshold=0.75, level=0.95).set_index(
         ["covariate", "place"]
     )
     row = table.loc[("parameters", "mean RRC")]
@@ -126,7 +126,7 @@ def test_correlations_of_four_classifiers_are_never_certain() -> None:
     assert np.isnan(table.loc[("same", "mean RRC"), "spearman"])
     assert table.loc[("parameters", "serving"), "spearman"] == pytest.approx(-np.sqrt(0.6))
     with pytest.raises(ValueError, match="'parameters' of 'c' is no finite number"):
-        order_correlations(rrc, rrc[None], covariates.replace(3.0, np.nan), None)
+        order_correlations(rrc, rrc[None], covariates.replace(3.0, np.nan), None, 0.95)
 
 
 def test_older_predictions_without_controls_are_read(tmp_path: Path) -> None:
@@ -137,10 +137,10 @@ def test_older_predictions_without_controls_are_read(tmp_path: Path) -> None:
     names: Any = {"rows": np.array(predictions.rows), "columns": np.array(predictions.columns)}
     np.savez(tmp_path / "predictions.npz", labels=predictions.labels[:, 0], **names, **parts)
     again = read_predictions(tmp_path / "predictions.npz")
-    found, expected = (
+    certainty_again, expected = (
         order_certainty(study, Sample(study.top1, study.sources, HOW)) for study in (again, predictions)
     )  # fmt: skip
-    assert found == expected
+    assert certainty_again == expected
 
 
 def test_covariates_need_every_classifier() -> None:
@@ -148,7 +148,7 @@ def test_covariates_need_every_classifier() -> None:
     sample = Sample(predictions.top1, predictions.sources, HOW)
     with pytest.raises(ValueError, match="no row for c"):
         order_certainty(predictions, sample, pd.DataFrame({"parameters": [1, 2]}, index=["a", "b"]))
-    found = order_certainty(predictions, sample, pd.DataFrame({"parameters": [3, 1, 2]}, index=["c", "a", "b"]))
-    [row] = [r for r in found["correlations"] if (r["covariate"], r["place"]) == ("parameters", "mean RRC")]
+    certainty = order_certainty(predictions, sample, pd.DataFrame({"parameters": [3, 1, 2]}, index=["c", "a", "b"]))
+    [row] = [r for r in certainty["correlations"] if (r["covariate"], r["place"]) == ("parameters", "mean RRC")]
     received = rates_of(predictions, sample)(sample.means).mean(axis=0)
     assert row["spearman"] == pytest.approx(stats.spearmanr(received, [1, 2, 3]).statistic)

@@ -22,8 +22,10 @@ from tests.studies import Program, compose
 from tests.study.test_resume import interrupted, weights
 
 ADVERSARY = "train_classifier.adversary={norm:linf,epsilon:0.02,steps:2}"
+RESOLVED = {"norm": "linf", "epsilon": 0.02, "steps": 2, "relative_step": 2.5, "random_start": True}
 MEASURING = (
-    "task=robust_accuracy", "classifiers=[alexnet_compact]", "robust_accuracy.adversary={epsilon:0.02,steps:2}"
+    "task=robustness", "autoencoder=none", "classifiers=[alexnet_compact]",
+    "robustness.alone.attack={epsilon:0.02,steps:2}",
 )  # fmt: skip
 TRAINING = ("task=train_classifier", "classifier=alexnet_compact", "train_classifier.epochs=2", "checkpoint_every=0")
 
@@ -62,8 +64,8 @@ def directly_found(studies: Path) -> dict[str, float]:
 
 
 def measured(studies: Path) -> dict[str, float]:
-    """What ``task=robust_accuracy`` wrote of the one classifier."""
-    [row] = pd.read_csv(studies / "smoke" / "robust_accuracy.csv").to_dict("records")
+    """What ``task=robustness`` wrote of the one classifier."""
+    [row] = pd.read_csv(studies / "smoke" / "robustness" / "alone.csv").to_dict("records")
     assert row["classifier"] == "alexnet_compact"
     interval = binomtest(round(row["robust_accuracy"] * row["images"]), row["images"]).proportion_ci(method="wilson")
     assert [row["lower"], row["upper"]] == pytest.approx([interval.low, interval.high])
@@ -95,23 +97,23 @@ def test_a_classifiers_own_adversary_is_the_options(whole: Path, tmp_path: Path)
     run.run(compose(tmp_path, *TRAINING, own))
     assert weights(tmp_path) == weights(whole)
     record = json.loads((tmp_path / "smoke" / "classifiers" / "alexnet_compact.json").read_text())
-    assert record["settings"]["train_classifier"]["adversary"] == {"norm": "linf", "epsilon": 0.02, "steps": 2}
+    assert record["settings"]["train_classifier"]["adversary"] == RESOLVED
 
 
 def test_an_own_adversary_changes_some_options_of_the_common_one(tmp_path: Path) -> None:
     run.run(compose(tmp_path, *TRAINING, ADVERSARY, "+classifier.adversary={epsilon:0.01}"))
     record = json.loads((tmp_path / "smoke" / "classifiers" / "alexnet_compact.json").read_text())
-    assert record["settings"]["train_classifier"]["adversary"] == {"norm": "linf", "epsilon": 0.01, "steps": 2}
+    assert record["settings"]["train_classifier"]["adversary"] == RESOLVED | {"epsilon": 0.01}
 
 
 def test_another_attacker_needs_no_other_weights(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     run.run(compose(tmp_path, *MEASURING))
     first = measured(tmp_path)
-    with pytest.raises(ValueError, match=r"other settings: adversary.epsilon was 0.02, now 1"):
-        run.run(compose(tmp_path, *MEASURING, "robust_accuracy.adversary.epsilon=1"))
-    (tmp_path / "smoke" / "robust_accuracy.csv").unlink()
-    run.run(compose(tmp_path, *MEASURING, "robust_accuracy.adversary.epsilon=1"))
+    with pytest.raises(ValueError, match=r"other settings: attack.epsilon was 0.02, now 1"):
+        run.run(compose(tmp_path, *MEASURING, "robustness.alone.attack.epsilon=1"))
+    (tmp_path / "smoke" / "robustness" / "alone.csv").unlink()
+    run.run(compose(tmp_path, *MEASURING, "robustness.alone.attack.epsilon=1"))
     assert measured(tmp_path)["robust_accuracy"] <= first["robust_accuracy"]
     assert weights(tmp_path) == weights(whole)
 
@@ -143,10 +145,14 @@ def test_the_built_in_adversarial_network_is_the_natural_ones_twin(tmp_path: Pat
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["train_classifier.adversary={norm:linf,eps:0.03}"], r"train_classifier.adversary has no eps; it takes norm,"),
-        (["train_classifier.adversary={norm:linf}"], r"train_classifier.adversary lacks epsilon; it takes norm, eps"),
-        (["train_classifier.adversary={norm:linf,epsilon:8/255}"], r"adversary.epsilon='8/255'; give a number from 0"),
-        (["train_classifier.adversary=pgd"], r"train_classifier.adversary=pgd; give options, as \{norm: linf"),
+        (["train_classifier.adversary={norm:linf}"], r"train_classifier.adversary.epsilon is not set: give a number"),
+        (["train_classifier.adversary={norm:l3,epsilon:1}"], r"train_classifier.adversary.norm=l3: give linf or l2"),
+        (["train_classifier.adversary=pgd"], r"train_classifier.adversary=pgd: give norm, epsilon, steps"),
+        (["train_classifier.adversary={norm:linf,epsilon:8/255}"], r"adversary.epsilon=8/255: give a number from 0 on"),
+        (
+            ["+classifier.adversary={norm:linf,eps:0.03}"],
+            r"no key classifier resnet_compact: adversary.eps; choose from",
+        ),
         (["+classifier.adversary=pgd"], r"classifier resnet_compact: adversary=pgd; give options, as \{norm: linf"),
         (
             ["+classifier.adversary={norm:linf,epsilon:1}", "+classifier.compressed={parent:vgg_compact,how:int8}"],

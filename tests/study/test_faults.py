@@ -148,5 +148,5 @@ def test_a_read_only_study_is_left_as_it_is(finished: Path, tmp_path: Path, monk
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(OSError, match="Read-only file system") as caught:
         run.run(compose(tmp_path, "task=pretrain", "pretrain.epochs=1"))
-    assert "Results need a folder that can be written" in run.explain(caught.value)
+    assert "Results need a folder that can be written" in run.EXPLAIN(caught.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatc
         patched.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left") as caught:
             run.run(compose(tmp_path, *CLASSIFIER))
-    assert "make room, and the same command goes on" in run.explain(caught.value)
+    assert "make room, and the same command goes on" in run.EXPLAIN(caught.value)
     assert checkpoint.read_bytes() == before
     assert not list(tmp_path.rglob("*.partial*"))
 

@@ -9,22 +9,23 @@ import pytest
 import run
 from stats.cue_retention import separation
 from stats.intervals import Resampling, Sample
+from study.predictions import prediction_arrays
 from tasks.compare_objectives import over_seeds
-from tests.stats.test_cue_retention import asked
+from tests.stats.drawn import planted_cues
 from tests.studies import compose_any
 
 
 def test_studies_are_rows_and_the_numbers_are_theirs(tmp_path: Path) -> None:
-    predictions = asked()
+    predictions = planted_cues()
     for name in ("planted_cues_a", "planted_cues_b"):
         path = tmp_path / name / "cross_evaluation" / "predictions.npz"
         path.parent.mkdir(parents=True)
-        np.savez(path, **vars(predictions))
+        np.savez(path, allow_pickle=False, **prediction_arrays(predictions))
     (tmp_path / "planted_cues").mkdir()  # of the classifiers, without predictions
     best = run.run(compose_any(tmp_path, "task=compare_objectives", "study=signals"))
     table = pd.read_csv(tmp_path / "signals" / "signals" / "separation.csv", index_col=0)
     assert list(table.index) == ["planted_cues_a", "planted_cues_b"]
-    expected = separation(predictions, Sample(predictions.top1, predictions.sources, Resampling()))
+    expected = separation(predictions, Sample(predictions.top1, predictions.sources, Resampling(1000, 0.95, seed=0)))
     assert best == table.loc["planted_cues_b", "separation"] == pytest.approx(expected["estimate"]["separation"])
     assert table.loc["planted_cues_a", "same cue lower"] == pytest.approx(expected["lower"]["same cue"])
 

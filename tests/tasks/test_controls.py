@@ -14,7 +14,7 @@ from networks.classifier import Classifier, calibrate
 from networks.segnet import CompactSegNet
 from networks.torchvision_classifiers import torchvision_network
 from networks.weights import load_weights
-from stats.predictions import read_predictions
+from study.predictions import read_predictions
 from tests.studies import compose
 
 CONTROLS = ["extra_training", "second_start", "random_weights"]

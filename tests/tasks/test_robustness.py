@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 import run
-from stats.predictions import read_predictions
+from study.predictions import read_predictions
 from tests.studies import compose
 
 SETTINGS = ("task=robustness", "robustness.images=6", "robustness.steps=1", "robustness.epsilons.linf=[0.02]")

@@ -16,8 +16,8 @@ from report.figures.lattice import lattice
 from report.figures.study import image_grid
 from report.page import render_page
 from report.study import StudyTables, draw_figures, lead, row_names, sections
-from stats.accuracy_csv import ORIGINAL
-from stats.order import relative_rate_of_change, shown_intervals, threshold_intervals, widest_chain
+from stats.names import ORIGINAL
+from stats.order import relative_rate_of_change
 from study.console import show_table
 from tasks.order import run as order
 from tests.studies import compose
@@ -77,16 +77,16 @@ def test_texts_do_not_meet(count: int) -> None:
 
 
 def test_every_source_has_its_images_in_its_row() -> None:
-    images = {f"A_{name}": [torch.full((3, 4, 4), place / 24)] for place, name in enumerate(NAMES)}
+    images = {f"A_{name}": [torch.full((3, 4, 4), number / 24)] for number, name in enumerate(NAMES)}
     figure = image_grid(images, ["grass"])
     texts = {text.get_text(): text.get_position() for text in figure.texts}
     assert len(texts) == len(figure.axes) == 24
-    for place, ax in enumerate(figure.axes):
+    for number, ax in enumerate(figure.axes):
         bottom, top = ax.get_position().y0, ax.get_position().y1
         pixel = ax.images[0].get_array()
         assert pixel is not None
-        assert float(pixel[0, 0, 0]) == pytest.approx(place / 24)
-        [level] = [y for text, (x, y) in texts.items() if text == list(texts)[place]]
+        assert float(pixel[0, 0, 0]) == pytest.approx(number / 24)
+        [level] = [y for text, (x, y) in texts.items() if text == list(texts)[number]]
         assert bottom < level < top
 
 
@@ -110,21 +110,6 @@ def test_a_narrow_order_is_called_a_hint_and_without_whole_images_there_is_no_fi
     assert "test_images" in drawn
 
 
-def test_shown_intervals_are_the_widest_and_hold_the_chain() -> None:
-    intervals = threshold_intervals(synthetic(NAMES).rrc.to_numpy())
-    places = shown_intervals(intervals, 20)
-    widths = [interval.upper - interval.lower for interval in intervals]
-    assert places == sorted(places)
-    assert len(places) == 20
-    chain = widest_chain(intervals)
-    assert chain is not None
-    assert intervals.index(chain) in places
-    hidden = max(widths[place] for place in set(range(len(widths))) - set(places))
-    assert hidden <= min(widths[place] for place in places if intervals[place] != chain)
-    assert shown_intervals(intervals, 10_000) == list(range(len(intervals)))
-    assert shown_intervals([]) == []
-
-
 def test_the_task_prints_few_of_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = synthetic(NAMES)
     table = study.accuracy.iloc[4:].set_axis(NAMES).rename_axis("autoencoder")
@@ -136,8 +121,8 @@ def test_the_task_prints_few_of_many(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_wide_tables_go_on_below(capsys: pytest.CaptureFixture[str]) -> None:
-    show_table("matrix", ["", *NAMES], [[ORIGINAL, *(f"{place}.5%" for place in range(24))]])
+    show_table("matrix", ["", *NAMES], [[ORIGINAL, *(f"{number}.5%" for number in range(24))]])
     printed = capsys.readouterr().out
     assert printed.count(ORIGINAL) == 3
     assert printed.count("matrix") == 1
-    assert [f"{place}.5%" for place in range(24)] == [word for word in printed.split() if word.endswith("%")]
+    assert [f"{number}.5%" for number in range(24)] == [word for word in printed.split() if word.endswith("%")]

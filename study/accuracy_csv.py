@@ -1,4 +1,4 @@
-"""Accuracy tables that somebody wrote: read to the last bit, refused with cause and fix.
+"""Read a table of accuracies from a CSV file, bit for bit; an unusable file is refused with the cause and the fix.
 
 Rows are autoencoders, columns classifiers: a cell is the classifier's accuracy on the autoencoder's reconstructions.
 """
@@ -8,18 +8,12 @@ import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-FloatArray = npt.NDArray[np.float64]
-
-ORIGINAL = "original"
-"""Row of a study's accuracy table: the classifiers on the untouched images."""
-PRETRAINED = "pretrained"
-"""Row of a study's accuracy table: the classifiers on the reconstructions of the autoencoder before fine-tuning."""
+from stats.accuracy_table import check_accuracies, check_same_names
+from stats.names import ORIGINAL, PRETRAINED
 
 
 def read_accuracy_table(path: str | Path, without: Collection[str] = ()) -> pd.DataFrame:
@@ -57,49 +51,14 @@ def read_accuracy_table(path: str | Path, without: Collection[str] = ()) -> pd.D
                 f"{path}: row {name!r} has {len(line) - 1} values for {len(classifiers)} columns; give every row its "
                 "name and one value per column, and the first line a cell for the corner before the columns' names"
             )
-    places = {name: place for place, name in enumerate(classifiers, start=1) if name not in without}
-    classifiers = list(places)
+    positions = {name: position for position, name in enumerate(classifiers, start=1) if name not in without}
+    classifiers = list(positions)
     check_same_names(str(path), rows=list(rows), columns=classifiers)
     values = np.array(
-        [[_parse_cell(path, i, j, rows[i][k]) for j, k in places.items()] for i in classifiers], dtype=np.float64
+        [[_parse_cell(path, i, j, rows[i][k]) for j, k in positions.items()] for i in classifiers], dtype=np.float64
     )
     check_accuracies(values, names=classifiers, source=str(path))
     return pd.DataFrame(values, index=pd.Index(classifiers, name="autoencoder"), columns=pd.Index(classifiers))
-
-
-def check_same_names(source: str, rows: Sequence[Any], columns: Sequence[Any]) -> None:
-    """Refuse a table whose rows and columns are not the same names, each once."""
-    causes = []
-    if without_row := [str(name) for name in columns if name not in rows]:
-        causes.append(f"no row (autoencoder) for the column {', '.join(without_row)}")
-    if without_column := [str(name) for name in rows if name not in columns]:
-        causes.append(f"no column (classifier) for the row {', '.join(without_column)}")
-    if repeated := [str(name) for names in (rows, columns) for name, count in Counter(names).items() if count > 1]:
-        causes.append(f"more than one row or column named {repeated[0]}")
-    if causes:
-        raise ValueError(f"{source} is not square: {'; '.join(causes)}; name rows and columns alike, each name once")
-
-
-def check_accuracies(values: FloatArray, names: Sequence[str] | None, source: str) -> None:
-    """Refuse an array that cannot be a square table of accuracies with a usable diagonal."""
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or values.size == 0:
-        raise ValueError(f"{source} has shape {values.shape}; expected one row (autoencoder) per column (classifier)")
-    names = names or [str(position) for position in range(len(values))]
-    own = values.diagonal()
-    outside = np.argwhere(~((values >= 0) & (values <= 1)))
-    if len(outside):
-        i, j = (int(position) for position in outside[0])
-        percentages = ((values >= 0) & (values <= 100)).all() and (own > 1).mean() > 0.5
-        fix = "the values look like percentages: divide by 100" if percentages else "write accuracies from 0 to 1"
-        raise ValueError(
-            f"{source}: {float(values[i, j])} in row {names[i]!r}, column {names[j]!r} is outside [0, 1]; {fix}"
-        )
-    smallest = int(own.argmin())
-    if own[smallest] < np.finfo(np.float64).tiny:
-        raise ValueError(
-            f"{source}: the accuracy of {names[smallest]!r} on its own autoencoder is 0, and ratios divide by it; "
-            "leave this classifier out, row and column, or fine-tune its autoencoder again"
-        )
 
 
 def _read_cells(path: Path) -> list[list[str]]:
@@ -151,7 +110,7 @@ def _parse_cell(path: Path, row: str, column: str, text: str) -> float:
 
 
 def _as_number(text: str) -> float | None:
-    """The number that a text spells, or None; Python's own ``1_000`` is none."""
+    """The number that a text spells, or None; Python would also read ``1_000``, a table does not mean that."""
     try:
         return None if "_" in text else float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Tables that somebody wrote: read bit for bit, or refused with cause and fix."""
+"""Tables of accuracies in CSV files: read bit for bit, or refused with cause and fix."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stats.accuracy_csv import read_accuracy_table
+from study.accuracy_csv import read_accuracy_table
 
 
 def test_a_table_is_read_bit_for_bit(tmp_path: Path) -> None:

@@ -1,0 +1,8 @@
+"""Names of the sources of images that every study has, as its tables write them."""
+
+ORIGINAL = "original"
+"""The untouched images."""
+PRETRAINED = "pretrained"
+"""The reconstructions of A_S, the autoencoder before fine-tuning."""
+OWN = "own A_i"
+"""For each classifier, the reconstructions of the autoencoder that was fine-tuned through it."""
