@@ -29,7 +29,7 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
-                os.fsync(file.fileno())
+                os.fsync(file.fileno())  # before the rename: else a crash may leave the new name on an empty file
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -54,7 +54,7 @@ class Monitor(Callback):
 
     def send(self, trainer: pl.Trainer, numbers: dict[str, float]) -> None:
         """Send the numbers to every logger."""
-        seconds = max(time.monotonic() - self._since, 1e-9)
+        seconds = max(time.monotonic() - self._since, 1e-9)  # two entries may share a tick of the clock
         if self._images:
             numbers["train/images_per_second"] = self._images / seconds
         if trainer.optimizers:

@@ -99,6 +99,7 @@ class ImageFolder(ImageDataModule):
             folder = self._folders[name]
             positions, labels = self._selected[folder]
             if name != "train":
+                # Shuffled alike for every seed: neighbours, which the nMI floor compares, are then unrelated
                 order = list(range(len(positions)))
                 random.Random(0).shuffle(order)  # noqa: S311 - an order, not a secret
                 positions, labels = positions[order], labels[order]

@@ -71,7 +71,7 @@ class PreparedImages:
         if checksum == UNREADABLE:
             return None
         pixels = np.array(self._shards[number][position])
-        if zlib.crc32(pixels.data) != checksum:
+        if zlib.crc32(pixels.data) != checksum:  # a damaged page of a memory map raises no error by itself
             raise ValueError(f"{path} is damaged at its image {position}: run task=prepare again, which repairs it")
         return torch.from_numpy(pixels)
 
@@ -94,7 +94,7 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
     count = len(split)
     shards = [range(start, min(start + IMAGES_PER_SHARD, count)) for start in range(0, count, IMAGES_PER_SHARD)]
     missing = [number for number, positions in enumerate(shards) if not is_whole(folder, number, positions, images)]
-    (folder / "prepared.json").unlink(missing_ok=True)
+    (folder / "prepared.json").unlink(missing_ok=True)  # no reader takes a half-written folder for a finished one
     order = [position for number in missing for position in shards[number]]
     loader = make_loader(split, batch_size=IMAGES_PER_BATCH, workers=workers, sampler=order)
     batches = iter(progress(loader, len(loader)))

@@ -46,10 +46,11 @@ class TrainingSampler(Sampler[Draw]):
         return used // self.world_size
 
     def __iter__(self) -> Iterator[Draw]:
+        # A prime factor: no two pairs of seed and epoch that occur share an order
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.length, generator=generator)
         seeds = torch.randint(2**62, (self.length,), generator=generator)
-        consumed, self.consumed = self.consumed, 0
+        consumed, self.consumed = self.consumed, 0  # only the first pass after a resumption is shorter
         for index in order[self.rank :: self.world_size][consumed : len(self)].tolist():
             yield Draw(index, int(seeds[index]))
 

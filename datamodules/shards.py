@@ -67,6 +67,7 @@ class ImageShards(ImageDataModule):
         self._shards = counted(paths, Path(cache) / "shards" if cache else None)
         self._held_out = held_out_shards
         total = sum(shard.count for shard in self._shards)
+        # In shared memory, because loading processes write it and the main process reads it
         self._failed = torch.zeros(total, dtype=torch.uint8).share_memory_() if on_error == "skip" else None
 
     @property

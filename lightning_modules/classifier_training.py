@@ -31,6 +31,7 @@ class ClassifierTraining(TrainedModule):
         super().__init__(make_optimizer, schedule)
         self.classifier = classifier
         self.label_smoothing = label_smoothing
+        # torchmetrics would average accuracy over classes, and leave NaN losses out of a mean
         self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:

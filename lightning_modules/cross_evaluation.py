@@ -107,9 +107,9 @@ class CrossEvaluation(ReconstructionEvaluation):
             for column, name in enumerate(self.columns):
                 check_finite(logits[:, column], index, f"the output of classifier {name!r}, fed by {row!r},")
             best = logits.topk(min(5, logits.shape[-1])).indices
-            predicted.append(best[..., 0])
+            predicted.append(best[..., 0])  # not argmax, so that top-1 is among the top-5 also in ties
             top5.append((best == targets[..., None]).any(dim=-1).int())
-            visible = shown.float().clamp(0, 1)
+            visible = shown.float().clamp(0, 1)  # for the histograms only; classifiers see it unclamped
             intra.append(normalized_mutual_information(images.float(), visible, bins=self.nmi_bins))
             inter.append(normalized_mutual_information(visible[pairs], visible[pairs + 1], bins=self.nmi_bins))
         self.per_image.update(

@@ -70,6 +70,6 @@ def configure_optimization(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=int(module.trainer.estimated_stepping_batches),
-        cycle_momentum=False,
+        cycle_momentum=False,  # Adam has no momentum to cycle; SGD's stays as configured
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": one_cycle, "interval": "step"}}

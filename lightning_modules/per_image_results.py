@@ -24,6 +24,7 @@ class PerImageResults(nn.Module):
         super().__init__()
         index = torch.arange(images) if isinstance(images, int) else torch.tensor(images)
         self.register_buffer("index", index, persistent=False)
+        # A metric of its own: the states of the others are those of one rank again once they are computed
         self.seen = PerImage(len(index), (), torch.int32, complete=complete)
         self.values = nn.ModuleDict(
             {name: PerImage(len(index), shape, dtype, complete=complete) for name, (shape, dtype) in values.items()}

@@ -89,7 +89,7 @@ class Probe(TrainedModule):
         return logits.argmax(dim=-1)
 
     def on_test_start(self) -> None:
-        """Discard the predictions of an earlier test."""
+        """Discard the predictions of an earlier test: Lightning resets only metrics that are logged."""
         self.predictions.reset()
 
     def on_test_epoch_end(self) -> None:

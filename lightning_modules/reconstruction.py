@@ -37,7 +37,7 @@ class ReconstructionEvaluation(FrozenParts):
     def reconstruct(self, images: Tensor) -> Iterator[Tensor]:
         """Yield images ``(N, 3, H, W)``, then each autoencoder's reconstruction of them, in the order of the rows."""
         yield images
-        encoded: dict[int, tuple] = {}
+        encoded: dict[int, tuple] = {}  # by the position of the first autoencoder with that encoder
         for position, autoencoder in enumerate(self.autoencoders):
             assert isinstance(autoencoder, SegNet)
             source = self.encoder_of[position]

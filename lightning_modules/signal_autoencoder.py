@@ -97,7 +97,7 @@ class SignalAutoencoder(AutoencoderTraining):
         classifiers = [self.classifier, *self.siblings]
         loss = torch.stack([F.cross_entropy(classifier(shown), labels) for classifier in classifiers]).mean()
         if self.rate_weight:
-            if self.rate_weight.tolerance is not None:
+            if self.rate_weight.tolerance is not None:  # all ranks must use the same weight: reduce first
                 self.rate_weight.update(self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean"))
             weight = self.rate_weight.value
             self.log("train/rate_weight", weight, on_epoch=True, on_step=False, batch_size=len(images))
@@ -127,6 +127,7 @@ class SignalAutoencoder(AutoencoderTraining):
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean nMI."""
+        # Not passed to log() as a metric: it returns a dictionary
         self.log("val/nmi", self.nmi.compute()["mean"].float(), sync_dist=True)
         self.nmi.reset()
 

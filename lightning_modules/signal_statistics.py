@@ -96,7 +96,7 @@ class SignalStatistics(ReconstructionEvaluation):
         with_features, features = self.features.is_wanted(index), {}
         for row, (name, shown) in enumerate(zip(self.rows, self.reconstruct(images), strict=True)):
             check_finite(shown, index, f"the reconstruction of {name!r}")
-            update(self.lab[row], shown.float().clamp(0, 1))
+            update(self.lab[row], shown.float().clamp(0, 1))  # float: bf16 has too few levels for histograms
             update(self.spectra[row], shown.float())
             update(self.checkerboards[row], shown.float())
             for cell, (column, source) in enumerate(self.cells):

@@ -181,7 +181,7 @@ def pgd(
     searched = torch.arange(len(images), device=images.device)
     names = searched if index is None else index
     with frozen(model):
-        for number in range(steps + 1):
+        for number in range(steps + 1):  # the last pass only evaluates the last iterate
             if number == steps and keep == "last":
                 return current
             loss, wrong, gradient = _evaluate(
@@ -267,9 +267,10 @@ def _evaluate(
     The gradient is zero without ``with_gradient``, and with ``stop`` also for images that are misclassified already.
     """
     with torch.inference_mode(False), torch.set_grad_enabled(with_gradient):  # also within Lightning's trainer.test
+        # Clones, because tensors made in inference mode cannot take part in a backward pass
         pixels = images.clone().requires_grad_(with_gradient)
         logits = model(pixels)
-        losses = F.cross_entropy(logits.float(), labels.clone(), reduction="none")
+        losses = F.cross_entropy(logits.float(), labels.clone(), reduction="none")  # bf16 has too few levels to compare
         wrong = logits.detach().argmax(dim=1) != labels
         used = losses[~wrong] if stop else losses
         gradient = torch.zeros_like(images)

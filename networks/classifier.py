@@ -132,7 +132,7 @@ def calibrate(classifier: nn.Module, images: Tensor) -> None:
     momenta = [norm.momentum for norm in norms]
     classifier.eval()
     for norm in norms:
-        norm.momentum = 1.0
+        norm.momentum = 1.0  # the running statistics become those of these images alone
         norm.train()
     if norms:
         classifier(images)

@@ -147,7 +147,7 @@ class Decoder(nn.Module):
 def add_convolution(module: nn.Module, number: str, channels: int, width: int, suffix: str = "") -> None:
     """Register one 3×3 convolution and its batch-norm under their published names."""
     module.add_module(f"conv{number}{suffix}", nn.Conv2d(channels, width, kernel_size=3, padding=1))
-    module.add_module(f"bn{number}{suffix}", nn.BatchNorm2d(width, momentum=0.1))
+    module.add_module(f"bn{number}{suffix}", nn.BatchNorm2d(width, momentum=0.1))  # as published
 
 
 def convolve(module: nn.Module, number: str, x: Tensor, suffix: str = "") -> Tensor:

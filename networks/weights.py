@@ -42,6 +42,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             raise ValueError(f"{path} is not a whole safetensors file ({error}): make or copy it again") from error
     try:
         with warnings.catch_warnings():
+            # PyTorch warns of files written with a newer pickle protocol, and reads them
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:

@@ -187,9 +187,10 @@ class Robustness(FrozenParts):
         """
         model = classifier if preprocessor is None else nn.Sequential(preprocessor, classifier)
         clean = is_right(model, images, labels, index)
+        # One gradient for all threat models of FGSM, which differ in the step alone
         gradient = loss_gradient(model, images, labels, index=index)
         right = {"fgsm": [], "transfer": [is_right(model, changed, labels, index) for changed in transferred]}
-        for threat in self.attacks:  # fgsm, with the gradient that all threat models share
+        for threat in self.attacks:
             stepped = images + threat.epsilon * steepest(gradient, threat.norm)
             changed = project(stepped, images, threat.norm, threat.epsilon)
             right["fgsm"].append(is_right(model, changed, labels, index))
