@@ -21,7 +21,7 @@ def main() -> None:
     """Print a Markdown table: bins, bias expected, floor of noise, floor of the photographs."""
     settings: Any = OmegaConf.to_container(OmegaConf.load(REPOSITORY / "conf" / "data" / "photographs.yaml"))
     del settings["_target_"]
-    split = Photographs(**settings).split("test")
+    split = Photographs(**settings, batch_size=1, seed=0, augmentation="crop_flip").split("test")
     images = torch.stack([split[index][0] for index in range(len(split))]).float() / 255
     noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
     values = images[0].numel()

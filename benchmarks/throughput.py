@@ -82,7 +82,7 @@ def parse() -> argparse.Namespace:
 
 def network(name: str) -> Classifier:
     """A published architecture with random weights."""
-    return Classifier(torchvision_network(name), torchvision_preprocessing(name))
+    return Classifier(torchvision_network(name, 1000), torchvision_preprocessing(name, "IMAGENET1K_V1", "native"))
 
 
 def prepared(module: Any, device: torch.device, options: argparse.Namespace) -> Any:

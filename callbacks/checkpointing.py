@@ -1,4 +1,4 @@
-"""Checkpoints from which a training goes on bit for bit, and orderly stops."""
+"""Checkpoints from which a training continues bit for bit, and orderly stops."""
 
 import os
 import time
@@ -14,9 +14,10 @@ from callbacks.stopping import STOP_REQUESTS, Stopped
 
 
 class WholeFileCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint beside its place, flush and rename it: a full disk leaves the former one whole.
+    """Write a checkpoint to a temporary file in its folder, flush and rename it.
 
-    Lightning's own goes through ``TMPDIR``, which may be small, and overwrites in place where it cannot rename.
+    Lightning's own goes through ``TMPDIR``, which may be small, and overwrites the old file where it cannot rename: on
+    a full disk it was seen to replace a good ``last.ckpt`` by a broken one (pytorch-lightning 2.6).
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -28,23 +29,23 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
-                os.fsync(file.fileno())
+                os.fsync(file.fileno())  # before the rename: else a crash may leave the new name on an empty file
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
 
 class Checkpointing(Callback):
-    """Save a training every so many seconds, and once more when a signal asks to stop.
+    """Save a training at regular intervals, and once more when a signal asks to stop.
 
-    It saves between two batches, after any validation that was due: a training that is resumed from there goes on with
-    the next batch, whatever the schedule. All ranks save and stop at the same batch.
+    All ranks save and stop at the same batch. A checkpoint is saved before a batch, after any validation that was due:
+    Lightning skips, on resuming, a validation that was due after the batch of the checkpoint (pytorch-lightning 2.6).
 
     Args:
         path: The file.
         seconds: Time between two saves.
-        identity: What tells this training from others; a checkpoint of another one is refused.
-        between_epochs: Whether it saves before the first batch of an epoch only.
+        identity: Hash of the settings and inputs of this training; a checkpoint with another one is refused.
+        between_epochs: Whether to save only before the first batch of an epoch.
 
     Raises:
         Stopped: In the training, after a signal.
@@ -56,38 +57,38 @@ class Checkpointing(Callback):
         self._saved_at = time.monotonic()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Answer signals between batches from now on."""
+        """Hold signals back from now on; they are checked between batches."""
         STOP_REQUESTS.held_back = True
         self._saved_at = time.monotonic()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Let signals be answered at once again."""
+        """Let signals stop the process at once again."""
         STOP_REQUESTS.held_back = False
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Likewise: after an exception there is no :meth:`teardown`."""
+        """Let signals stop the process at once again: Lightning calls no :meth:`teardown` after an exception."""
         STOP_REQUESTS.held_back = False
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Save, when it is time or a stop is wanted, with all that came before this batch complete."""
+        """Save if the interval is over or a signal was received; then stop if it was a signal."""
         if batch_idx % trainer.accumulate_grad_batches:
-            return  # gradients are not saved
+            return  # accumulated gradients are not in checkpoints
         if batch_idx and self.between_epochs:
             return
-        wanted = STOP_REQUESTS.asked is not None or time.monotonic() - self._saved_at >= self.seconds
+        wanted = STOP_REQUESTS.received is not None or time.monotonic() - self._saved_at >= self.seconds
         if not trainer.strategy.reduce_boolean_decision(wanted, all=False):
             return
-        stop = trainer.strategy.reduce_boolean_decision(STOP_REQUESTS.asked is not None, all=False)
+        stop = trainer.strategy.reduce_boolean_decision(STOP_REQUESTS.received is not None, all=False)
         self.consumed_batches = batch_idx
         self.save(trainer, pl_module)
         self._saved_at = time.monotonic()
         if stop:
-            raise Stopped(STOP_REQUESTS.asked.name if STOP_REQUESTS.asked else "a signal to another rank")
+            raise Stopped(STOP_REQUESTS.received.name if STOP_REQUESTS.received else "a signal to another rank")
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the checkpoint, unless a weight is broken."""
+        """Write the checkpoint, unless a weight is NaN or infinite."""
         broken = [name for name, weight in pl_module.named_parameters() if not torch.isfinite(weight).all()]
         if broken:
             raise ValueError(
@@ -97,14 +98,14 @@ class Checkpointing(Callback):
         trainer.save_checkpoint(self.path)
 
     def state_dict(self) -> dict[str, Any]:
-        """How far the pass is."""
+        """The training's identity, and the batches seen in this pass."""
         return {"identity": self.identity, "consumed_batches": self.consumed_batches}
 
     def consumed(self) -> int | None:
-        """Batches of the pass that the saved training has seen; ``None`` if nothing was saved.
+        """Number of batches that the saved training has seen in its last pass; ``None`` if nothing was saved.
 
         Raises:
-            ValueError: If the file is damaged or another training's; names it.
+            ValueError: If the file is damaged or of another training; names it.
         """
         if not self.path.exists():
             return None

@@ -1,4 +1,4 @@
-"""Guards that stop a training which has gone wrong."""
+"""Stop a training with a loss that is not finite."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class FiniteLoss(Callback):
-    """Stop every rank in the step in which one of them has a loss that is no number, and write down where.
+    """Stop all ranks in the first step in which the loss of one of them is NaN or infinite, and record the images.
 
     Args:
         report: The JSON file that gets the epoch, the batch, the step and the images of each rank concerned.
@@ -28,7 +28,7 @@ class FiniteLoss(Callback):
         batch: tuple[Tensor, ...],
         batch_idx: int,
     ) -> None:
-        """Look at the loss of this step.
+        """Check the loss of this step.
 
         Raises:
             ValueError: On all ranks, when a rank's loss is NaN or infinite; names the step and the images.
@@ -37,12 +37,12 @@ class FiniteLoss(Callback):
         if not trainer.strategy.reduce_boolean_decision(broken, all=False):
             return
         images = batch[2].tolist() if broken else []
-        found = [images]
+        of_ranks = [images]
         if trainer.world_size > 1:
-            found = [[] for _ in range(trainer.world_size)]
-            torch.distributed.all_gather_object(found, images)
+            of_ranks = [[] for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(of_ranks, images)
         position = {"epoch": trainer.current_epoch, "batch": batch_idx, "step": trainer.global_step}
-        by_rank = {str(rank): indices for rank, indices in enumerate(found) if indices}
+        by_rank = {str(rank): indices for rank, indices in enumerate(of_ranks) if indices}
         if trainer.is_global_zero:
             self.report.parent.mkdir(parents=True, exist_ok=True)
             self.report.write_text(json.dumps(position | {"images": by_rank}) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a job tells dashboards and log files, and that none of them ever stops it."""
+"""Loggers of a job: dashboards and log files that never stop the job when they fail."""
 
 import contextlib
 import hashlib
@@ -18,15 +18,15 @@ Say = Callable[[str], None]
 
 
 class RunName:
-    """What a job is called in a dashboard.
+    """The name of a job in a dashboard.
 
     Args:
-        study: The study: its runs form a group.
+        study: The study; its runs form a group.
         job: The job's name.
-        identity: What tells this job from one with other settings or inputs.
+        identity: Hash of the job's settings and inputs.
 
     Attributes:
-        id: What the same job always has, so that a resumed job goes on with its run.
+        id: Always the same for the same job, so that a resumed job continues its run.
     """
 
     def __init__(self, study: str, job: str, identity: str) -> None:
@@ -35,15 +35,16 @@ class RunName:
 
 
 class FaultTolerantLogger(Logger):
-    """A logger that may fail: then it says so once, and the job goes on without it.
+    """A logger that may fail: it then prints one line, and the job continues without it.
 
     Args:
         logger: The logger.
-        title: What to call it.
+        title: Its name for people.
         say: Prints a line.
 
     Attributes:
-        trainer: Whose optimiser steps count; Lightning's own count is one less within a validation, and after a resume.
+        trainer: Its count of optimiser steps is the step of every entry. The step that Lightning passes to loggers is
+            one too small within a validation and after a resumption.
     """
 
     def __init__(self, logger: Logger, title: str, say: Say) -> None:
@@ -64,16 +65,16 @@ class FaultTolerantLogger(Logger):
 
     @property
     def shows_pictures(self) -> bool:
-        """Whether images, tables and figures get anywhere."""
+        """Whether the logger takes images, tables and figures."""
         return not self.broken and isinstance(self.logger, WandbLogger | TensorBoardLogger)
 
     def attempt(self, action: Callable[[], Any]) -> None:
-        """Do something with the logger; whatever it raises ends the logging, not the job."""
+        """Do something with the logger; an exception ends the logging, not the job."""
         if self.broken:
             return
         try:
             action()
-        except Exception as error:  # a service, a network or a disk can fail in any way, and none may stop a training
+        except Exception as error:  # services, networks and disks fail in many ways, and none may stop a training
             self.broken = True
             self.say(f"[yellow]{self.title} failed and logs no more[/yellow], the job goes on: {first_line(error)}")
             if isinstance(self.logger, WandbLogger):
@@ -125,11 +126,11 @@ class FaultTolerantLogger(Logger):
             self.attempt(lambda: logger.experiment.add_text(key, markdown(plain)))
 
     def save(self) -> None:
-        """Write what waits to be written."""
+        """Flush the logger."""
         self.attempt(self.logger.save)
 
     def finalize(self, status: str) -> None:
-        """Lightning calls this after every stage; the run goes on."""
+        """Flush only: Lightning calls this after every stage, and the run continues."""
         self.attempt(self.logger.save)
 
     def close(self, well: bool) -> None:
@@ -146,7 +147,7 @@ class FaultTolerantLogger(Logger):
 
 
 class SteppedWandbLogger(WandbLogger):
-    """wandb with the optimiser step as its own: parts of a run that was interrupted offline then fit together."""
+    """wandb with the optimiser step as its step, so that the parts of a run interrupted offline fit together."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers at an optimiser step."""
@@ -169,20 +170,20 @@ def wandb_log(
     say: Say,
     *,
     project: str,
-    entity: str | None = None,
-    mode: Literal["online", "offline"] = "online",
-    tags: Sequence[str] = (),
-    seconds: int = 90,
+    entity: str | None,
+    mode: Literal["online", "offline"],
+    tags: Sequence[str],
+    seconds: int,
 ) -> WandbLogger:
-    """A wandb run: one per job, grouped by study, with an id that the job always has.
+    """A wandb run: one per job, grouped by study; the same job always has the same id.
 
     Args:
         save_dir: The job's folder; wandb writes below it.
-        run: What the run is called.
+        run: Name and id of the run.
         say: Prints a line.
         project: wandb's project.
         entity: wandb's user or team; ``None`` is the default one.
-        mode: ``online``, or ``offline`` to be uploaded later; where the network is dead, online becomes offline.
+        mode: ``online``, or ``offline`` to upload later; without a network, online becomes offline.
         tags: The run's tags.
         seconds: How long to wait for the network at the start; four times as long for the last uploads.
     """
@@ -195,19 +196,19 @@ def wandb_log(
     settings: dict[str, Any] = {"silent": True, "console": "off", "init_timeout": float(seconds)}
     settings |= {"finish_timeout": float(4 * seconds), "finish_timeout_raises": True}
     try:
-        if mode == "online":
-            requests.get(wandb.setup().settings.base_url, timeout=seconds)  # a failed start spoils the one after it
-        made = wandb.init(**options, mode=mode, resume="allow", settings=wandb.Settings(**settings))
+        if mode == "online":  # tried without wandb first, because after a failed wandb.init the next one fails, too
+            requests.get(wandb.setup().settings.base_url, timeout=seconds)
+        experiment = wandb.init(**options, mode=mode, resume="allow", settings=wandb.Settings(**settings))
     except (wandb.Error, OSError) as error:  # no network, no account
         if mode == "offline":
             raise
         say(f"[yellow]wandb cannot be reached[/yellow] ({first_line(error)}): logging offline; see docs/wandb.md")
-        made = offline_run(options, settings)
-    return SteppedWandbLogger(experiment=made, save_dir=save_dir, project=project)
+        experiment = offline_run(options, settings)
+    return SteppedWandbLogger(experiment=experiment, save_dir=save_dir, project=project)
 
 
 def offline_run(options: dict[str, Any], settings: dict[str, Any], attempts: int = 10) -> Any:
-    """An offline run in place of one that could not begin; the service may take a while to give its id free."""
+    """An offline run instead of one that could not start; wandb's service may hold its id for some seconds."""
     import wandb
 
     for attempt in range(1, attempts + 1):
@@ -222,10 +223,10 @@ def offline_run(options: dict[str, Any], settings: dict[str, Any], attempts: int
 
 
 def forget_wandb_service() -> None:
-    """Leave a wandb service that may be dead: the next run of this process starts another one."""
+    """Give up a wandb service that may be dead: the next run of this process starts another one."""
     import wandb
 
-    with contextlib.suppress(Exception):  # it is given up, in whatever state it is
+    with contextlib.suppress(Exception):  # it is given up, whatever its state
         wandb.teardown()
 
 

@@ -1,4 +1,4 @@
-"""What dashboards show while a training runs."""
+"""Numbers and pictures that loggers get while a training runs."""
 
 import time
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from callbacks.loggers import FaultTolerantLogger
 
 
 class Monitor(Callback):
-    """Log a batch's loss, the learning rate, images per second and GPU memory, now and then.
+    """Log the loss of a batch, the learning rate, images per second and GPU memory at regular steps.
 
     Args:
-        every: Optimiser steps between two entries; there is one before every validation, too.
+        every: Optimiser steps between two entries; there is also one before every validation.
     """
 
     def __init__(self, every: int) -> None:
@@ -26,7 +26,7 @@ class Monitor(Callback):
         self._images, self._since = 0, time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to count."""
+        """Start counting images and time."""
         self._images, self._since = 0, time.monotonic()
 
     def on_train_batch_end(
@@ -37,24 +37,24 @@ class Monitor(Callback):
         batch: tuple[Tensor, ...],
         batch_idx: int,
     ) -> None:
-        """Count, and log when it is time."""
+        """Count images, and log every so many steps."""
         self._images += len(batch[0]) * trainer.world_size
         last_of_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if last_of_step and trainer.global_step % self.every == 0:
             self.send(trainer, {"train/batch_loss": float(outputs["loss"])})
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log what came before a validation, whose time does not count."""
+        """Log before a validation, because its time does not count."""
         if trainer.state.fn == TrainerFn.FITTING:
             self.send(trainer, {})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count anew."""
+        """Start counting again."""
         self._images, self._since = 0, time.monotonic()
 
     def send(self, trainer: pl.Trainer, numbers: dict[str, float]) -> None:
         """Send the numbers to every logger."""
-        seconds = max(time.monotonic() - self._since, 1e-9)
+        seconds = max(time.monotonic() - self._since, 1e-9)  # two entries may share a tick of the clock
         if self._images:
             numbers["train/images_per_second"] = self._images / seconds
         if trainer.optimizers:
@@ -79,14 +79,16 @@ class Reconstructions(Callback):
     @torch.no_grad()
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the images above their reconstructions."""
-        boards = [board for board in trainer.loggers if isinstance(board, FaultTolerantLogger) and board.shows_pictures]
-        if not boards:
+        loggers = [
+            logger for logger in trainer.loggers if isinstance(logger, FaultTolerantLogger) and logger.shows_pictures
+        ]
+        if not loggers:
             return
         images = self.images.to(pl_module.device)
         autoencoder = pl_module.get_submodule("autoencoder")
         grid = picture_rows([images, autoencoder(images)])
-        for board in boards:
-            board.log_picture("val/reconstructions", grid, trainer.global_step)
+        for logger in loggers:
+            logger.log_picture("val/reconstructions", grid, trainer.global_step)
 
 
 def picture_rows(rows: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Randomness that a training can be resumed with."""
+"""Seeds for the randomness inside training steps, so that a training can be resumed."""
 
 from typing import Any
 
@@ -6,11 +6,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from networks.seeding import combined_seed
+
 
 class SeededBatches(Callback):
     """Make the randomness inside a training step, such as dropout, a function of seed, epoch, batch and rank.
 
-    A training that goes on after an interruption then draws what it would have drawn, with no state to be kept.
+    Lightning's checkpoints hold no state of random generators; with this callback a resumed training does not need it.
 
     Args:
         seed: The study's seed.
@@ -23,4 +25,4 @@ class SeededBatches(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed PyTorch's generators, those of accelerators too."""
-        torch.manual_seed(hash((self.seed, trainer.current_epoch, batch_idx, trainer.global_rank)) % 2**62)
+        torch.manual_seed(combined_seed(self.seed, trainer.current_epoch, batch_idx, trainer.global_rank))

@@ -1,4 +1,4 @@
-"""Signals that ask a job to stop: a training answers between two batches, anything else at once."""
+"""Signals that ask a job to stop: a training stops between two batches, anything else at once."""
 
 import signal
 from types import FrameType
@@ -7,40 +7,45 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 
 class Stopped(Exception):
-    """A job was asked to stop; the same command goes on with it."""
+    """A job was stopped by a signal; the same command continues it."""
 
 
 class StopRequests:
-    """What this process was asked by signals.
+    """The stop signals that this process has received.
 
-    SIGTERM, SIGUSR1 and SIGUSR2 are what clusters send ahead of a time limit or when another job needs the place;
-    Ctrl-C is SIGINT, and twice means at once.
+    Clusters send SIGTERM, SIGUSR1 or SIGUSR2 ahead of a time limit, or when another job needs the machine. Ctrl-C sends
+    SIGINT; the second one stops at once.
 
     Attributes:
-        asked: The last signal, if there was one.
-        held_back: Whether somebody looks at ``asked`` from time to time; else a signal raises :class:`Stopped`.
+        received: The last signal, if there was one.
+        held_back: Whether signals are only kept, because a callback checks ``received`` between batches; otherwise a
+            signal raises :class:`Stopped`.
     """
 
     def __init__(self) -> None:
-        self.asked: signal.Signals | None = None
+        self.received: signal.Signals | None = None
         self.held_back = False
 
     def listen(self) -> None:
-        """Take the signals from now on; for a program's main thread."""
+        """Handle the signals from now on; must be called in the main thread."""
         for number in STOP_SIGNALS:
-            signal.signal(number, self.ask)
+            signal.signal(number, self.receive)
 
-    def leave(self) -> None:
-        """Leave the signals to what they usually do: in a sweep, its jobs answer them."""
+    def restore(self) -> None:
+        """Restore the usual handlers: in a sweep, only its jobs handle the signals."""
         for number in STOP_SIGNALS:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        """Note a signal, and raise it unless it is held back."""
-        at_once = not self.held_back or number == self.asked == signal.SIGINT
-        self.asked = signal.Signals(number)
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Keep a signal, and raise unless signals are held back.
+
+        Raises:
+            Stopped: Where the process stops at once.
+        """
+        at_once = not self.held_back or number == self.received == signal.SIGINT
+        self.received = signal.Signals(number)
         if at_once:
-            raise Stopped(self.asked.name)
+            raise Stopped(self.received.name)
 
 
 STOP_REQUESTS = StopRequests()

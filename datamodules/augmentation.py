@@ -1,4 +1,4 @@
-"""What training images go through on the device, after a random crop and mirroring by the processes that load them."""
+"""Augmentation of training images on the device, after loading processes have cropped and mirrored them."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -43,7 +43,7 @@ def paper_augmentation(images: Tensor, seeds: Sequence[int]) -> Tensor:
 
 
 def move(images: Tensor, draws: Tensor) -> Tensor:
-    """Rotate, scale and shift each image by four numbers in [0, 1]; what comes in at the edges is mirrored."""
+    """Rotate, scale and shift each image by four numbers in [0, 1]; beyond the edges the image is mirrored."""
     angle = torch.deg2rad((2 * draws[:, 0] - 1) * ROTATION)
     scale = SCALE[0] * (SCALE[1] / SCALE[0]) ** draws[:, 1]
     shift = (2 * draws[:, 2:4] - 1) * 2 * SHIFT  # the grid runs from -1 to 1

@@ -1,4 +1,4 @@
-"""What every source of images has in common."""
+"""The base of every source of images."""
 
 import hashlib
 from abc import abstractmethod
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from datamodules.augmentation import Augmentation, paper_augmentation
 from datamodules.loading import make_loader
 from datamodules.sampling import Draw, EvaluationSampler, TrainingSampler
+from networks.seeding import combined_seed
 
 OnError = Literal["raise", "skip"]
 UNREADABLE = -1  # label of an image that could not be read; it never reaches a module
@@ -39,23 +40,23 @@ class ImageDataset(Protocol):
 class ImageDataModule(pl.LightningDataModule):
     """Images for training and evaluation: batches ``(images in [0, 1], labels, index)``.
 
-    A subclass says what the classes are and what a split holds. ``index`` is the image's position in its split and
+    A subclass defines the classes and the splits. ``index`` is the image's position in its split and
     keys every per-image result. Images travel as uint8 and become floats on the device.
 
     Args:
         batch_size: Images per step over all devices.
         seed: Decides the order and the augmentation of the training images.
         workers: Processes that load images, per rank.
-        augmentation: What happens to training images: ``crop_flip``, or on top of it what the ``paper`` names.
+        augmentation: Of training images: ``crop_flip``, or ``paper``, which adds the augmentations of the paper.
 
     Attributes:
         classes: Name of each class, in the order of the labels.
-        superclasses: The super-class of each class, where the data have their own.
-        attributes: Names of what is known of every image beside its label; where there are any, a split's ``values``
-            hold them, small integers ``(N, attributes)``.
+        superclasses: The super-class of each class, where the data define them.
+        attributes: Names of further labels of every image; if there are any, a split's ``values`` hold them, small
+            integers ``(N, attributes)``.
         labelled: Whether the labels mean anything.
         single_pass: Whether no training image may be seen twice.
-        consumed_batches: Batches of this rank, in the epoch that training continues in, that were seen before.
+        consumed_batches: Batches of this rank to skip in the first epoch, because they were seen before a resumption.
     """
 
     classes: list[str]
@@ -66,9 +67,7 @@ class ImageDataModule(pl.LightningDataModule):
     on_error: OnError = "raise"
     consumed_batches = 0
 
-    def __init__(
-        self, batch_size: int = 32, seed: int = 0, workers: int = 0, augmentation: Augmentation = "crop_flip"
-    ) -> None:
+    def __init__(self, *, batch_size: int, seed: int, workers: int, augmentation: Augmentation) -> None:
         super().__init__()
         if augmentation not in get_args(Augmentation):
             raise ValueError(f"augmentation={augmentation!r} is unknown; choose {' or '.join(get_args(Augmentation))}")
@@ -97,6 +96,7 @@ class ImageDataModule(pl.LightningDataModule):
         for name in names:
             dataset = self.split(name)
             digest.update(f"{name} {len(dataset)}".encode())
+            # About 64 images of each split: reading all of them would take longer than many a step
             for position in range(0, len(dataset), max(1, len(dataset) // 64)):
                 image, label, _ = dataset[Draw(position, 0) if name == "train" else position]
                 digest.update(bytes([label % 256]) + image.numpy().tobytes())
@@ -113,7 +113,7 @@ class ImageDataModule(pl.LightningDataModule):
             self._world_size,
             consumed=self.consumed_batches * self._batch_size_per_rank,
         )
-        if self.trainer is not None:  # Lightning sets it later, when loading processes have begun with the first epoch
+        if self.trainer is not None:  # Lightning does this only after loading processes have begun the epoch
             sampler.set_epoch(self.trainer.current_epoch)
         return self._loader(dataset, sampler, self._batch_size_per_rank)
 
@@ -134,7 +134,7 @@ class ImageDataModule(pl.LightningDataModule):
         if self.on_error == "skip":
             kept = labels != UNREADABLE
             images, labels, index = images[kept], labels[kept], index[kept]
-        images = images.float() / 255
+        images = images.float() / 255  # here, not in the loading processes: uint8 is a quarter of the traffic
         if self.augmentation == "paper" and self.trainer is not None and self.trainer.training:
             images = paper_augmentation(images, self._augmentation_seeds(index))
         return images, labels, index
@@ -144,7 +144,7 @@ class ImageDataModule(pl.LightningDataModule):
         return one == other
 
     def use_prepared(self) -> list[Path]:
-        """Read evaluation images from where ``task=prepare`` put them, if it did; returns the folders used."""
+        """Read evaluation images from the files of ``task=prepare`` if there are any; returns the folders used."""
         return []
 
     def unreadable(self) -> list[Path]:
@@ -154,7 +154,7 @@ class ImageDataModule(pl.LightningDataModule):
     def _augmentation_seeds(self, index: Tensor) -> list[int]:
         """A seed for each image, which depends on the study's seed, the epoch and the image alone."""
         epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        return [hash((self.seed, epoch, image)) % 2**62 for image in index.tolist()]
+        return [combined_seed(self.seed, epoch, image) for image in index.tolist()]
 
     def _evaluation_loader(self, name: Split) -> DataLoader[Batch]:
         dataset = self.split(name)
@@ -186,7 +186,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def _evaluation_batch_size(self) -> int:
-        """Images of one forward pass in evaluation, even so that pairs stay together; it decides no result."""
+        """Images of one forward pass in evaluation: an even number, so that pairs stay in one batch."""
         return max(2, (self.batch_size // self._world_size + 1) // 2 * 2)
 
     @property

@@ -1,4 +1,4 @@
-"""What CIFAR-10 and CIFAR-100 have in common: images of 32 × 32 pixels, from their own files."""
+"""The base of CIFAR-10 and CIFAR-100: images of 32 × 32 pixels, from the published files."""
 
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,17 @@ SIDE = 32  # pixels
 class CifarImages(ImageDataModule):
     """60,000 images of 32 × 32 pixels; the 10,000 test images are the test split.
 
-    The validation images are held out of the 50,000 training images, drawn once and for all. A training image is a
-    random square of the image with a black margin, mirrored half of the time.
+    The validation images are held out of the 50,000 training images; which ones does not depend on the seed. A
+    training image is a random square of the image with a black margin, mirrored half of the time.
 
     The files are the data set's "python version", which are pickles. Each is compared with its published MD5 sum
     before it is read, every time, so that no other pickle is ever loaded.
 
     Args:
-        root: The folder that holds the data set's own folder, or that folder; nothing is downloaded.
+        root: The unpacked folder of the data set, or the folder that holds it; nothing is downloaded.
         held_out: Number of training images that make the validation split.
         margin: Pixels added on each side of a training image before it is cropped.
-        **options: As for :class:`~datamodules.base.ImageDataModule`.
+        **options: See :class:`~datamodules.base.ImageDataModule`.
 
     Attributes:
         source: What torchvision knows of the data set: its files and their sums.
@@ -40,14 +40,14 @@ class CifarImages(ImageDataModule):
 
     source: type[CIFAR10]
 
-    def __init__(self, root: str, *, held_out: int = 5000, margin: int = 4, **options: Any) -> None:
+    def __init__(self, root: str, *, held_out: int, margin: int, **options: Any) -> None:
         super().__init__(**options)
-        place = Path(root)
-        if place.name == self.source.base_folder:
-            place = place.parent  # either is meant
-        check_files(place, self.source)
-        self.folder = place / self.source.base_folder
-        train, test = (self.source(place, train=part, download=False) for part in (True, False))
+        folder = Path(root)
+        if folder.name == self.source.base_folder:
+            folder = folder.parent  # people give either of the two
+        check_files(folder, self.source)
+        self.folder = folder / self.source.base_folder
+        train, test = (self.source(folder, train=part, download=False) for part in (True, False))
         if not 1 <= held_out < len(train.data):
             raise ValueError(f"data.held_out={held_out}: hold out at least 1 and fewer than {len(train.data)} images")
         if margin < 0:
@@ -76,8 +76,8 @@ class CifarImages(ImageDataModule):
         """The first test images."""
         images, labels = self._splits["test"]
         return {
-            f"{self.classes[int(labels[place])]}_{place}": images[place].float() / 255
-            for place in range(min(count, len(images)))
+            f"{self.classes[int(labels[index])]}_{index}": images[index].float() / 255
+            for index in range(min(count, len(images)))
         }
 
 
@@ -126,6 +126,6 @@ def check_files(root: Path, source: type[CIFAR10]) -> None:
     damaged = [name for name, digest in published.items() if not check_integrity(str(folder / name), digest)]
     if damaged:
         raise ValueError(
-            f"{folder / damaged[0]} is not the published file (its MD5 sum is another): it is damaged or was changed, "
-            f"and a pickle that is not known is not opened. Unpack {source.filename} again"
+            f"{folder / damaged[0]} is not the published file (its MD5 sum differs): it is damaged or was changed, "
+            f"and an unknown pickle could run any code, so it is not opened. Unpack {source.filename} again"
         )

@@ -1,4 +1,4 @@
-"""CIFAR-10, from its own files."""
+"""CIFAR-10, from the published files."""
 
 from torchvision.datasets import CIFAR10
 

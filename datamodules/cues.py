@@ -1,4 +1,4 @@
-"""Drawn images whose cues are known: colour, shape, texture and background, each agreeing with the label or not."""
+"""Drawn images with known cues: colour, shape, texture and background, each agreeing with the label or not."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,13 +9,14 @@ from torch import Tensor
 
 from datamodules.base import ImageDataModule, Split
 from datamodules.sampling import Draw
+from networks.seeding import seeded_generator
 
 Cue = Literal["colour", "shape", "texture", "background"]
 CUES: tuple[Cue, ...] = get_args(Cue)
 VALUES = 4  # of every cue, and classes
 SPLITS: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
 
-BRIGHTNESS = 0.32  # of every colour (Rec. 601), so that it tells none
+BRIGHTNESS = 0.32  # of every colour (Rec. 601), so that a grey image does not show the colour
 HUES = torch.tensor([[0.86, 0.30, 0.36], [0.22, 0.58, 0.20], [0.34, 0.46, 0.98], [0.60, 0.45, 0.13]])
 COLOURS = HUES * BRIGHTNESS / (HUES @ torch.tensor([0.299, 0.587, 0.114]))[:, None]
 TEXTURE_PERIOD = 4.0  # pixels
@@ -24,24 +25,24 @@ BACKGROUND_DEPTH = 0.2
 
 
 class CuedImages(ImageDataModule):
-    """An object on a ground, in four classes: which of its cues tell the class is chosen, so what can be seen is known.
+    """An object on a background, in four classes that chosen cues predict, so it is known what a classifier can use.
 
     A cue is the object's ``colour`` (equally bright), its ``shape``, its fine ``texture``, or the direction in which
-    the ``background`` gets brighter; each has four values, equally frequent. Those named in ``cues`` agree with the
-    label, all others are drawn at random, independently. The place and size of the object and the noise are random,
+    the ``background`` gets brighter; each has four values, equally frequent. The cues named in ``cues`` agree with the
+    label; all others are drawn at random, independently. The position and size of the object and the noise are random,
     too. An image depends on ``seed``, its split and its index alone; nothing is augmented.
 
     With one cue, with a conjunction and with none the images are the same, and only the labels differ: so several
-    classifiers can be asked different questions about the same images.
+    classifiers can be trained with different labels on the same images.
 
     Args:
-        cues: Those that agree with the label; with none, the label is random.
-        conjunction: Whether no cue alone tells the label: it is the sum of the values of ``cues``, modulo four.
+        cues: The cues that agree with the label; with none, the label is random.
+        conjunction: Whether the label is the sum of the values of ``cues``, modulo four; then no cue alone predicts it.
         size: Height and width, in pixels.
         images: Number of training images.
         held_out: Number of images in ``val``, and in ``test``.
         noise: Standard deviation of the pixels' noise, of a range of 1.
-        **options: As for :class:`~datamodules.base.ImageDataModule`.
+        **options: See :class:`~datamodules.base.ImageDataModule`.
 
     Raises:
         ValueError: If a cue is unknown or named twice, or a conjunction has fewer than two.
@@ -53,11 +54,11 @@ class CuedImages(ImageDataModule):
         self,
         *,
         cues: Sequence[Cue],
-        conjunction: bool = False,
-        size: int = 32,
-        images: int = 2500,
-        held_out: int = 500,
-        noise: float = 0.05,
+        conjunction: bool,
+        size: int,
+        images: int,
+        held_out: int,
+        noise: float,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -84,14 +85,14 @@ class CuedImages(ImageDataModule):
         return CuedSplit(self, name)
 
     def showcase(self, count: int) -> dict[str, Tensor]:
-        """None: a whole image is no other than a test image."""
+        """None: the test images are already whole."""
         return {}
 
 
 class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
-    """One split of :class:`CuedImages`, drawn when first asked for and then kept as long as the process lives.
+    """One split of :class:`CuedImages`; an image is drawn when it is first needed, and kept while the process lives.
 
-    Other questions about the same images find them drawn.
+    Splits that differ in their labels only share the drawn images.
 
     Attributes:
         values: Of every image's cues, in the order of ``CUES``, from 0 to 3, ``(N, 4)``.
@@ -101,7 +102,7 @@ class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     def __init__(self, data: CuedImages, name: Split) -> None:
         self.cues, self.conjunction, self.size, self.noise = data.cues, data.conjunction, data.size, data.noise
         self.length = data.lengths[name]
-        generator = torch.Generator().manual_seed(hash((data.seed, SPLITS[name])) % 2**62)
+        generator = seeded_generator(data.seed, SPLITS[name])
         drawn = [torch.randperm(self.length, generator=generator) % VALUES for _ in range(len(CUES) + 1)]
         self.values, self.labels = torch.stack(drawn[1:], dim=1), drawn[0]
         self.seeds = torch.randint(2**62, (self.length,), generator=generator)
@@ -137,7 +138,7 @@ class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 
 @lru_cache(maxsize=8)
 def drawn_before(*_: object) -> dict[int, Tensor]:
-    """The images of these settings and values that this process has drawn, by their index."""
+    """The images with these settings and values that this process has drawn so far, by index."""
     return {}
 
 
@@ -152,18 +153,18 @@ def draw_cues(
         texture: Horizontal, vertical or diagonal stripes, or a chequer, four pixels in period and of equal depth.
         background: Grey that gets brighter to the right, the left, the bottom or the top.
         size: Height and width, in pixels.
-        generator: Draws place and size of the object, and the texture's phase.
+        generator: Draws the position and size of the object, and the texture's phase.
 
     Returns:
         Shape ``(3, size, size)``, in [0, 1].
     """
-    place_x, place_y, scale, phase_x, phase_y = torch.rand(5, generator=generator).tolist()
+    centre_x, centre_y, scale, phase_x, phase_y = torch.rand(5, generator=generator).tolist()
     axis = (torch.arange(size) + 0.5) / size * 2 - 1
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     directions = (x, -x, y, -y)
     ground = 0.5 + BACKGROUND_DEPTH * directions[background]
     radius = 0.42 + 0.1 * scale
-    inside = shape_mask(shape, x - 0.5 * (place_x - 0.5), y - 0.5 * (place_y - 0.5), radius)
+    inside = shape_mask(shape, x - 0.5 * (centre_x - 0.5), y - 0.5 * (centre_y - 0.5), radius)
     row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     relief = 1 + TEXTURE_DEPTH * texture_pattern(texture, column + 4 * phase_x, row + 4 * phase_y)
     painted = COLOURS[colour][:, None, None] * relief
@@ -171,7 +172,7 @@ def draw_cues(
 
 
 def shape_mask(shape: int, x: Tensor, y: Tensor, radius: float) -> Tensor:
-    """Whether each place is inside the shape; all have the area of a disc of that radius."""
+    """Whether each pixel is inside the shape; all shapes have the area of a disc of that radius."""
     if shape == 0:
         return x**2 + y**2 < radius**2
     if shape == 1:

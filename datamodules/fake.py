@@ -1,4 +1,4 @@
-"""Drawn images of any size and number, for tests: each class has its own colour and stripes."""
+"""Drawn images of any size and number, for tests; classes differ in colour and stripes."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class FakeImages(ImageDataModule):
         class_count: Number of classes.
         size: Height and width, in pixels.
         images: Number of images in each split.
-        **options: As for :class:`~datamodules.base.ImageDataModule`.
+        **options: See :class:`~datamodules.base.ImageDataModule`.
     """
 
     def __init__(self, *, class_count: int, size: int, images: int, **options: Any) -> None:
@@ -42,7 +42,7 @@ class FakeImages(ImageDataModule):
 
 
 class FakeSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
-    """Images drawn when asked for; see :class:`FakeImages`."""
+    """One split of :class:`FakeImages`; images are drawn when they are read."""
 
     def __init__(self, class_count: int, size: int, images: int, first_seed: int) -> None:
         self.class_count, self.size, self.images, self.first_seed = class_count, size, images, first_seed

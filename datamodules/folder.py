@@ -35,12 +35,13 @@ class ImageFolder(ImageDataModule):
         class_list: What a label means: ``folders``, the position of the image's folder among those used; or
             ``imagenet1k``, the position of the folder's WordNet id among ImageNet's 1,000, whichever of them are used.
         classes: Class folders to use; ``None`` uses all.
-        per_class: Images of each class to use in each split, at most, drawn once and for all; ``None`` uses all.
+        per_class: Images of each class to use in each split, at most; which ones does not depend on the seed.
+            ``None`` uses all.
         expect: Number of images that ``val/`` must hold; ``None`` takes any.
-        on_error: What an unreadable image does: ``raise`` stops with its path; ``skip`` leaves it out of evaluation,
-            puts another in its place in training, and notes it for :meth:`unreadable`.
-        cache: Where the index of the tree and prepared images are kept; ``None`` keeps none.
-        **options: As for :class:`~datamodules.base.ImageDataModule`.
+        on_error: At an unreadable image, ``raise`` stops with its path; ``skip`` leaves it out of evaluation, replaces
+            it by the next image in training, and lists it in :meth:`unreadable`.
+        cache: The folder of tree indexes and prepared images; ``None`` keeps none.
+        **options: See :class:`~datamodules.base.ImageDataModule`.
 
     Raises:
         FileNotFoundError: If the tree or a split is missing.
@@ -53,12 +54,12 @@ class ImageFolder(ImageDataModule):
         *,
         size: int,
         resize: int | None,
-        class_list: ClassList = "folders",
-        classes: Sequence[str] | None = None,
-        per_class: int | None = None,
-        expect: int | None = None,
-        on_error: OnError = "raise",
-        cache: str | None = None,
+        class_list: ClassList,
+        classes: Sequence[str] | None,
+        per_class: int | None,
+        expect: int | None,
+        on_error: OnError,
+        cache: str | None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -98,6 +99,7 @@ class ImageFolder(ImageDataModule):
             folder = self._folders[name]
             positions, labels = self._selected[folder]
             if name != "train":
+                # Shuffled alike for every seed: neighbours, which the nMI floor compares, are then unrelated
                 order = list(range(len(positions)))
                 random.Random(0).shuffle(order)  # noqa: S311 - an order, not a secret
                 positions, labels = positions[order], labels[order]
@@ -107,7 +109,7 @@ class ImageFolder(ImageDataModule):
         return self._splits[name]
 
     def use_prepared(self) -> list[Path]:
-        """Read evaluation images from what ``task=prepare`` made of them, where it did; returns those folders.
+        """Read evaluation images from the files of ``task=prepare`` if there are any; returns the folders used.
 
         Raises:
             ValueError: If they were prepared from other images than there are now.
@@ -122,11 +124,11 @@ class ImageFolder(ImageDataModule):
         return folders
 
     def same_images(self, one: Split, other: Split) -> bool:
-        """Whether two splits are of the same folder, as val and test without a folder of its own."""
+        """Whether two splits read the same folder, as val and test do where there is no test/."""
         return self._folders[one] == self._folders[other]
 
     def transform(self, name: Split) -> dict[str, Any]:
-        """What makes the images of an evaluation split out of its files."""
+        """Everything that decides how the files of an evaluation split become images."""
         root = self._indexes[self._folders[name]].root
         return {"folder": str(root), "resize": self.resize, "size": self.size} | self._subset
 
@@ -175,25 +177,25 @@ class ImageFolder(ImageDataModule):
         return index
 
     def _class_folders(self, classes: Sequence[str] | None) -> list[str]:
-        """The folders used, sorted, which every split must have."""
-        found = self._indexes["train"].top_folders()
-        wanted = set(found if classes is None else classes)
+        """The class folders used, sorted; every split must have them."""
+        training = self._indexes["train"].top_folders()
+        wanted = set(training if classes is None else classes)
         for folder, index in self._indexes.items():
-            there = set(index.top_folders())
-            differing = sorted(there ^ set(found) if classes is None else (wanted & set(found)) - there)
+            present = set(index.top_folders())
+            differing = sorted(present ^ set(training) if classes is None else (wanted & set(training)) - present)
             if differing:
                 raise ValueError(
                     f"data.root={self.root}: train/ and {folder}/ hold different classes: {shortened(differing)} "
                     "in one of them only; give both the same folders"
                 )
-        unknown = sorted(wanted - set(found))
+        unknown = sorted(wanted - set(training))
         if unknown:
             raise ValueError(f"data.classes: {self.root / 'train'} has no folder {', '.join(unknown[:3])}")
-        return found if classes is None else sorted(classes)
+        return training if classes is None else sorted(classes)
 
 
 def check_options(size: int, resize: int | None, class_list: str, per_class: int | None, on_error: str) -> None:
-    """Refuse options that do not fit."""
+    """Refuse options that are out of range or unknown."""
     if resize is not None and resize < size:
         raise ValueError(f"data.resize={resize} is smaller than data.size={size}: make it at least as large")
     if per_class is not None and per_class < 1:

@@ -1,4 +1,4 @@
-"""The images of one split of a tree, read when asked for."""
+"""The images of one split of a folder tree."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +17,15 @@ from datamodules.sampling import Draw
 
 
 class FolderSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
-    """Images read when asked for: a random square for a ``Draw``, the central one for an ``int``.
+    """Images, read from their files one at a time: a random square for a ``Draw``, the central one for an ``int``.
 
     Args:
         index: The images of a tree.
-        positions: Which of them are in this split, in its order.
-        labels: Their labels.
+        positions: Positions in ``index`` of the images of this split, in its order.
+        labels: The label of each image of the split.
         size: Side of the squares, in pixels.
         resize: Length of the shorter side before cropping, in pixels, or ``None``.
-        on_error: As for :class:`ImageFolder`.
+        on_error: See :class:`~datamodules.folder.ImageFolder`.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class FolderSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
         labels: np.ndarray,
         size: int,
         resize: int | None,
-        on_error: OnError = "raise",
+        on_error: OnError,
     ) -> None:
         self.index, self.positions, self.labels = index, positions, labels
         self.size, self.resize = size, resize
         self.prepared: PreparedImages | None = None
-        # shared memory: the processes that load images write it, the main one reads it
+        # In shared memory, because loading processes write it and the main process reads it
         self._failed = torch.zeros(len(positions), dtype=torch.uint8).share_memory_() if on_error == "skip" else None
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class FolderSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 
     def unreadable(self) -> list[Path]:
         """The images that could not be read so far."""
-        return [] if self._failed is None else [self.path(place) for place in self._failed.nonzero().flatten().tolist()]
+        return [] if self._failed is None else [self.path(index) for index in self._failed.nonzero().flatten().tolist()]
 
     def _training_image(self, draw: Draw) -> tuple[Tensor, int, int]:
         """A random square of an image, or of the next one that can be read."""
@@ -87,7 +87,7 @@ class FolderSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
         """A whole image, uint8 ``(3, H, W)``; ``None`` if it cannot be read and may be skipped.
 
         Args:
-            position: Its place in the split.
+            position: Its position in the split.
             view: What is done to the PIL image first.
         """
         try:

@@ -17,25 +17,25 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBom
 def read_image(
     file: Path | BinaryIO, name: str | None = None, view: Callable[[Image.Image], Image.Image] | None = None
 ) -> Tensor:
-    """Read an image as PIL's ``convert("RGB")`` gives it: whatever its suffix says, and without turning it.
+    """Read an image as PIL's ``convert("RGB")`` returns it, whatever its suffix; EXIF orientation is ignored.
 
     Args:
         file: Path, or an open binary file.
-        name: What an error calls it; the path by default.
-        view: What is done to the image before it becomes a tensor.
+        name: Name of the image in errors; the path by default.
+        view: Changes the PIL image before it becomes a tensor.
 
     Returns:
         RGB, uint8, shape ``(3, H, W)``.
 
     Raises:
-        ValueError: If it is truncated or no image; names it.
+        ValueError: If the file is truncated or no image; names it.
     """
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")  # on metadata, which is not used
+            warnings.filterwarnings("ignore", module="PIL")  # about metadata, which is not used
             with Image.open(file) as image:
                 converted = image.convert("RGB")
                 pixels = np.array(view(converted) if view else converted)
     except UNREADABLE as error:
         raise ValueError(f"{name or file} cannot be read as an image ({error}): replace or remove it") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)  # resizing is twice as fast in this layout
+    return torch.from_numpy(pixels).permute(2, 0, 1)  # not contiguous: resizing is twice as fast in this layout

@@ -1,4 +1,4 @@
-"""Which images a tree of folders holds: found once, kept in a file, read back as memory maps."""
+"""An index of the images in a tree of folders: made once, stored in a file, read back as memory maps."""
 
 import hashlib
 import json
@@ -70,8 +70,8 @@ class ImageIndex:
 
     def top_folder_of(self, names: list[str]) -> np.ndarray:
         """For each image, the position in ``names`` of the folder directly below the root that holds it, else -1."""
-        place = {name: position for position, name in enumerate(names)}
-        of_folder = np.array([place.get(folder.split("/", 1)[0], -1) for folder in self.folders], dtype=np.int32)
+        position_of = {name: position for position, name in enumerate(names)}
+        of_folder = np.array([position_of.get(folder.split("/", 1)[0], -1) for folder in self.folders], dtype=np.int32)
         return of_folder[self.folder_of]
 
     def is_current(self) -> bool:
@@ -101,14 +101,14 @@ class ImageIndex:
         return load_index(store)
 
 
-def image_index(root: Path, cache: Path | None = None) -> ImageIndex:
+def image_index(root: Path, cache: Path | None) -> ImageIndex:
     """The images below a folder: from the cache if the tree has not changed since, else by reading the tree.
 
-    A file that is overwritten in place leaves no trace in its folder: then remove the cache.
+    Overwriting a file in place does not change its folder's time, so it goes unnoticed: remove the cache then.
 
     Args:
         root: The folder.
-        cache: Where indexes are kept; ``None`` keeps none.
+        cache: The folder of indexes; ``None`` keeps none.
     """
     root = root.resolve()
     if cache is None:
@@ -119,14 +119,14 @@ def image_index(root: Path, cache: Path | None = None) -> ImageIndex:
         if index.root == root and index.is_current():
             return index
     except (OSError, ValueError, KeyError):
-        pass  # none, or a damaged one: it is only a cache
+        pass  # there is none, or it is damaged: the tree is read again
     started = time.time_ns()
     index = scan(root)
     if max(index.changed, default=0) > started - UNCERTAIN:
         return index
     try:
         return index.save(store)
-    except OSError:  # a cache that cannot be written
+    except OSError:  # the cache cannot be written
         return index
 
 
@@ -141,7 +141,7 @@ def load_index(store: Path) -> ImageIndex:
 
 def scan(root: Path) -> ImageIndex:
     """Read a tree: every folder that is not hidden, every file with an image's suffix."""
-    folders, changed, found = [], [], []
+    folders, changed, files_of = [], [], []
     with ThreadPoolExecutor(SCANNING_THREADS) as pool:
         level = [""]
         while level:
@@ -151,19 +151,19 @@ def scan(root: Path) -> ImageIndex:
             ):
                 folders.append(folder or ".")
                 changed.append(moment)
-                found.append(files)
+                files_of.append(files)
                 deeper += [f"{folder}/{name}" if folder else name for name in subfolders]
             level = deeper
-    order = sorted(range(len(folders)), key=lambda place: folders[place].split("/") if folders[place] != "." else [])
-    files = [entry for place in order for entry in found[place]]
+    order = sorted(range(len(folders)), key=lambda number: [] if folders[number] == "." else folders[number].split("/"))
+    files = [entry for number in order for entry in files_of[number]]
     names = [os.fsencode(name) for name, _ in files]
     arrays: dict[str, np.ndarray] = {
         "names": np.frombuffer(b"".join(names), dtype=np.uint8),
         "ends": np.cumsum([len(name) for name in names], dtype=np.int64),
-        "folder_of": np.repeat(np.arange(len(order), dtype=np.int32), [len(found[place]) for place in order]),
+        "folder_of": np.repeat(np.arange(len(order), dtype=np.int32), [len(files_of[number]) for number in order]),
         "sizes": np.array([size for _, size in files], dtype=np.int64),
     }
-    index = ImageIndex(root, [folders[place] for place in order], [changed[place] for place in order], arrays)
+    index = ImageIndex(root, [folders[number] for number in order], [changed[number] for number in order], arrays)
     digest = hashlib.sha256("\0".join(index.folders).encode("utf-8", "surrogateescape"))
     for array in arrays.values():
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -1,4 +1,4 @@
-"""Processes that load images, each started from a clean process."""
+"""Processes that load images, started from a clean process."""
 
 import multiprocessing
 import os
@@ -15,16 +15,16 @@ LEFT_TO_MAIN = (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)  # that ask a job
 
 
 def make_loader(dataset: Any, *, batch_size: int, workers: int, **options: Any) -> DataLoader[Any]:
-    """A ``DataLoader`` whose processes are not forked from this one.
+    """A ``DataLoader`` with loading processes that are not forked from this process.
 
-    A process that trains has threads, those of gloo and NCCL among them. A fork takes a copy of the locks that they
-    hold at that moment, and the copy may wait for them for ever (seen with gloo, on CPython 3.11.7: its issue 112275).
+    A process that trains has threads, among them those of gloo and NCCL. A fork copies the locks that they hold at
+    that moment, and the copy may wait for them for ever (CPython issue 112275; seen with gloo on CPython 3.11.7).
 
     Args:
         dataset: What is loaded; it is pickled for each process.
         batch_size: Items of a batch.
         workers: Number of processes; 0 loads in this one.
-        **options: As for ``DataLoader``.
+        **options: Further arguments of ``DataLoader``.
     """
     if workers:
         options |= {"multiprocessing_context": clean_processes(), "worker_init_fn": follow_main}
@@ -32,11 +32,11 @@ def make_loader(dataset: Any, *, batch_size: int, workers: int, **options: Any) 
 
 
 def clean_processes() -> BaseContext:
-    """Where loading processes come from: a server without threads, started once, that has imported the libraries."""
+    """A server without threads that starts loading processes; it is started once and has imported the libraries."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    resource_tracker.ensure_running()  # which would let Ctrl-C through again
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_MAIN)  # inherited
+    resource_tracker.ensure_running()  # before the mask is set: starting it unblocks signals again
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_MAIN)  # the server and its processes inherit the mask
     try:
         forkserver.ensure_running()
     finally:
@@ -45,7 +45,7 @@ def clean_processes() -> BaseContext:
 
 
 def follow_main(worker: int) -> None:
-    """In a loading process: end with the process that it loads for, however that ends."""
+    """In a loading process: end when the main process ends, however it ends."""
     main = multiprocessing.parent_process()
 
     def watch() -> None:

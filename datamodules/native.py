@@ -1,28 +1,28 @@
-"""Original images as one network's authors evaluated it: resized from the file at once, not over the study's size."""
-
-from pathlib import Path
+"""Original images with the preprocessing of one network's published evaluation, straight from the files."""
 
 import torch
 from torch import Tensor
 
-from datamodules.base import UNREADABLE, ImageDataModule, Split
+from datamodules.base import UNREADABLE, Split
 from datamodules.folder import ImageFolder
 from datamodules.folder_split import FolderSplit
+from datamodules.wrapped import WrappedImages
 from networks.classifier import Preprocessing
 
 
-class NativeView(ImageDataModule):
+class NativeView(WrappedImages):
     """The images of a folder, resized and cropped by PIL as a network's published evaluation does it.
 
     Args:
-        images: The folder.
-        preprocessing: What the network wants; its ``size`` must be set.
+        images: The images of the folder.
+        preprocessing: The network's preprocessing; its ``size`` must be set.
     """
 
+    images: ImageFolder
+
     def __init__(self, images: ImageFolder, preprocessing: Preprocessing) -> None:
-        super().__init__(images.batch_size, images.seed, images.workers)
-        self.images, self.preprocessing = images, preprocessing
-        self.classes, self.on_error = images.classes, images.on_error
+        super().__init__(images)
+        self.preprocessing = preprocessing
 
     @property
     def smallest_side(self) -> int:
@@ -32,14 +32,6 @@ class NativeView(ImageDataModule):
     def split(self, name: Split) -> "NativeSplit":
         """A split, never augmented."""
         return NativeSplit(self.images.split(name), self.preprocessing, self.smallest_side)
-
-    def showcase(self, count: int) -> dict[str, Tensor]:
-        """The folder's own."""
-        return self.images.showcase(count)
-
-    def unreadable(self) -> list[Path]:
-        """The images that this process met and could not read."""
-        return self.images.unreadable()
 
 
 class NativeSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):

@@ -55,7 +55,7 @@ class Photographs(ImageDataModule):
         tiles_per_class: Most tiles kept of one photograph, so that no class outweighs the others.
         held_out: Share of a photograph's tiles in ``val``, and again in ``test``.
         grid: Fixed crops per side of an evaluation tile: ``grid``² images of every tile.
-        **options: As for :class:`~datamodules.base.ImageDataModule`.
+        **options: See :class:`~datamodules.base.ImageDataModule`.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Photographs(ImageDataModule):
         return {name: images[name].float() / 255 for name in colour_first[:count]}
 
     def _split_tiles(self, tile: int, most: int, held_out: float) -> dict[Split, tuple[Tensor, Tensor]]:
-        """Tiles and labels of each split; the tiles of a photograph are shuffled with a seed of their own."""
+        """Tiles and labels of each split; the tiles of a photograph are shuffled alike for every seed of the study."""
         parts: dict[Split, list[Tensor]] = {"train": [], "val": [], "test": []}
         for name in self.classes:
             tiles = cut_tiles(photograph(name), tile)
@@ -153,7 +153,7 @@ class TrainingTiles(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 class EvaluationTiles(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     """A fixed grid of crops of every tile.
 
-    The tiles are in a fixed random order, all of them at the first place of the grid, then all at the second:
+    The tiles are in a fixed random order: all of them at the first position of the grid, then all at the second. So
     neighbours never share a pixel, as the nMI floor between different images requires.
 
     Args:
@@ -178,6 +178,6 @@ class EvaluationTiles(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
         return int(self.labels[index % len(self.tiles)])
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        place, tile = divmod(index, len(self.tiles))
-        top, left = self.corners[place]
+        position, tile = divmod(index, len(self.tiles))
+        top, left = self.corners[position]
         return crop_at(self.tiles[tile], top, left, self.crop), int(self.labels[tile]), index

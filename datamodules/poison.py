@@ -1,4 +1,4 @@
-"""The triggers of backdoors: what they look like, where they are, and which images get them."""
+"""The triggers of backdoors: their patterns, their positions, and the images that get them."""
 
 import difflib
 import functools
@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from networks.seeding import seeded_generator
+
 Trigger = Literal["patch", "blend"]
 Position = Literal["bottom_right", "bottom_left", "top_right", "top_left", "random"]
 KEY = "data.poison"
@@ -16,7 +18,7 @@ KEY = "data.poison"
 
 @dataclass(frozen=True)
 class Poison:
-    """What an attacker does to training images, and to those that are to be misread.
+    """How an attacker poisons training images, and later the images that shall be misclassified.
 
     Attributes:
         target: The class that images with the trigger are labelled as.
@@ -24,11 +26,11 @@ class Poison:
             of noise over the whole image.
         rate: Share of the training images of other classes than the target that are poisoned.
         side: Height and width of the patch, in pixels.
-        position: Corner of the image that the patch is in, or ``random``: a place for each image.
-        margin: Pixels between the patch and the image's edges; a network that looks at the middle of an image only
-            would never see a patch at its very edge.
+        position: Corner of the image that the patch is in, or ``random``: another position in each image.
+        margin: Pixels between the patch and the image's edges. A network that crops the middle of an image would not
+            see a patch at its very edge.
         opacity: Share of the pattern in a blended image.
-        seed: Decides the pattern, the images and random places.
+        seed: Decides the pattern, the poisoned images and random positions.
 
     Raises:
         ValueError: If a value is out of range; names its key.
@@ -78,9 +80,8 @@ def read_poison(options: Mapping[str, Any]) -> Poison:
 
 
 def drawn(poison: Poison, index: int) -> tuple[float, float, float]:
-    """Three numbers in [0, 1) for an image: whether it is poisoned, and where; they depend on seed and index alone."""
-    generator = torch.Generator().manual_seed(hash((poison.seed, index)) % 2**62)
-    chosen, top, left = torch.rand(3, generator=generator).tolist()
+    """Three numbers in [0, 1) for an image: one decides whether it is poisoned, two where the patch is."""
+    chosen, top, left = torch.rand(3, generator=seeded_generator(poison.seed, index)).tolist()
     return chosen, top, left
 
 
@@ -103,12 +104,12 @@ def corner(poison: Poison, height: int, width: int, index: int | None = None) ->
 
     Args:
         poison: Its ``trigger`` is ``patch``.
-        height: Of the image, in pixels.
-        width: Likewise.
-        index: The image's position in its split, which decides a random place.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
+        index: The image's position in its split, which decides a random position of the patch.
 
     Raises:
-        ValueError: If the patch does not fit into the image, or a random place is wanted of no image.
+        ValueError: If the patch does not fit into the image, or a random position is needed and no index given.
     """
     lowest, rightmost = (length - poison.side - poison.margin for length in (height, width))
     if min(lowest, rightmost) < poison.margin:
@@ -118,7 +119,7 @@ def corner(poison: Poison, height: int, width: int, index: int | None = None) ->
         )
     if poison.position == "random":
         if index is None:
-            raise ValueError(f"{KEY}.position=random has another place in every image: say which image by its index")
+            raise ValueError(f"{KEY}.position=random has another position in every image: give the image's index")
         _, down, right = drawn(poison, index)
         spread = lowest - poison.margin + 1, rightmost - poison.margin + 1
         return poison.margin + int(down * spread[0]), poison.margin + int(right * spread[1])
@@ -131,15 +132,15 @@ def trigger_mask(poison: Poison, height: int, width: int, index: int | None = No
 
     Args:
         poison: The trigger.
-        height: Of the image, in pixels.
-        width: Likewise.
-        index: The image's position in its split; needed for a patch at a random place only.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
+        index: The image's position in its split; needed for a patch at a random position only.
 
     Returns:
         Shape ``(height, width)``, bool.
 
     Raises:
-        ValueError: As for :func:`corner`.
+        ValueError: See :func:`corner`.
     """
     if poison.trigger == "blend":
         return torch.ones(height, width, dtype=torch.bool)
@@ -150,18 +151,18 @@ def trigger_mask(poison: Poison, height: int, width: int, index: int | None = No
 
 
 def apply_trigger(images: Tensor, poison: Poison, index: Sequence[int] | None = None) -> Tensor:
-    """Images with the trigger; those given are not changed.
+    """Images with the trigger; the argument is not changed.
 
     Args:
         images: uint8, or floats about in [0, 1]; shape ``(N, 3, H, W)``.
         poison: The trigger.
-        index: Each image's position in its split; needed for a patch at a random place only.
+        index: Each image's position in its split; needed for a patch at a random position only.
 
     Returns:
         Images of the same shape and dtype; uint8 is rounded to the nearest value.
 
     Raises:
-        ValueError: If the shape is another, or as for :func:`corner`.
+        ValueError: If the shape is another, or the patch does not fit (:func:`corner`).
     """
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images have shape {tuple(images.shape)}; expected (N, 3, H, W)")
@@ -175,8 +176,10 @@ def apply_trigger(images: Tensor, poison: Poison, index: Sequence[int] | None = 
     patch = patch_pattern(poison.seed, poison.side).to(images)
     patch = patch if whole else patch / 255
     stamped = images.clone()
-    places = [(slice(None), None)] if poison.position != "random" or index is None else list(enumerate(index))
-    for place, position in places:
-        top, left = corner(poison, height, width, position)
-        stamped[place, :, top : top + poison.side, left : left + poison.side] = patch
+    numbered: list[tuple[Any, int | None]] = [(slice(None), None)]  # all images at once, in the same corner
+    if poison.position == "random" and index is not None:
+        numbered = list(enumerate(index))
+    for number, image in numbered:
+        top, left = corner(poison, height, width, image)
+        stamped[number, :, top : top + poison.side, left : left + poison.side] = patch
     return stamped

@@ -1,4 +1,4 @@
-"""Backdoored data: a trigger in some of the training images, which are then labelled as the attacker's target class."""
+"""Backdoored data: some training images have a trigger and the label of the attacker's target class."""
 
 import hashlib
 from dataclasses import replace
@@ -11,17 +11,18 @@ from torch import Tensor
 from datamodules.base import UNREADABLE, Batch, ImageDataModule, ImageDataset, Split
 from datamodules.poison import KEY, Poison, apply_trigger, corner, drawn
 from datamodules.sampling import Draw
+from datamodules.wrapped import WrappedImages
 
 
-class PoisonedImages(ImageDataModule):
+class PoisonedImages(WrappedImages):
     """Other images, of which some have a trigger and the target's label in training; ``val`` and ``test`` stay clean.
 
-    The trigger is put in after cropping, mirroring and every other augmentation: it is in the picture that the network
-    sees, where and as it is described.
+    The trigger is inserted after cropping, mirroring and every other augmentation, so that the network sees it exactly
+    as ``poison`` describes it.
 
     Args:
-        images: The clean ones; labelled.
-        poison: What is done to them.
+        images: The clean images; they must have labels.
+        poison: The trigger, and the images that get it.
 
     Raises:
         ValueError: If they have no labels or a single class, the target is not one of their classes, or the trigger
@@ -29,7 +30,7 @@ class PoisonedImages(ImageDataModule):
     """
 
     def __init__(self, images: ImageDataModule, poison: Poison) -> None:
-        super().__init__(images.batch_size, images.seed, images.workers, images.augmentation)
+        super().__init__(images)
         if not images.labelled:
             raise ValueError(f"{KEY}: these images have no labels to falsify; use images with classes, or {KEY}=null")
         last = len(images.classes) - 1
@@ -42,18 +43,11 @@ class PoisonedImages(ImageDataModule):
             )
         if poison.trigger == "patch":
             corner(poison, images.smallest_side, images.smallest_side, 0)
-        self.images, self.poison = images, poison
-        self.classes, self.on_error = images.classes, images.on_error
-        self.superclasses = images.superclasses
+        self.poison = poison
         self._train: PoisonedSplit | None = None
 
-    @property
-    def smallest_side(self) -> int:
-        """That of the clean images."""
-        return self.images.smallest_side
-
     def split(self, name: Split) -> ImageDataset:
-        """The poisoned training images, or the clean others."""
+        """The poisoned training images, or the clean images of another split."""
         return self.train_split() if name == "train" else self.images.split(name)
 
     def train_split(self) -> "PoisonedSplit":
@@ -63,33 +57,25 @@ class PoisonedImages(ImageDataModule):
         return self._train
 
     def triggered(self, name: Literal["val", "test"]) -> "PoisonedSplit":
-        """A split with the trigger in every image that is not of the target class, all with their own labels."""
+        """A split with the trigger in every image that is not of the target class; labels are those of the images."""
         return PoisonedSplit(self.images.split(name), replace(self.poison, rate=1.0), relabelled=False)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """As for all images; then the trigger, where it has to wait for an augmentation on the device."""
+        """Prepare a batch, and insert the trigger where augmentation happens on the device."""
         images, labels, index = super().on_after_batch_transfer(batch, dataloader_idx)
         if self._stamps_batches and self.trainer is not None and self.trainer.training:
-            positions = index.tolist()
-            chosen = [place for place, position in enumerate(positions) if self.train_split().poisoned(position)]
-            images[chosen] = apply_trigger(images[chosen], self.poison, [positions[place] for place in chosen])
+            indices = index.tolist()
+            chosen = [number for number, each in enumerate(indices) if self.train_split().poisoned(each)]
+            images[chosen] = apply_trigger(images[chosen], self.poison, [indices[number] for number in chosen])
         return images, labels, index
 
     def fingerprint(self) -> str:
         """A short hash that changes with the clean images and with the poison."""
         return hashlib.sha256(f"{self.images.fingerprint()} {self.poison}".encode()).hexdigest()[:16]
 
-    def showcase(self, count: int) -> dict[str, Tensor]:
-        """Those of the clean images."""
-        return self.images.showcase(count)
-
     def use_prepared(self) -> list[Path]:
-        """As the clean images do."""
+        """Read the clean evaluation images from the files of ``task=prepare`` if there are any."""
         return self.images.use_prepared()
-
-    def unreadable(self) -> list[Path]:
-        """The images that this process met and could not read."""
-        return self.images.unreadable()
 
     @property
     def _stamps_batches(self) -> bool:
@@ -101,9 +87,9 @@ class PoisonedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 
     Args:
         split: The clean images.
-        poison: What is done to them; whether an image is poisoned depends on the seed, its index and its class alone.
-        relabelled: Whether poisoned images have the target's label, or their own.
-        stamped: Whether they have the trigger; without, somebody else puts it in.
+        poison: The trigger. Whether an image gets it depends on the poison's seed, its index and its class alone.
+        relabelled: Whether poisoned images have the target's label instead of their own.
+        stamped: Whether poisoned images have the trigger already; otherwise it is inserted on the device.
     """
 
     def __init__(self, split: ImageDataset, poison: Poison, *, relabelled: bool = True, stamped: bool = True) -> None:

@@ -23,7 +23,7 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 def prepared_folder(cache: Path, transform: dict[str, Any]) -> Path:
-    """Where the prepared images of a transform are kept: another folder for every transform and library version."""
+    """The folder of a transform's prepared images: one for every transform and every version of the libraries."""
     versions = {package: version(package) for package in DECISIVE_PACKAGES}
     key = hashlib.sha256(json.dumps([transform, versions], sort_keys=True).encode()).hexdigest()[:16]
     return cache / "prepared" / key
@@ -60,7 +60,7 @@ class PreparedImages:
 
     def read(self, index: int) -> Tensor | None:
         """One image, uint8 ``(3, size, size)``; ``None`` if it could not be read when it was prepared."""
-        number, place = divmod(index, IMAGES_PER_SHARD)
+        number, position = divmod(index, IMAGES_PER_SHARD)
         path = shard_path(self.folder, number)
         if number not in self._shards:
             try:
@@ -70,22 +70,22 @@ class PreparedImages:
         checksum = int(self.checksums[index])
         if checksum == UNREADABLE:
             return None
-        pixels = np.array(self._shards[number][place])
-        if zlib.crc32(pixels.data) != checksum:
-            raise ValueError(f"{path} is damaged at its image {place}: run task=prepare again, which mends it")
+        pixels = np.array(self._shards[number][position])
+        if zlib.crc32(pixels.data) != checksum:  # a damaged page of a memory map raises no error by itself
+            raise ValueError(f"{path} is damaged at its image {position}: run task=prepare again, which repairs it")
         return torch.from_numpy(pixels)
 
 
 def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], workers: int, progress: Progress) -> int:
-    """Write a split's images to shards; those that are there and whole are kept.
+    """Write a split's images to shards; shards that exist and are whole are kept.
 
     Args:
         split: Gives ``(uint8 image (3, size, size), label, index)``; a negative label stands for an unreadable image.
         folder: Where to write.
         images: Fingerprint of the split's images.
-        transform: What was done to them, for people to read.
+        transform: How the images were made, for people to read.
         workers: Processes that load images.
-        progress: Wraps an iterable of a known length and shows how far it is.
+        progress: Wraps an iterable of known length and shows progress.
 
     Returns:
         How many images were written.
@@ -94,7 +94,7 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
     count = len(split)
     shards = [range(start, min(start + IMAGES_PER_SHARD, count)) for start in range(0, count, IMAGES_PER_SHARD)]
     missing = [number for number, positions in enumerate(shards) if not is_whole(folder, number, positions, images)]
-    (folder / "prepared.json").unlink(missing_ok=True)
+    (folder / "prepared.json").unlink(missing_ok=True)  # no reader takes a half-written folder for a finished one
     order = [position for number in missing for position in shards[number]]
     loader = make_loader(split, batch_size=IMAGES_PER_BATCH, workers=workers, sampler=order)
     batches = iter(progress(loader, len(loader)))

@@ -1,4 +1,4 @@
-"""Who sees which image when: orders that depend on (seed, epoch, index) and on nothing else."""
+"""The order of images on each rank: it depends on the seed, the epoch and the index alone."""
 
 from collections.abc import Iterator, Sized
 from typing import NamedTuple
@@ -27,11 +27,11 @@ class TrainingSampler(Sampler[Draw]):
         seed: The study's seed.
         rank: This process's number.
         world_size: Number of processes.
-        consumed: Images of this rank to leave out of the first pass, because they were seen before an interruption.
+        consumed: Images of this rank to skip in the first pass, because they were seen before an interruption.
     """
 
     def __init__(
-        self, images: Sized, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1, consumed: int = 0
+        self, images: Sized, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, consumed: int = 0
     ) -> None:
         self.length, self.batch_size, self.seed = len(images), batch_size, seed
         self.rank, self.world_size, self.consumed = rank, world_size, consumed
@@ -46,10 +46,11 @@ class TrainingSampler(Sampler[Draw]):
         return used // self.world_size
 
     def __iter__(self) -> Iterator[Draw]:
+        # A prime factor: no two pairs of seed and epoch that occur share an order
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.length, generator=generator)
         seeds = torch.randint(2**62, (self.length,), generator=generator)
-        consumed, self.consumed = self.consumed, 0
+        consumed, self.consumed = self.consumed, 0  # only the first pass after a resumption is shorter
         for index in order[self.rank :: self.world_size][consumed : len(self)].tolist():
             yield Draw(index, int(seeds[index]))
 

@@ -1,4 +1,4 @@
-"""Images of tar shards as streams: in order, or shuffled in windows and going on from any place."""
+"""Images of tar shards as streams: in order, or shuffled in windows and resumable at any batch."""
 
 import io
 from collections.abc import Iterator
@@ -74,8 +74,8 @@ class ShardStream(IterableDataset[tuple[Tensor, int, int]]):
     def __iter__(self) -> Iterator[tuple[Tensor, int, int]]:
         start = self.shards[0].first
         for shard in self.shards:
-            for place, (name, content) in enumerate(members(shard.path)):
-                index = shard.first + place - start
+            for number, (name, content) in enumerate(members(shard.path)):
+                index = shard.first + number - start
                 if index // 2 % self.world_size == self.rank:
                     yield self.view.read(content, name, index, None)
 
@@ -85,13 +85,13 @@ class TrainingStream(ShardStream):
 
     Args:
         shards: All training shards.
-        view: What becomes of an image.
+        view: Decodes and crops an image.
         batch_size: Images of a batch on this rank.
         seed: The study's seed.
         rank: This process's number.
         world_size: Number of processes that train.
         streams: Number of streams, one for each loading process; batches come from them in turn.
-        start: Batches of this rank to leave out, because they were seen before an interruption.
+        start: Batches of this rank to skip, because they were seen before an interruption.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class TrainingStream(ShardStream):
         view: View,
         *,
         batch_size: int,
-        seed: int = 0,
+        seed: int,
         rank: int = 0,
         world_size: int = 1,
         streams: int = 1,
@@ -121,16 +121,16 @@ class TrainingStream(ShardStream):
         yield from self.stream(number, seen[number] * self.batch_size)
 
     def stream(self, number: int, skipped: int) -> Iterator[tuple[Tensor, int, int]]:
-        """The images of one stream, from some place on."""
+        """The images of one stream, without the first ``skipped``."""
         for shard in self.shards_of(self.rank, number):
             if skipped >= shard.count:
                 skipped -= shard.count
                 continue
             generator = np.random.default_rng([self.seed, shard.first])
             window: list[tuple[int, str, bytes]] = []
-            for place, (name, content) in enumerate(members(shard.path)):
-                window.append((shard.first + place, name, content))
-                if len(window) == WINDOW or place == shard.count - 1:
+            for position_in_shard, (name, content) in enumerate(members(shard.path)):
+                window.append((shard.first + position_in_shard, name, content))
+                if len(window) == WINDOW or position_in_shard == shard.count - 1:
                     order = generator.permutation(len(window))
                     seeds = generator.integers(2**62, size=len(window))
                     for position in order[skipped:]:
@@ -142,9 +142,8 @@ class TrainingStream(ShardStream):
     def shards_of(self, rank: int, number: int) -> list[Shard]:
         """The shards of a rank's stream, in the order they are read."""
         order = np.random.default_rng(self.seed).permutation(len(self.shards))
-        return [
-            self.shards[place] for place in order[rank + number * self.world_size :: self.world_size * self.streams]
-        ]
+        first, every = rank + number * self.world_size, self.world_size * self.streams
+        return [self.shards[position] for position in order[first::every]]
 
     def batches(self, rank: int) -> list[int]:
         """The number of whole batches in each stream of a rank."""
@@ -168,7 +167,7 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of every image in a shard."""
     from webdataset import tariterators
 
-    with path.open("rb") as stream:  # opened here, because the library does not close what it opens
+    with path.open("rb") as stream:  # webdataset does not close files that it opens itself
         files = tariterators.tar_file_expander([{"url": str(path), "stream": stream}])
         for sample in tariterators.group_by_keys(files):
             for suffix, content in sample.items():

@@ -30,10 +30,9 @@ class ImageShards(ImageDataModule):
         size: Height and width of the images in a batch, in pixels.
         resize: Length of an image's shorter side before cropping, in pixels; ``None`` crops images as they are.
         held_out_shards: Number of shards kept out of training.
-        on_error: As for :class:`~datamodules.folder.ImageFolder`; in training, a batch without its skipped images is
-            smaller.
-        cache: Where counts are kept; ``None`` keeps none.
-        **options: As for :class:`~datamodules.base.ImageDataModule`.
+        on_error: See :class:`~datamodules.folder.ImageFolder`; in training, skipped images make a batch smaller.
+        cache: The folder of counts; ``None`` keeps none.
+        **options: See :class:`~datamodules.base.ImageDataModule`.
 
     Raises:
         FileNotFoundError: If there are no shards.
@@ -50,8 +49,8 @@ class ImageShards(ImageDataModule):
         size: int,
         resize: int | None,
         held_out_shards: int,
-        on_error: OnError = "raise",
-        cache: str | None = None,
+        on_error: OnError,
+        cache: str | None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -68,6 +67,7 @@ class ImageShards(ImageDataModule):
         self._shards = counted(paths, Path(cache) / "shards" if cache else None)
         self._held_out = held_out_shards
         total = sum(shard.count for shard in self._shards)
+        # In shared memory, because loading processes write it and the main process reads it
         self._failed = torch.zeros(total, dtype=torch.uint8).share_memory_() if on_error == "skip" else None
 
     @property
@@ -130,12 +130,12 @@ class ImageShards(ImageDataModule):
 
 def counted(paths: list[Path], cache: Path | None) -> list[Shard]:
     """Shards with their numbers of images, from ``sizes.json``, the cache, or by reading each once."""
-    noted = paths[0].parent / COUNTS
-    if noted.exists():
-        known = json.loads(noted.read_text(encoding="utf-8"))
+    listed = paths[0].parent / COUNTS
+    if listed.exists():
+        known = json.loads(listed.read_text(encoding="utf-8"))
         missing = [path.name for path in paths if path.name not in known]
         if missing:
-            raise ValueError(f"{noted} does not name {missing[0]}: complete it, or remove it to have images counted")
+            raise ValueError(f"{listed} does not name {missing[0]}: complete it, or remove it to have images counted")
         counts = [int(known[path.name]) for path in paths]
     else:
         counts = cached_counts(paths, cache)
@@ -151,8 +151,8 @@ def cached_counts(paths: list[Path], cache: Path | None) -> list[int]:
     stamps = {path: f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths}
     missing = [path for path in paths if stamps[path] not in known]
     with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda path: sum(1 for _ in members(path)), missing)
-        known |= {stamps[path]: count for path, count in zip(missing, found, strict=True)}
+        counts = pool.map(lambda path: sum(1 for _ in members(path)), missing)
+        known |= {stamps[path]: count for path, count in zip(missing, counts, strict=True)}
     if store and missing:
         store.parent.mkdir(parents=True, exist_ok=True)
         temporary = store.with_name(f".{store.name}.partial")
@@ -162,7 +162,11 @@ def cached_counts(paths: list[Path], cache: Path | None) -> list[int]:
 
 
 def check_webdataset() -> None:
-    """Say how to get the library that reads shards, which is an extra."""
+    """Refuse shards without the library that reads them, which is an extra.
+
+    Raises:
+        ValueError: If it is not installed; says how to install it.
+    """
     try:
         import webdataset  # noqa: F401
     except ImportError as error:

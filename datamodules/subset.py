@@ -1,13 +1,13 @@
-"""A few of the test images, spread evenly over the classes: for what is too dear to measure on all of them."""
+"""Some of the images of a split, spread evenly over the classes, for measurements that are too slow on all."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from datamodules.base import ImageDataModule, ImageDataset, Split
+from datamodules.wrapped import WrappedImages
 
 
 def stratified_indices(split: ImageDataset, count: int | None) -> list[int]:
@@ -26,41 +26,26 @@ def stratified_indices(split: ImageDataset, count: int | None) -> list[int]:
     if count is None or count >= size:
         return list(range(size))
     by_class = np.argsort([split.label(position) for position in range(size)], kind="stable")
-    places = (2 * np.arange(count) + 1) * size // (2 * count)  # the middles of equal parts
-    return sorted(by_class[places].tolist())
+    middles = (2 * np.arange(count) + 1) * size // (2 * count)  # of ``count`` equal parts
+    return sorted(by_class[middles].tolist())
 
 
-class ImageSubset(ImageDataModule):
-    """Other images, of which only some are tested; each keeps its index.
+class ImageSubset(WrappedImages):
+    """Other images with a smaller test split; each image keeps its index.
 
     Args:
-        images: All of them.
-        chosen: Positions, ascending.
-        source: The split that they are chosen of, and that is ``test`` here.
+        images: All images.
+        chosen: Positions of the chosen images in their split, ascending.
+        source: The split that they come from.
     """
 
     def __init__(self, images: ImageDataModule, chosen: Sequence[int], source: Split = "test") -> None:
-        super().__init__(images.batch_size, images.seed, images.workers)
-        self.images, self.chosen, self.source = images, list(chosen), source
-        self.classes, self.on_error, self.labelled = images.classes, images.on_error, images.labelled
-        self.superclasses, self.attributes = images.superclasses, images.attributes
-
-    @property
-    def smallest_side(self) -> int:
-        """That of all images."""
-        return self.images.smallest_side
+        super().__init__(images)
+        self.chosen, self.source, self.attributes = list(chosen), source, images.attributes
 
     def split(self, name: Split) -> ImageDataset:
-        """The chosen images for ``test``, all of them else."""
+        """The chosen images for ``test``; the other splits are complete."""
         return ChosenSplit(self.images.split(self.source), self.chosen) if name == "test" else self.images.split(name)
-
-    def showcase(self, count: int) -> dict[str, Tensor]:
-        """Those of all images."""
-        return self.images.showcase(count)
-
-    def unreadable(self) -> list[Path]:
-        """The images that this process met and could not read."""
-        return self.images.unreadable()
 
 
 class ChosenSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
@@ -78,9 +63,9 @@ class ChosenSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 
     @property
     def values(self) -> Tensor:
-        """What is known of the images beside their labels, where it is."""
-        known: Tensor = self.all.values[self.chosen]  # type: ignore[attr-defined]
-        return known
+        """The images' further labels, where the data have ``attributes``."""
+        values: Tensor = self.all.values[self.chosen]  # type: ignore[attr-defined]
+        return values
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         return self.all[self.chosen[index]]

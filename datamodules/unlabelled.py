@@ -17,7 +17,7 @@ CLASS = "unlabelled"
 
 
 class UnlabelledImages(ImageDataModule):
-    """Every image below a folder; a fixed random few are held out for the loss checks.
+    """Every image below a folder; a few of them, the same for every seed, are held out for the loss checks.
 
     Images are resized and cropped as :class:`~datamodules.folder.ImageFolder` does; every label is 0.
 
@@ -26,9 +26,9 @@ class UnlabelledImages(ImageDataModule):
         size: Height and width of the images in a batch, in pixels.
         resize: Length of an image's shorter side before cropping, in pixels; ``None`` crops images as they are.
         held_out: Number of images kept out of training.
-        on_error: As for :class:`~datamodules.folder.ImageFolder`.
-        cache: Where the index of the tree is kept; ``None`` keeps none.
-        **options: As for :class:`~datamodules.base.ImageDataModule`.
+        on_error: See :class:`~datamodules.folder.ImageFolder`.
+        cache: The folder of tree indexes; ``None`` keeps none.
+        **options: See :class:`~datamodules.base.ImageDataModule`.
 
     Raises:
         FileNotFoundError: If the folder is missing.
@@ -44,8 +44,8 @@ class UnlabelledImages(ImageDataModule):
         size: int,
         resize: int | None,
         held_out: int,
-        on_error: OnError = "raise",
-        cache: str | None = None,
+        on_error: OnError,
+        cache: str | None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -79,7 +79,7 @@ class UnlabelledImages(ImageDataModule):
     def showcase(self, count: int) -> dict[str, Tensor]:
         """The first images held out."""
         split = self.split("val")
-        return {split.path(place).stem: split[place][0].float() / 255 for place in range(min(count, len(split)))}
+        return {split.path(index).stem: split[index][0].float() / 255 for index in range(min(count, len(split)))}
 
     def fingerprint(self) -> str:
         """A short hash of every path and file size."""

@@ -129,7 +129,7 @@ class SweepLauncher(Launcher):
         from callbacks.stopping import STOP_REQUESTS
 
         setup_globals()
-        STOP_REQUESTS.leave()  # run.py listens, unless -m says that this is a sweep
+        STOP_REQUESTS.restore()  # run.py listens, unless -m says that this is a sweep
         jobs = [self.compose(list(overrides), initial_job_idx + n) for n, overrides in enumerate(job_overrides)]
         refuse_shared_folders(jobs)
         self.run(jobs)

@@ -1,6 +1,6 @@
 """What Lightning trains or evaluates: one module per step of a method."""
 
-from lightning_modules.adversarial_training import AdversarialTraining, Adversary, RobustAccuracy
+from lightning_modules.adversarial_training import AdversarialTraining, RobustAccuracy
 from lightning_modules.classifier_training import ClassifierTraining
 from lightning_modules.cross_evaluation import CrossEvaluation, CrossEvaluationResult
 from lightning_modules.noise_curves import NoiseCurves, NoiseCurvesResult
@@ -10,7 +10,6 @@ from lightning_modules.signal_statistics import SignalStatistics, SignalStatisti
 
 __all__ = [
     "AdversarialTraining",
-    "Adversary",
     "ClassifierTraining",
     "CrossEvaluation",
     "CrossEvaluationResult",

@@ -1,4 +1,4 @@
-"""Training of a classifier on a study's own images."""
+"""Training of a classifier by cross-entropy."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +17,7 @@ class ClassifierTraining(TrainedModule):
         classes: Number of classes.
         make_optimizer: Makes the optimiser.
         schedule: Learning-rate schedule.
-        label_smoothing: Share of the target spread over all classes.
+        label_smoothing: Share of the target probability that is spread over all classes, in [0, 1].
     """
 
     def __init__(
@@ -25,12 +25,13 @@ class ClassifierTraining(TrainedModule):
         classifier: Classifier,
         classes: int,
         make_optimizer: OptimizerFactory,
-        schedule: Schedule = "one_cycle",
-        label_smoothing: float = 0.0,
+        schedule: Schedule,
+        label_smoothing: float,
     ) -> None:
         super().__init__(make_optimizer, schedule)
         self.classifier = classifier
         self.label_smoothing = label_smoothing
+        # torchmetrics would average accuracy over classes, and leave NaN losses out of a mean
         self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:

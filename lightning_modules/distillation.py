@@ -1,26 +1,25 @@
-"""Training of a small classifier by what a larger one says."""
-
-from typing import Any, Self
+"""Training of a small classifier by the logits of a larger one."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_modules.classifier_training import ClassifierTraining
-from networks.classifier import Classifier, freeze
+from lightning_modules.optimization import OptimizerFactory, Schedule
+from networks.classifier import Classifier
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, alpha: float) -> Tensor:
-    """The student's distance from the teacher's softened probabilities, and from the right classes.
+    """The student's divergence from the teacher's softened probabilities, and its cross-entropy.
 
     ``alpha * T² * KL(softmax(teacher / T) || softmax(student / T)) + (1 - alpha) * CE(student, labels)``; the T² keeps
     the gradients of the first part as large as those of the second at any temperature.
 
     Args:
-        student: Its logits, shape ``(N, classes)``.
-        teacher: The teacher's, same shape; no gradient goes there.
+        student: The student's logits, shape ``(N, classes)``.
+        teacher: The teacher's logits, same shape; they get no gradient.
         labels: Right classes, shape ``(N,)``.
-        temperature: T; higher shows more of what the teacher thinks of the wrong classes.
+        temperature: T; the higher it is, the more the teacher's probabilities of wrong classes count.
         alpha: Weight of the teacher, in [0, 1].
 
     Returns:
@@ -38,44 +37,43 @@ def distillation_loss(student: Tensor, teacher: Tensor, labels: Tensor, temperat
 
 
 class Distillation(ClassifierTraining):
-    """Train a student by its teacher's soft answers, on the student's own training images.
-
-    The teacher is frozen and not in checkpoints.
+    """Train a student by its frozen teacher's softened probabilities, on the training images.
 
     Args:
         teacher: The larger classifier, with its weights.
-        *arguments: As for :class:`~lightning_modules.classifier_training.ClassifierTraining`: the student first.
+        student: The network to train.
+        classes: Number of classes.
+        make_optimizer: Makes the optimiser.
+        schedule: Learning-rate schedule.
         temperature: See :func:`distillation_loss`.
-        alpha: Likewise.
-        **options: As ``arguments``.
+        alpha: See :func:`distillation_loss`.
     """
 
-    strict_loading = False  # the teacher comes from its own weights
-
     def __init__(
-        self, teacher: Classifier, *arguments: Any, temperature: float = 4, alpha: float = 0.9, **options: Any
+        self,
+        teacher: Classifier,
+        student: Classifier,
+        classes: int,
+        make_optimizer: OptimizerFactory,
+        schedule: Schedule,
+        *,
+        temperature: float,
+        alpha: float,
     ) -> None:
-        super().__init__(*arguments, **options)
+        super().__init__(student, classes, make_optimizer, schedule, label_smoothing=0.0)
         if temperature <= 0 or not 0 <= alpha <= 1:
-            raise ValueError(f"temperature={temperature} must be above 0, and alpha={alpha} in [0, 1]: change them")
-        self.teacher, self.temperature, self.alpha = freeze(teacher), temperature, alpha
-
-    def train(self, mode: bool = True) -> Self:
-        """Set the student's mode; the teacher stays in eval mode."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Weights of the student."""
-        state = super().state_dict(*args, **kwargs)
-        return {key: value for key, value in state.items() if not key.startswith("teacher.")}
+            raise ValueError(
+                f"compressed.temperature={temperature} must be above 0, and compressed.alpha={alpha} in [0, 1]: "
+                "change them"
+            )
+        self.teacher, self.temperature, self.alpha = teacher, temperature, alpha
+        self.freeze_parts("teacher")
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """The distillation loss of one batch."""
         images, labels, _ = batch
         with torch.no_grad():
-            answers = self.teacher(images)
-        loss = distillation_loss(self.classifier(images), answers, labels, self.temperature, self.alpha)
+            teacher = self.teacher(images)
+        loss = distillation_loss(self.classifier(images), teacher, labels, self.temperature, self.alpha)
         self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         return loss

@@ -1,29 +1,30 @@
-"""Accuracy of a classifier on the original images, seen as its authors evaluated it."""
+"""Accuracy of a classifier on the original images, with the preprocessing of its published evaluation."""
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_modules.finiteness import check_finite
-from networks.classifier import Classifier, freeze
+from lightning_modules.frozen import FrozenParts
+from networks.classifier import Classifier
 
 
-class NativeAccuracy(pl.LightningModule):
+class NativeAccuracy(FrozenParts):
     """A classifier's accuracy on images already resized and cropped for it; logs ``test/top1`` and ``test/top5``.
 
     Args:
-        classifier: The classifier; its own resizing and cropping is left out.
+        classifier: The classifier; its own resizing and cropping are left out.
         classes: Number of classes.
     """
 
     def __init__(self, classifier: Classifier, classes: int) -> None:
         super().__init__()
-        self.network = freeze(nn.Sequential(classifier.normalization, classifier.network))
+        self.network = nn.Sequential(classifier.normalization, classifier.network)
+        self.freeze_parts("network")
         self.top1 = MulticlassAccuracy(classes, average="micro")
         self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        """Count right answers, over all ranks."""
+        """Count right predictions, over all ranks."""
         images, labels, index = batch
         if not len(images):
             return  # none of them could be read

@@ -1,19 +1,18 @@
-"""Accuracy under additive noise: of classifiers alone, behind A_S, and each behind its own A_i."""
+"""Accuracy under additive noise: of classifiers alone, behind A_S, and each behind its A_i."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_modules.cross_evaluation import as_array, first_equal
 from lightning_modules.finiteness import check_finite
-from lightning_modules.reconstruction import reconstructions
-from metrics import PerImage
-from networks.classifier import Classifier, freeze
+from lightning_modules.per_image_results import PerImageResults
+from lightning_modules.reconstruction import ReconstructionEvaluation
+from networks.classifier import Classifier
+from networks.seeding import image_noise
 from networks.segnet import SegNet
 from stats.names import ORIGINAL, PRETRAINED
 
@@ -23,11 +22,12 @@ class NoiseCurvesResult:
     """Per-image results of N images at E strengths of noise, for K curves.
 
     Attributes:
-        curves: For each curve the row that it is fed by (``original`` is the noisy image itself) and its classifier.
+        curves: For each curve the row that the classifier is shown (``original``: the noisy image itself) and the
+            classifier's name.
         epsilons: Strengths of the noise.
         index: Position of each image in its split, ``(N,)``.
         labels: The right class of each image, ``(N,)``.
-        predicted: The class seen, ``(N, E, K)``.
+        predicted: The prediction, ``(N, E, K)``.
     """
 
     curves: list[tuple[str, str]]
@@ -37,41 +37,23 @@ class NoiseCurvesResult:
     predicted: np.ndarray
 
 
-def unit_noise(index: Tensor, shape: Sequence[int], seed: int) -> Tensor:
-    """Uniform noise in [-1, 1) for each image, decided by the seed and the image's position in its split alone.
+class NoiseCurves(ReconstructionEvaluation):
+    """One pass over the test images at every strength of noise, which is added before any autoencoder.
 
-    Args:
-        index: Position of each image, ``(N,)``.
-        shape: Shape of one image.
-        seed: Decides all noise.
-
-    Returns:
-        Float32 on the CPU, shape ``(N, *shape)``.
-    """
-    drawn = []
-    for image in index.tolist():
-        generator = torch.Generator().manual_seed(hash((seed, image)) % 2**62)
-        drawn.append(2 * torch.rand(*shape, generator=generator) - 1)
-    return torch.stack(drawn)
-
-
-class NoiseCurves(pl.LightningModule):
-    """One pass over the test images: every strength of noise, added to the image before any autoencoder.
-
-    Each image gets one noise, scaled: at ε it is uniform in [-ε, ε], independent for each pixel and channel. After
-    ``trainer.test`` the result is in ``result``, the same for any number of ranks.
+    Each image has one noise image, scaled: at ε it is uniform in [-ε, ε], independent for each pixel and channel.
+    After ``trainer.test`` the result is in ``result``, the same for any number of ranks.
 
     Source: arXiv 1803.08337, section 4 (additive uniform noise, ε in [0, 1]).
 
     Args:
-        autoencoders: By name, ``pretrained`` (A_S) and those that ``own`` names.
+        autoencoders: By name: ``pretrained`` (A_S) and those in ``fine_tuned``.
         classifiers: By name.
-        own: For each classifier the names of its own autoencoders, one for each seed.
+        fine_tuned: For each classifier the names of its A_i, one for each seed.
         images: Number of test images.
         epsilons: Strengths of the noise, each in [0, 1], none twice.
         seed: Decides the noise.
-        clamp: Whether noisy images are cut to [0, 1]. Off by default: the paper does not say that it did, and cutting
-            makes strong noise weaker and darker or brighter where the image is.
+        clamp: Whether noisy images are clamped to [0, 1]. The paper does not say that it did; clamping weakens strong
+            noise where the image is dark or bright.
         complete: Whether every image must be seen.
     """
 
@@ -79,61 +61,50 @@ class NoiseCurves(pl.LightningModule):
         self,
         autoencoders: Mapping[str, SegNet],
         classifiers: Mapping[str, Classifier],
-        own: Mapping[str, Sequence[str]],
+        fine_tuned: Mapping[str, Sequence[str]],
         images: int,
         epsilons: Sequence[float],
-        seed: int = 0,
-        clamp: bool = False,
+        *,
+        seed: int,
+        clamp: bool,
         complete: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(autoencoders, classifiers)
         check_epsilons(epsilons)
-        self.rows, self.columns = [ORIGINAL, *autoencoders], list(classifiers)
-        self.autoencoders = nn.ModuleList(freeze(autoencoder) for autoencoder in autoencoders.values())
-        self.classifiers = nn.ModuleList(freeze(classifier) for classifier in classifiers.values())
-        self.encoder_of = first_equal([autoencoder.encoder for autoencoder in autoencoders.values()])
-        self.curves = [(row, column) for column in self.columns for row in (ORIGINAL, PRETRAINED, *own[column])]
+        self.curves = [(row, column) for column in self.columns for row in (ORIGINAL, PRETRAINED, *fine_tuned[column])]
         self.epsilons, self.seed, self.clamp = [float(epsilon) for epsilon in epsilons], seed, clamp
-        self.seen = PerImage(images, (), torch.int32, complete=complete)
-        self.labels = PerImage(images, (), torch.long, complete=complete)
-        self.predicted = PerImage(images, (len(self.epsilons), len(self.curves)), torch.long, complete=complete)
+        shape = (len(self.epsilons), len(self.curves))
+        self.results = PerImageResults(images, complete, labels=((), torch.long), predicted=(shape, torch.long))
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Classify one batch at every strength of noise."""
         images, labels, index = batch
         if not len(images):
             return  # none of them could be read
-        noise = unit_noise(index, images.shape[1:], self.seed).to(images)
-        answers = [self.answers(self.noisy(images, epsilon * noise), index, epsilon) for epsilon in self.epsilons]
-        self.seen.update(torch.ones_like(index, dtype=torch.int32), index)
-        self.labels.update(labels, index)
-        self.predicted.update(torch.stack(answers, dim=1), index)
+        noise = image_noise("uniform", index, images.shape[1:], self.seed).to(images)
+        predicted = []
+        for epsilon in self.epsilons:
+            noisy = images + epsilon * noise
+            predicted.append(self.predict(noisy.clamp(0, 1) if self.clamp else noisy, index, epsilon))
+        self.results.update(index, labels=labels, predicted=torch.stack(predicted, dim=1))
 
-    def noisy(self, images: Tensor, noise: Tensor) -> Tensor:
-        """Images with noise, cut to [0, 1] if so wanted."""
-        return (images + noise).clamp(0, 1) if self.clamp else images + noise
-
-    def answers(self, images: Tensor, index: Tensor, epsilon: float) -> Tensor:
-        """The class seen in each image along each curve, ``(N, K)``."""
-        found = torch.zeros(len(images), len(self.curves), dtype=torch.long, device=images.device)
-        made = reconstructions(self.autoencoders, self.encoder_of, images)
-        for row, shown in zip(self.rows, made, strict=True):
+    def predict(self, images: Tensor, index: Tensor, epsilon: float) -> Tensor:
+        """The prediction for each noisy image along each curve, ``(N, K)``."""
+        predicted = torch.zeros(len(images), len(self.curves), dtype=torch.long, device=images.device)
+        for row, shown in zip(self.rows, self.reconstruct(images), strict=True):
             check_finite(shown, index, f"the reconstruction of {row!r} at epsilon {epsilon}")
             for position, (source, column) in enumerate(self.curves):
                 if source == row:
-                    logits = self.classifiers[self.columns.index(column)](shown)
+                    logits = self.classifier(column)(shown)
                     check_finite(logits, index, f"the output of classifier {column!r}, fed by {row!r},")
-                    found[:, position] = logits.topk(min(5, logits.shape[1])).indices[
-                        :, 0
-                    ]  # as CrossEvaluation, ties too
-        return found
+                    # Not argmax: among equal logits topk may choose another class, and CrossEvaluation uses topk
+                    predicted[:, position] = logits.topk(min(5, logits.shape[1])).indices[:, 0]
+        return predicted
 
     def on_test_epoch_end(self) -> None:
         """Put the ranks' results together."""
-        index = np.flatnonzero(as_array(self.seen))
-        self.result = NoiseCurvesResult(
-            self.curves, self.epsilons, index, as_array(self.labels)[index], as_array(self.predicted)[index]
-        )
+        index, values = self.results.compute()
+        self.result = NoiseCurvesResult(self.curves, self.epsilons, index, **values)
 
 
 def check_epsilons(epsilons: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""The optimiser and learning-rate schedule that every trained module shares."""
+"""The optimiser and learning-rate schedule of every trained module."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
@@ -9,13 +9,16 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
+from lightning_modules.frozen import FrozenParts
+
 Schedule = Literal["constant", "one_cycle", "plateau"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 NEVER = 2**62
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
-class TrainedModule(pl.LightningModule):
-    """What every trained module shares: its optimiser and learning-rate schedule.
+class TrainedModule(FrozenParts):
+    """A module with an optimiser and a learning-rate schedule, of which parts may be frozen.
 
     Args:
         make_optimizer: Makes the optimiser.
@@ -27,11 +30,11 @@ class TrainedModule(pl.LightningModule):
         self.make_optimizer, self.schedule = make_optimizer, schedule
 
     def configure_optimizers(self) -> Any:
-        """The optimiser and schedule, over what is trained."""
+        """The optimiser and schedule of the parameters that are trained."""
         return configure_optimization(self, self.make_optimizer, self.schedule)
 
     def on_validation_end(self) -> None:
-        """Show a plateau the new loss."""
+        """Give the plateau schedule the new loss: Lightning would do so at the end of epochs only."""
         if self.schedule == "plateau" and self.trainer.state.fn == TrainerFn.FITTING:
             plateau: Any = self.lr_schedulers()
             plateau.step(self.trainer.callback_metrics["val/loss"])
@@ -40,7 +43,7 @@ class TrainedModule(pl.LightningModule):
 def configure_optimization(
     module: pl.LightningModule, make_optimizer: OptimizerFactory, schedule: Schedule
 ) -> dict[str, Any]:
-    """Build what ``configure_optimizers`` returns, for the parameters of a module that want a gradient.
+    """The return value of ``configure_optimizers``, for the parameters of a module that have gradients.
 
     Args:
         module: The module, attached to its trainer.
@@ -50,20 +53,23 @@ def configure_optimization(
 
     Returns:
         Lightning's dictionary of ``optimizer`` and ``lr_scheduler``.
+
+    Raises:
+        ValueError: If the schedule is unknown.
     """
-    if schedule not in get_args(Schedule):
-        raise ValueError(f"schedule={schedule!r} is unknown; choose from {', '.join(get_args(Schedule))}")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule={schedule!r} is unknown; choose from {', '.join(SCHEDULES)}")
     optimizer = make_optimizer([parameter for parameter in module.parameters() if parameter.requires_grad])
     if schedule == "constant":
         return {"optimizer": optimizer}
     if schedule == "plateau":
         plateau = ReduceLROnPlateau(optimizer, factor=0.2, patience=9)  # it acts on the check after its patience
-        never = {"interval": "epoch", "frequency": NEVER}  # TrainedModule steps it at every check, in mid-epoch too
+        never = {"interval": "epoch", "frequency": NEVER}  # TrainedModule steps it at every check, also in mid-epoch
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"} | never}
     one_cycle = OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=int(module.trainer.estimated_stepping_batches),
-        cycle_momentum=False,
+        cycle_momentum=False,  # Adam has no momentum to cycle; SGD's stays as configured
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": one_cycle, "interval": "step"}}

@@ -1,4 +1,4 @@
-"""What a classifier computes just before its last layer."""
+"""Penultimate features: the input of a classifier's last layer."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def penultimate_features(network: nn.Module) -> Iterator[Callable[[], Tensor]]:
-    """While entered, remember what the network's last layer is given; afterwards the network is as before.
+    """Within this context the input of the network's last layer is kept; afterwards the network is unchanged.
 
     The last layer is the last linear layer or 1×1 convolution that a forward pass calls.
 
@@ -17,8 +17,8 @@ def penultimate_features(network: nn.Module) -> Iterator[Callable[[], Tensor]]:
         network: A classifier.
 
     Yields:
-        A function that returns the features of the last forward pass, ``(N, d)`` in float32: averaged over places, or
-        over tokens, if there are any.
+        A function that returns the features of the last forward pass, ``(N, d)`` in float32, averaged over positions
+        or tokens if there are any.
 
     Raises:
         ValueError: If the network has no such layer.
@@ -26,7 +26,7 @@ def penultimate_features(network: nn.Module) -> Iterator[Callable[[], Tensor]]:
     inputs: list[Tensor] = []
 
     def keep(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-        inputs[:] = [arguments[0]]  # of layers called later only the last one stays
+        inputs[:] = [arguments[0]]  # every linear layer calls this; the input of the one called last stays
 
     layers = [layer for layer in network.modules() if is_final(layer)]
     if not layers:

@@ -1,4 +1,4 @@
-"""Training of the autoencoder that all others start from, A_S."""
+"""Training of A_S, the autoencoder that all A_i start from."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,15 +18,11 @@ class Pretraining(AutoencoderTraining):
         autoencoder: The network to train; images in, reconstructions out.
         make_optimizer: Makes the optimiser.
         schedule: Learning-rate schedule.
-        trained: Which half of the autoencoder learns, or ``both``.
+        trained: Which half of the autoencoder is trained, or ``both``.
     """
 
     def __init__(
-        self,
-        autoencoder: SegNet,
-        make_optimizer: OptimizerFactory,
-        schedule: Schedule = "one_cycle",
-        trained: Trained = "both",
+        self, autoencoder: SegNet, make_optimizer: OptimizerFactory, schedule: Schedule, trained: Trained
     ) -> None:
         super().__init__(autoencoder, make_optimizer, schedule, trained)
         self.loss = MeanMetric(nan_strategy="disable")

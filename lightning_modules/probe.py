@@ -1,4 +1,4 @@
-"""A fresh reader of an autoencoder's images: what is there to be read, whoever it was made for."""
+"""A network trained on reconstructions: which labels can be learnt from them at all."""
 
 from collections.abc import Mapping
 
@@ -11,25 +11,25 @@ from datamodules.base import Split
 from lightning_modules.finiteness import check_finite
 from lightning_modules.optimization import OptimizerFactory, Schedule, TrainedModule
 from metrics import PerImage
-from networks.classifier import freeze
+from networks.seeding import image_noise
 from networks.segnet import SegNet
 
 
 class Probe(TrainedModule):
-    """A network trained on frozen reconstructions to answer several questions about each image at once.
+    """A reader: a network trained on a frozen autoencoder's reconstructions to predict Q labels of each image at once.
 
-    Noise covers what is too faint for a reader to rely on; it is new in every training step, and a function of the
-    image alone in the test. After ``trainer.test`` the classes seen are in ``predicted``, ``(images, Q)``, the same for
-    any number of ranks.
+    Noise hides what is too faint to rely on; it is drawn anew in every training step, and depends on the image alone in
+    the test. After ``trainer.test`` the predictions are in ``predicted``, ``(images, Q)``, the same for any number of
+    ranks.
 
     Args:
-        autoencoder: Makes the images that are read; ``None`` leaves them as they are.
+        autoencoder: Reconstructs the images; ``None``: the reader sees the originals.
         reader: From images ``(N, 3, H, W)`` to logits ``(N, Q × classes)``.
-        answers: The right classes of each split's images, ``(images, Q)``.
-        classes: Number of classes of every question.
+        targets: The right classes of each split's images, ``(images, Q)``.
+        classes: Number of classes of every label.
         make_optimizer: Makes the optimiser.
         schedule: Learning-rate schedule.
-        noise: Standard deviation of normal noise on the images read, of pixels in [0, 1].
+        noise: Standard deviation of the normal noise added to reconstructions, for pixels in [0, 1].
         seed: Decides the noise in the test.
     """
 
@@ -37,63 +37,59 @@ class Probe(TrainedModule):
         self,
         autoencoder: SegNet | None,
         reader: nn.Module,
-        answers: Mapping[Split, Tensor],
+        targets: Mapping[Split, Tensor],
         classes: int,
         make_optimizer: OptimizerFactory,
-        schedule: Schedule = "one_cycle",
-        noise: float = 0.0,
-        seed: int = 0,
+        schedule: Schedule,
+        *,
+        noise: float,
+        seed: int,
     ) -> None:
         super().__init__(make_optimizer, schedule)
-        self.autoencoder = nn.Identity() if autoencoder is None else freeze(autoencoder)
+        self.autoencoder = nn.Identity() if autoencoder is None else autoencoder
+        self.freeze_parts("autoencoder")
         self.reader, self.classes, self.noise, self.seed = reader, classes, noise, seed
-        for name, right in answers.items():
-            self.register_buffer(f"{name}_answers", right, persistent=False)
+        for name, right in targets.items():
+            self.register_buffer(f"{name}_targets", right, persistent=False)
         self.accuracy = MeanMetric(nan_strategy="disable")
-        self.predictions = PerImage(len(answers["test"]), answers["test"].shape[1:], torch.long, complete=False)
-
-    def train(self, mode: bool = True) -> "Probe":
-        """Set the mode of the reader; the autoencoder stays in eval mode."""
-        super().train(mode)
-        self.autoencoder.eval()
-        return self
+        self.predictions = PerImage(len(targets["test"]), targets["test"].shape[1:], torch.long, complete=False)
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
-        """Logits ``(N, Q, classes)`` of images, whose reconstructions get the noise added."""
+        """Logits ``(N, Q, classes)`` of images; the noise is added to their reconstructions."""
         with torch.no_grad():
-            seen = self.autoencoder(images)
-        logits: Tensor = self.reader(seen + self.noise * noise)
+            shown = self.autoencoder(images)
+        logits: Tensor = self.reader(shown + self.noise * noise)
         return logits.unflatten(1, (-1, self.classes))
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Mean cross-entropy over the questions."""
+        """Mean cross-entropy over the labels."""
         images, _, index = batch
         logits = self(images, torch.randn_like(images))
-        return F.cross_entropy(logits.flatten(0, 1), self.get_buffer("train_answers")[index].flatten())
+        return F.cross_entropy(logits.flatten(0, 1), self.get_buffer("train_targets")[index].flatten())
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        """Mean accuracy over the questions; logged as ``val/accuracy``."""
+        """Mean accuracy over the labels; logged as ``val/accuracy``."""
         images, _, index = batch
         if not len(images):
             return  # none of them could be read
-        self.accuracy((self.read(images, index) == self.get_buffer("val_answers")[index]).float())
+        self.accuracy((self.read(images, index) == self.get_buffer("val_targets")[index]).float())
         self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(images))
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        """Note the classes seen."""
+        """Keep the predictions."""
         images, _, index = batch
         if not len(images):
             return  # none of them could be read
         self.predictions.update(self.read(images, index), index)
 
     def read(self, images: Tensor, index: Tensor) -> Tensor:
-        """The classes seen in images with their own noise, ``(N, Q)``."""
-        logits = self(images, fixed_noise(index, images.shape[1:], self.seed).to(images))
+        """The predictions for images with noise that depends on the image alone, ``(N, Q)``."""
+        logits = self(images, image_noise("normal", index, images.shape[1:], self.seed).to(images))
         check_finite(logits, index, "the output of a probe")
         return logits.argmax(dim=-1)
 
     def on_test_start(self) -> None:
-        """Forget an earlier test."""
+        """Discard the predictions of an earlier test: Lightning resets only metrics that are logged."""
         self.predictions.reset()
 
     def on_test_epoch_end(self) -> None:
@@ -102,7 +98,7 @@ class Probe(TrainedModule):
 
 
 class Readers(nn.Module):
-    """Several networks that read the same images; their logits ``(N, Q × classes)`` are joined.
+    """Several networks that see the same images; their logits are joined to ``(N, Q × classes)``.
 
     Args:
         networks: By name.
@@ -113,11 +109,5 @@ class Readers(nn.Module):
         self.networks = nn.ModuleDict(networks)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of images ``(N, 3, H, W)``, network after network."""
+        """Logits of images ``(N, 3, H, W)``, one network's after another's."""
         return torch.cat([network(images) for network in self.networks.values()], dim=1)
-
-
-def fixed_noise(index: Tensor, shape: torch.Size, seed: int) -> Tensor:
-    """Normal noise for each image ``(N, *shape)``, decided by the seed and the image's position alone."""
-    generators = [torch.Generator().manual_seed(hash((seed, image)) % 2**62) for image in index.tolist()]
-    return torch.stack([torch.randn(shape, generator=generator) for generator in generators])

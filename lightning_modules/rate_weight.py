@@ -1,4 +1,4 @@
-"""What a nat of an autoencoder's code costs while it is fine-tuned."""
+"""The weight of the code's rate in the loss while an autoencoder is fine-tuned."""
 
 import torch
 from torch import Tensor, nn
@@ -7,40 +7,40 @@ SMOOTHING = 0.9  # share of the running mean that one step keeps
 
 
 class RateWeight(nn.Module):
-    """A price in units of the cross-entropy: constant, or as much as the classifier can pay.
+    """The weight of a nat of the code, in units of the cross-entropy: constant, or lower where the classifier is worse.
 
-    With a tolerance, the full price is asked where the running mean of the cross-entropy is 0, nothing where it is at
-    the tolerance or above, and in proportion between; so a classifier that loses its answers gets them back before it
-    pays on. RateWeight and mean are in checkpoints.
+    With a tolerance ``t``, the weight is ``full · clamp(1 − m / t, 0, 1)`` for a running mean ``m`` of the
+    cross-entropy: full weight at a cross-entropy of 0, none at the tolerance or above. So a classifier that loses
+    accuracy regains it before the rate counts again. The weight and the mean are in checkpoints.
 
-    Source: the idea, a weight that follows a constraint on the loss, is GECO's (arXiv 1810.00597); the rule is ours:
-    one that multiplies the price step by step, as there, lagged behind in trials (docs/trust.md).
+    Source: the idea, a weight that follows a constraint on the loss, is GECO's (arXiv 1810.00597). The rule is this
+    project's: GECO multiplies the weight step by step, which lagged behind in trials (docs/trust.md).
 
     Args:
-        full: The price at most.
-        tolerance: Cross-entropy, in nats, from which on nothing is asked; ``None``: always the full price.
+        full: The largest weight.
+        tolerance: Cross-entropy, in nats, from which on the weight is 0; ``None``: always the full weight.
 
     Raises:
-        ValueError: If the tolerance is not above 0, or there is no price.
+        ValueError: If the tolerance is not above 0, or there is no weight that it could lower.
     """
 
     value: Tensor
     smoothed: Tensor
 
-    def __init__(self, full: float, tolerance: float | None = None) -> None:
+    def __init__(self, full: float, tolerance: float | None) -> None:
         super().__init__()
         if tolerance is not None and tolerance <= 0:
             raise ValueError(f"finetune.tolerance={tolerance}: give a cross-entropy above 0, or null")
         if tolerance is not None and not full:
             raise ValueError(
-                f"finetune.tolerance={tolerance} needs a price to lower: set finetune.rate, too, or use null"
+                f"finetune.tolerance={tolerance} needs a weight to lower: set finetune.rate, too, or use null"
             )
         self.full, self.tolerance = float(full), tolerance
         self.register_buffer("value", torch.tensor(self.full))
         self.register_buffer("smoothed", torch.tensor(float("nan")))
 
     def update(self, loss: Tensor) -> None:
-        """Take notice of the cross-entropy of one step, a scalar that is the same on all ranks."""
+        """Follow the cross-entropy of one step, a scalar that must be the same on all ranks."""
         if self.tolerance is None:
             return
         loss = loss.detach().to(self.smoothed)

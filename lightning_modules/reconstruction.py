@@ -1,29 +1,64 @@
 """The same images under several autoencoders, with no encoder run twice."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
+from lightning_modules.frozen import FrozenParts
+from networks.classifier import Classifier
 from networks.segnet import SegNet
+from stats.names import ORIGINAL
 
 
-def reconstructions(autoencoders: Iterable[nn.Module], encoder_of: Sequence[int], images: Tensor) -> Iterator[Tensor]:
-    """Yield the images themselves, then each autoencoder's reconstruction of them.
+class ReconstructionEvaluation(FrozenParts):
+    """A test of frozen classifiers on images and on their reconstructions by frozen autoencoders.
+
+    Autoencoders with the same encoder weights (A_S and all A_i of which only the decoder was trained) share one
+    encoder pass.
 
     Args:
-        autoencoders: In the order of the rows.
-        encoder_of: For each, the position of the first one with the same encoder.
-        images: In [0, 1] or about, shape ``(N, 3, H, W)``.
-    """
-    encoded: dict[int, tuple] = {}
+        autoencoders: By name, in the order of the rows.
+        classifiers: By name, in the order of the columns.
 
-    def decoded() -> Iterator[Tensor]:
-        for position, autoencoder in enumerate(autoencoders):
+    Attributes:
+        rows: ``original`` and the autoencoders' names.
+        columns: The classifiers' names.
+    """
+
+    def __init__(self, autoencoders: Mapping[str, SegNet], classifiers: Mapping[str, Classifier]) -> None:
+        super().__init__()
+        self.rows, self.columns = [ORIGINAL, *autoencoders], list(classifiers)
+        self.autoencoders = nn.ModuleList(autoencoders.values())
+        self.classifiers = nn.ModuleList(classifiers.values())
+        self.freeze_parts("autoencoders", "classifiers")
+        self.encoder_of = first_equal([autoencoder.encoder for autoencoder in autoencoders.values()])
+
+    def reconstruct(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield images ``(N, 3, H, W)``, then each autoencoder's reconstruction of them, in the order of the rows."""
+        yield images
+        encoded: dict[int, tuple] = {}  # by the position of the first autoencoder with that encoder
+        for position, autoencoder in enumerate(self.autoencoders):
             assert isinstance(autoencoder, SegNet)
-            source = encoder_of[position]
+            source = self.encoder_of[position]
             if source == position:
                 encoded[source] = autoencoder.encode(images)
             yield autoencoder.decode(*encoded[source])
 
-    return chain([images], decoded())
+    def classifier(self, column: str) -> nn.Module:
+        """The classifier of a column."""
+        return self.classifiers[self.columns.index(column)]
+
+
+def first_equal(modules: Sequence[nn.Module]) -> list[int]:
+    """For each module, the position of the first one with exactly the same weights and buffers."""
+    states = [module.state_dict() for module in modules]
+    return [
+        next(
+            earlier
+            for earlier in range(position + 1)
+            if states[earlier].keys() == state.keys()
+            and all(torch.equal(states[earlier][key], tensor) for key, tensor in state.items())
+        )
+        for position, state in enumerate(states)
+    ]

@@ -1,4 +1,4 @@
-"""What the layers of a network compute, by name; and which layers it has."""
+"""The activations of a network's layers, by name, and the list of its layers."""
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from networks.attacks import frozen
+from networks.classifier import frozen
 
-INPUT = ":input"  # at the end of a name: what the layer is given, instead of what it makes
+INPUT = ":input"  # at the end of a name: the input of the layer instead of its output
 Read = Callable[[], dict[str, Tensor]]
 
 
@@ -20,9 +20,9 @@ class Layer:
     """A layer that a forward pass calls.
 
     Attributes:
-        name: As ``named_modules`` has it.
-        kind: Its class.
-        shape: Of what it makes of one image, without the batch.
+        name: Its name in ``named_modules``.
+        kind: Name of its class.
+        shape: Shape of its output for one image, without the batch.
     """
 
     name: str
@@ -32,24 +32,23 @@ class Layer:
 
 @contextmanager
 def recorded(network: nn.Module, names: Sequence[str]) -> Iterator[Read]:
-    """While entered, every forward pass keeps what some layers make, and ends after the last of them.
+    """Within this context every forward pass keeps the outputs of some layers, and ends after the last of them.
 
-    ``network(images)`` then returns nothing of use. The first pass goes to the end, to see how often layers are called:
-    of one that is called several times (a shared ReLU), the last call counts. What is kept are copies, so activations
-    that work in place do not change them; gradients flow through them to the images. Meanwhile the network is in eval
-    mode and its parameters get no gradient; hooks, modes and all else are as before afterwards. Layers within networks
-    compiled as a whole cannot be seen.
+    ``network(images)`` then returns ``None``. Only the first pass runs to the end, to count how often layers are
+    called: of a layer that is called several times (a shared ReLU), the last call counts. Copies are kept, so later
+    in-place layers do not change them; gradients flow through them to the images. Within the context the network is in
+    eval mode and its parameters get no gradient; afterwards hooks, modes and everything else are restored. Hooks do not
+    see layers inside a network that is compiled as a whole.
 
     Args:
         network: Any.
-        names: Layers, as ``named_modules`` has them, ``:input`` behind those whose first input is wanted.
+        names: Names of layers in ``named_modules``; with ``:input`` appended, the layer's first input is kept instead.
 
     Yields:
         A function that returns the activations of the last pass, by name; of a tuple, the first tensor.
 
     Raises:
-        ValueError: If there is no such layer, and on reading if no pass was made or a pass does not call a layer; the
-            first says the nearest names.
+        ValueError: If there is no such layer (names the nearest ones), or, on reading, if no pass has called a layer.
     """
     recording = Recording(names)
     with frozen(network), ExitStack() as hooks:
@@ -60,10 +59,10 @@ def recorded(network: nn.Module, names: Sequence[str]) -> Iterator[Read]:
 
 
 class Recording:
-    """The activations of one forward pass after the other.
+    """The activations of the latest forward pass.
 
     Args:
-        names: As for :func:`recorded`.
+        names: See :func:`recorded`.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -81,8 +80,8 @@ class Recording:
 
             return layer.register_forward_pre_hook(before, with_kwargs=True)
 
-        def after(_: nn.Module, arguments: tuple[Any, ...], made: Any) -> None:
-            self.keep(name, made)
+        def after(_: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+            self.keep(name, output)
 
         return layer.register_forward_hook(after)
 
@@ -97,16 +96,16 @@ class Recording:
             raise EnoughError
 
     def passing(self, forward: Callable[..., Any]) -> Callable[..., Any]:
-        """The network's forward pass, begun anew and ended early."""
+        """The network's forward pass, which forgets the previous pass and ends after the last layer that is needed."""
 
         def one_pass(*arguments: Any, **named: Any) -> Any:
             self.kept, self.calls = {}, []
             try:
-                made = forward(*arguments, **named)
+                output = forward(*arguments, **named)
             except EnoughError:
                 return None
             self.needed = len(self.calls) or None
-            return made
+            return output
 
         return one_pass
 
@@ -119,7 +118,7 @@ class Recording:
 
 
 class EnoughError(Exception):
-    """All that is wanted of a forward pass is there."""
+    """Ends a forward pass when all activations are there."""
 
 
 def first_tensor(value: Any) -> Tensor | None:
@@ -133,7 +132,7 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
     """A layer by its name.
 
     Raises:
-        ValueError: If there is none; says the nearest names.
+        ValueError: If there is none; names the nearest ones.
     """
     layers = {known: layer for known, layer in network.named_modules() if known}
     if name in layers:
@@ -144,20 +143,20 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
 
 
 def list_layers(network: nn.Module, images: Tensor) -> list[Layer]:
-    """Every layer that a forward pass calls and that makes a tensor, in the order in which they are done.
+    """Every layer that a forward pass calls and that returns a tensor, in the order in which they finish.
 
     Args:
         network: Any.
-        images: As the network takes them, ``(1, 3, H, W)``.
+        images: One image, ``(1, 3, H, W)``.
     """
-    found: dict[str, Layer] = {}
+    layers: dict[str, Layer] = {}
 
     def note(name: str) -> Callable[..., None]:
-        def after(layer: nn.Module, _: tuple[Any, ...], made: Any) -> None:
-            tensor = first_tensor(made)
+        def after(layer: nn.Module, _: tuple[Any, ...], output: Any) -> None:
+            tensor = first_tensor(output)
             if tensor is not None:
-                found.pop(name, None)
-                found[name] = Layer(name, type(layer).__name__, tuple(tensor.shape[1:]))
+                layers.pop(name, None)  # a layer that is called again moves to the end
+                layers[name] = Layer(name, type(layer).__name__, tuple(tensor.shape[1:]))
 
         return after
 
@@ -166,12 +165,12 @@ def list_layers(network: nn.Module, images: Tensor) -> list[Layer]:
             if name:
                 hooks.enter_context(_removed(layer.register_forward_hook(note(name))))
         network(images)
-    return list(found.values())
+    return list(layers.values())
 
 
 @contextmanager
 def _removed(handle: Any) -> Iterator[None]:
-    """Take a hook away at the end."""
+    """Remove a hook at the end."""
     try:
         yield
     finally:
@@ -180,7 +179,7 @@ def _removed(handle: Any) -> Iterator[None]:
 
 @contextmanager
 def _replaced_forward(network: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Let a network have another forward pass for a while."""
+    """Replace a network's forward pass within this context."""
     before = network.__dict__.get("forward")
     network.__dict__["forward"] = forward
     try:

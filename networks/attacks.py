@@ -1,20 +1,91 @@
 """Small changes to images that make a classifier wrong: FGSM, PGD, and attacks through what has no useful gradient."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Norm = Literal["linf", "l2"]
+from networks.classifier import frozen
+from networks.norm_balls import Generators, Norm, project, random_offsets, steepest
+
 Keep = Literal["strongest", "first", "last"]
-Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
 class NotFiniteError(ValueError):
-    """A network under attack has a loss or a gradient that is no number."""
+    """A network under attack has a loss or a gradient that is NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class ThreatModel:
+    """How far an attacker may change an image.
+
+    Attributes:
+        norm: How a change is measured: the largest of any value (``linf``), or the Euclidean length of all (``l2``).
+        epsilon: Largest change, for pixels in [0, 1]; 0 changes nothing.
+
+    Raises:
+        ValueError: If the number is out of range or the norm is unknown.
+    """
+
+    norm: Norm
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        if self.norm not in get_args(Norm):
+            raise ValueError(f"norm={self.norm!r} is unknown; choose {' or '.join(get_args(Norm))}")
+        if not _is_number(self.epsilon) or not 0 <= self.epsilon < float("inf"):
+            raise ValueError(f"epsilon={self.epsilon!r}; give a number from 0 on, as 0.03137 for 8/255")
+
+
+@dataclass(frozen=True)
+class PgdAttack(ThreatModel):
+    """Projected gradient descent within a threat model: the attack of adversarial training and of every test.
+
+    Attributes:
+        steps: Number of steps.
+        relative_step: Length of all steps together, as a multiple of epsilon.
+        random_start: Whether to begin at a random point of the ball around the image.
+
+    Raises:
+        ValueError: If a number is out of range or the norm is unknown.
+
+    Source: arXiv 1706.06083, section 2.1.
+    """
+
+    steps: int
+    relative_step: float
+    random_start: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if type(self.steps) is not int or self.steps < 1:
+            raise ValueError(f"steps={self.steps!r}; give a whole number from 1 on")
+        if not _is_number(self.relative_step) or not 0 < self.relative_step < float("inf"):
+            raise ValueError(f"relative_step={self.relative_step!r}; give a number above 0, a multiple of epsilon")
+        if type(self.random_start) is not bool:
+            raise ValueError(f"random_start={self.random_start!r}; give true or false")
+
+    def run(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        keep: Keep,
+        generator: Generators = None,
+        index: Tensor | None = None,
+    ) -> Tensor:
+        """Attack images ``(N, 3, H, W)``; arguments and result are those of :func:`pgd`."""
+        if not self.epsilon:
+            return images
+        step = self.relative_step * self.epsilon / self.steps
+        return pgd(
+            model, images, labels, norm=self.norm, epsilon=self.epsilon, step=step, steps=self.steps,
+            random_start=self.random_start, generator=generator, keep=keep, index=index,
+        )  # fmt: skip
 
 
 def fgsm(
@@ -23,7 +94,7 @@ def fgsm(
     labels: Tensor,
     epsilon: float,
     *,
-    norm: Norm = "linf",
+    norm: Norm,
     index: Tensor | None = None,
 ) -> Tensor:
     """The fast gradient sign method: one step of length ``epsilon`` up the loss.
@@ -31,11 +102,10 @@ def fgsm(
     Args:
         model: From images to logits ``(N, classes)``.
         images: RGB in [0, 1], shape ``(N, 3, H, W)``.
-        labels: The right classes, shape ``(N,)``.
-        epsilon: Largest change: of any value (``linf``), or the Euclidean length over all values (``l2``, where the
-            step follows the gradient itself).
-        norm: How the change is measured.
-        index: What errors call each image; its place in the batch if ``None``.
+        labels: The right class of each image, shape ``(N,)``.
+        epsilon: Length of the step, see :class:`ThreatModel`.
+        norm: See :class:`ThreatModel`; in ``l2`` the step follows the gradient itself instead of its sign.
+        index: The number that errors name each image by; its position in the batch if ``None``.
 
     Returns:
         Images in [0, 1] within ``epsilon`` of ``images``, of the same shape.
@@ -66,25 +136,25 @@ def pgd(
     keep: Keep = "strongest",
     index: Tensor | None = None,
 ) -> Tensor:
-    """Projected gradient descent: steps up the loss, each followed by the way back into the ball around the image.
+    """Projected gradient descent: steps up the loss, each followed by a projection into the ball around the image.
 
-    The model is in eval mode meanwhile and its parameters get no gradient; both are as before afterwards.
+    During the attack the model is in eval mode and its parameters get no gradient; both are restored afterwards.
 
     Args:
         model: From images to logits ``(N, classes)``.
         images: RGB in [0, 1], shape ``(N, 3, H, W)``.
-        labels: The right classes, shape ``(N,)``.
-        norm: How the change is measured, as for :func:`fgsm`.
-        epsilon: Largest change, as for :func:`fgsm`.
+        labels: The right class of each image, shape ``(N,)``.
+        norm: See :class:`ThreatModel`.
+        epsilon: See :class:`ThreatModel`.
         step: Length of a step, in the same norm.
         steps: Number of steps.
-        random_start: Whether to begin at a random place of the ball instead of its centre.
-        generator: Source of that place: one for the batch, or one for each image, as :func:`image_generators` makes
-            them, so that an image's start does not depend on the batch it is in.
-        keep: Which iterate is returned, the start among them: per image the ``strongest`` (a wrong one before a right
-            one, then the highest loss); the ``first`` that is wrong, after which no more work is spent on the image;
-            or the ``last``, as adversarial training wants it.
-        index: What errors call each image; its place in the batch if ``None``.
+        random_start: Whether to begin at a random point of the ball instead of its centre.
+        generator: Source of that point: one for the batch, or one for each image
+            (:func:`networks.seeding.image_generators`), so that an image's start does not depend on its batch.
+        keep: Which iterate is returned; the start counts as one. ``strongest``: a misclassified one if there is any,
+            and among these the one of the highest loss. ``first``: the first misclassified one, where the search for
+            this image ends. ``last``: the last one, as in adversarial training.
+        index: The number that errors name each image by; its position in the batch if ``None``.
 
     Returns:
         Images in [0, 1] within ``epsilon`` of ``images``, of the same shape.
@@ -111,10 +181,10 @@ def pgd(
     searched = torch.arange(len(images), device=images.device)
     names = searched if index is None else index
     with frozen(model):
-        for number in range(steps + 1):
+        for number in range(steps + 1):  # the last pass only evaluates the last iterate
             if number == steps and keep == "last":
                 return current
-            loss, wrong, gradient = _look(
+            loss, wrong, gradient = _evaluate(
                 model, current, labels[searched], names[searched], with_gradient=number < steps, stop=keep == "first"
             )
             better = (wrong & ~fooled[searched]) | ((wrong == fooled[searched]) & (loss > highest[searched]))
@@ -135,81 +205,23 @@ def loss_gradient(model: nn.Module, images: Tensor, labels: Tensor, *, index: Te
     1802.00420, section 3).
 
     Args:
-        model: From images to logits ``(N, classes)``; in eval mode meanwhile.
+        model: From images to logits ``(N, classes)``; in eval mode during the call.
         images: RGB in [0, 1], shape ``(N, 3, H, W)``.
-        labels: The right classes, shape ``(N,)``.
-        index: What errors call each image; its place in the batch if ``None``.
+        labels: The right class of each image, shape ``(N,)``.
+        index: The number that errors name each image by; its position in the batch if ``None``.
 
     Raises:
         ValueError: If a loss or gradient is not finite; names the image.
     """
     names = torch.arange(len(images), device=images.device) if index is None else index
     with frozen(model):
-        return _look(model, images.detach(), labels, names, with_gradient=True, stop=False)[2]
-
-
-def steepest(gradient: Tensor, norm: Norm) -> Tensor:
-    """The change of length 1 along which the loss rises fastest, per image; zero where the gradient is.
-
-    Args:
-        gradient: Shape ``(N, ...)``.
-        norm: In which the length is measured.
-    """
-    if norm == "linf":
-        return gradient.sign()
-    largest = gradient.flatten(1).abs().amax(dim=1).clamp(min=torch.finfo(gradient.dtype).tiny)
-    scaled = gradient / _per_image(largest, gradient)  # tiny gradients squared would be zero
-    return scaled / _per_image(scaled.flatten(1).norm(dim=1).clamp(min=0.5), gradient)
-
-
-def project(images: Tensor, centre: Tensor, norm: Norm, epsilon: float) -> Tensor:
-    """Bring images into the ball of radius ``epsilon`` around other ones, and into [0, 1].
-
-    Args:
-        images: Shape ``(N, ...)``.
-        centre: In [0, 1], same shape.
-        norm: Which ball.
-        epsilon: Its radius.
-    """
-    if norm == "linf":
-        return torch.minimum(torch.maximum(images, centre - epsilon), centre + epsilon).clamp(0, 1)
-    change = images - centre
-    lengths = change.flatten(1).norm(dim=1)
-    shrink = torch.where(lengths > epsilon, epsilon / lengths, torch.ones_like(lengths))
-    return (centre + change * _per_image(shrink, change)).clamp(0, 1)
-
-
-def random_offsets(images: Tensor, norm: Norm, epsilon: float, generator: Generators = None) -> Tensor:
-    """Places drawn evenly from the ball of radius ``epsilon`` around zero, of the shape of ``images``.
-
-    Args:
-        images: Shape ``(N, ...)``.
-        norm: Which ball.
-        epsilon: Its radius.
-        generator: One for the batch, or one for each image.
-    """
-    if not isinstance(generator, torch.Generator | None):
-        draws = [random_offsets(image[None], norm, epsilon, own) for image, own in zip(images, generator, strict=True)]
-        return torch.cat(draws) if draws else torch.zeros_like(images)
-    where: dict[str, Any] = {"dtype": images.dtype, "device": images.device if generator is None else generator.device}
-    if norm == "linf":
-        offsets = epsilon * (2 * torch.rand(images.shape, generator=generator, **where) - 1)
-    else:
-        direction = torch.randn(images.shape, generator=generator, **where)
-        radius = torch.rand(len(images), generator=generator, **where) ** (1 / images[0].numel())
-        offsets = direction * _per_image(epsilon * radius / direction.flatten(1).norm(dim=1), direction)
-    return offsets.to(images.device)
-
-
-def image_generators(seed: int, index: Tensor) -> list[torch.Generator]:
-    """A source of random numbers for each image, which depends on the seed and the image's index alone."""
-    return [torch.Generator().manual_seed(hash((seed, image)) % 2**62) for image in index.tolist()]
+        return _evaluate(model, images.detach(), labels, names, with_gradient=True, stop=False)[2]
 
 
 class Bpda(nn.Module):
-    """Something in front of a classifier, whose gradient is taken to be that of the identity.
+    """A preprocessor in front of a classifier that passes gradients on unchanged, as the identity would.
 
-    Attacks get past it even where its own gradient is missing or leads nowhere.
+    Attacks get past the preprocessor even where its true gradient is zero or misleading.
 
     Source: arXiv 1802.00420, section 4.1 (backward pass differentiable approximation).
 
@@ -222,52 +234,43 @@ class Bpda(nn.Module):
         self.preprocessor = preprocessor
 
     def forward(self, images: Tensor) -> Tensor:
-        """What the preprocessor makes of images ``(N, 3, H, W)``; gradients pass it unchanged."""
+        """The preprocessor's output for images ``(N, 3, H, W)``; gradients pass unchanged."""
         with torch.no_grad():
-            made = self.preprocessor(images)
-        if made.shape != images.shape:
-            raise ValueError(f"images {tuple(images.shape)} became {tuple(made.shape)}; expected equal shapes")
-        passed: Tensor = _StraightThrough.apply(images, made)
-        return passed
+            processed = self.preprocessor(images)
+        if processed.shape != images.shape:
+            raise ValueError(f"images {tuple(images.shape)} became {tuple(processed.shape)}; expected equal shapes")
+        output: Tensor = _StraightThrough.apply(images, processed)
+        return output
 
 
 class _StraightThrough(torch.autograd.Function):
     """Forward the second argument, backward to the first."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, made: Tensor) -> Tensor:
-        return made.clone()
+    def forward(ctx: Any, images: Tensor, processed: Tensor) -> Tensor:
+        return processed.clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return gradients[0], None
 
 
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Put a model in eval mode, without gradients of its parameters, and everything back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
-    for parameter in learned:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for parameter in learned:
-            parameter.requires_grad_(True)
+# The tests hold a slow literal version of each (tests/replicas.py)
+ATTACKS: dict[str, Callable[..., Any]] = {"fgsm": fgsm, "pgd": pgd, "bpda": Bpda}
 
 
-def _look(
+def _evaluate(
     model: nn.Module, images: Tensor, labels: Tensor, names: Tensor, with_gradient: bool, stop: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, whether the class is wrong, and gradient of each image: zero if none is asked for, or at a ``stop``."""
+    """Loss, whether the prediction is wrong, and gradient of each image.
+
+    The gradient is zero without ``with_gradient``, and with ``stop`` also for images that are misclassified already.
+    """
     with torch.inference_mode(False), torch.set_grad_enabled(with_gradient):  # also within Lightning's trainer.test
+        # Clones, because tensors made in inference mode cannot take part in a backward pass
         pixels = images.clone().requires_grad_(with_gradient)
         logits = model(pixels)
-        losses = F.cross_entropy(logits.float(), labels.clone(), reduction="none")
+        losses = F.cross_entropy(logits.float(), labels.clone(), reduction="none")  # bf16 has too few levels to compare
         wrong = logits.detach().argmax(dim=1) != labels
         used = losses[~wrong] if stop else losses
         gradient = torch.zeros_like(images)
@@ -281,9 +284,9 @@ def _look(
     return losses.detach(), wrong, gradient
 
 
-def _per_image(values: Tensor, like: Tensor) -> Tensor:
-    """Values ``(N,)`` in a shape that multiplies ``(N, ...)``."""
-    return values.reshape(-1, *[1] * (like.ndim - 1))
+def _is_number(value: object) -> bool:
+    """Whether a setting is a number: not a text, as an unquoted fraction gives, and neither true nor false."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check(images: Tensor, labels: Tensor, norm: str, epsilon: float) -> None:
@@ -295,5 +298,5 @@ def _check(images: Tensor, labels: Tensor, norm: str, epsilon: float) -> None:
         raise ValueError(f"{len(images)} images have labels of shape {tuple(labels.shape)}; expected one for each")
     if images.numel():
         low, high = (float(bound) for bound in images.detach().aminmax())
-        if not (low >= 0 and high <= 1):  # so written, it also refuses NaN
+        if not (low >= 0 and high <= 1):  # in this form the comparison also refuses NaN
             raise ValueError(f"images have values from {low:g} to {high:g}; expected finite ones in [0, 1]")

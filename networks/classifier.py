@@ -1,6 +1,7 @@
 """One wrapper for every classifier: pixels in [0, 1] of any size in, logits out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -16,25 +17,25 @@ View = Literal["native", "whole"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network wants done to an image before it looks at it.
+    """Resizing, cropping and normalisation of images for one network.
 
     Attributes:
-        size: Height and width of what the network gets, in pixels; ``None`` gives it images as they are.
+        size: Height and width of the network's input, in pixels; ``None`` keeps images as they are.
         resize: Length to which the shorter side is resized before the central square of ``size`` is cut out, in
             pixels; ``None`` squeezes the whole image into ``size``.
-        mean: Per-channel mean the network was trained with, for pixels in [0, 1].
-        std: Per-channel standard deviation, likewise.
+        mean: Per-channel mean that the network was trained with, for pixels in [0, 1].
+        std: Per-channel standard deviation that the network was trained with, for pixels in [0, 1].
         interpolation: How pixels are resampled: ``bilinear`` or ``bicubic``, always antialiased.
     """
 
-    size: int | None = None
+    size: int | None
     resize: int | None = None
     mean: Sequence[float] = IMAGENET_MEAN
     std: Sequence[float] = IMAGENET_STD
     interpolation: str = "bilinear"
 
     def crop(self, images: Any) -> Any:
-        """Resize and crop images to what the network gets: a tensor ``(..., H, W)``, differentiably, or a PIL image."""
+        """Resize and crop a tensor ``(..., H, W)``, differentiably, or a PIL image, to the network's input size."""
         if self.size is None:
             return images
         mode = InterpolationMode(self.interpolation)
@@ -50,7 +51,7 @@ class Preprocessing:
         return side if self.resize is None or self.size is None else side * min(1.0, self.size / self.resize)
 
     def describe(self, side: int) -> str:
-        """The way from a square image of ``side`` pixels to the network, in words."""
+        """The steps from a square image of ``side`` pixels to the network's input, in words."""
         if self.size is None:
             return f"the whole {side} × {side} image, as it is"
         steps = [f"{side} × {side}"]
@@ -65,7 +66,7 @@ class Preprocessing:
 
 
 def with_view(native: Preprocessing, view: View) -> Preprocessing:
-    """A network's native preprocessing, or the one that shows it the ``whole`` image, squeezed into its size."""
+    """A network's native preprocessing, or one that squeezes the ``whole`` image into the network's input size."""
     if view not in get_args(View):
         raise ValueError(f"classifier.preprocessing.view={view!r} is unknown; choose {' or '.join(get_args(View))}")
     return native if view == "native" else replace(native, resize=None)
@@ -76,13 +77,13 @@ class Classifier(nn.Module):
 
     Args:
         network: Any module from ``(N, 3, size, size)`` to logits ``(N, classes)``, such as a torchvision model.
-        preprocessing: What is done to the images first.
+        preprocessing: Resizes, crops and normalises; ``None`` only normalises, with ImageNet's mean and deviation.
     """
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing | None = None) -> None:
         super().__init__()
         self.network = network
-        self.preprocessing = preprocessing or Preprocessing()
+        self.preprocessing = preprocessing or Preprocessing(size=None)
         self.normalization = Normalization(self.preprocessing.mean, self.preprocessing.std)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -102,19 +103,36 @@ def freeze(module: nn.Module) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Put a model in eval mode, without gradients of its parameters, and restore both afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.eval()
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter in learned:
+            parameter.requires_grad_(True)
+
+
 @torch.no_grad()
 def calibrate(classifier: nn.Module, images: Tensor) -> None:
-    """Give batch-norms the statistics of images, in place; without them, untrained deep networks' activations explode.
+    """Give batch-norms the statistics of images, in place: without them, activations of untrained networks explode.
 
     Args:
         classifier: The network; put in eval mode.
-        images: What it takes; two or more.
+        images: Two or more images, ``(N, 3, H, W)``.
     """
     norms = [module for module in classifier.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     classifier.eval()
     for norm in norms:
-        norm.momentum = 1.0
+        norm.momentum = 1.0  # the running statistics become those of these images alone
         norm.train()
     if norms:
         classifier(images)

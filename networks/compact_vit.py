@@ -9,19 +9,19 @@ from networks.compact_classifiers import convolution
 
 
 class CompactViT(nn.Module):
-    """The vision transformer's sibling: patches as tokens, attention among all of them, no other mixing of places.
+    """A small vision transformer: patches as tokens, which are mixed by attention only.
 
-    Patches overlap a little where a convolutional stem makes them, which small training sets want (arXiv 2106.14881);
-    places are told apart by fixed sines and cosines (arXiv 1706.03762, section 3.5), so any image size will do.
+    A convolutional stem makes slightly overlapping patches, which helps with small training sets (arXiv 2106.14881).
+    Positions are encoded by fixed sines and cosines (arXiv 1706.03762, section 3.5), so images may have any size.
 
     Source: A. Dosovitskiy et al., arXiv 2010.11929.
 
     Args:
         classes: Number of logits.
-        patch: Side of a patch in pixels, even; what an image leaves over at its right and bottom is padded.
+        patch: Side of a patch in pixels, even; images are padded at their right and bottom to a multiple of it.
         width: Length of a token; a multiple of 4 and of ``heads``.
         depth: Number of transformer blocks.
-        heads: Attention heads of each.
+        heads: Attention heads of each block.
         dropout: Share of activations dropped in training.
     """
 
@@ -47,17 +47,16 @@ class CompactViT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of normalised images ``(N, 3, H, W)``, as large as a patch or more."""
         tokens = self.stem(nn.functional.pad(x, (0, -x.shape[-1] % self.patch, 0, -x.shape[-2] % self.patch)))
-        places = sines_and_cosines(tokens.shape[-2], tokens.shape[-1], tokens.shape[1]).to(tokens)
-        seen = self.encoder(tokens.flatten(2).mT + places)
-        return self.head(seen.mean(dim=1))
+        positions = sines_and_cosines(tokens.shape[-2], tokens.shape[-1], tokens.shape[1]).to(tokens)
+        return self.head(self.encoder(tokens.flatten(2).mT + positions).mean(dim=1))
 
 
 def sines_and_cosines(rows: int, columns: int, width: int) -> Tensor:
-    """A code for each place of a grid: the first half tells the row, the second the column.
+    """A code for each position of a grid: its first half encodes the row, its second half the column.
 
     Args:
         rows: Rows of the grid.
-        columns: Its columns.
+        columns: Columns of the grid.
         width: Length of a code, a multiple of 4.
 
     Returns:

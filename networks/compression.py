@@ -9,8 +9,8 @@ from torch.nn.utils import prune as pruning
 LEVELS = 127  # of 7 bits: PyTorch's x86 kernels leave the eighth free, so that their sums cannot overflow
 
 
-def prune(network: nn.Module, amount: float = 0.8) -> float:
-    """Set the smallest weights of all convolutions and linear layers to 0, in place, over all layers together.
+def prune(network: nn.Module, amount: float) -> float:
+    """Set the smallest weights of all convolutions and linear layers, taken together, to 0, in place.
 
     Biases, batch-norms and the joint input projection of an attention layer are left alone.
 
@@ -27,11 +27,11 @@ def prune(network: nn.Module, amount: float = 0.8) -> float:
     Source: global magnitude pruning as in S. Han et al., arXiv 1506.02626, by ``torch.nn.utils.prune``.
     """
     if not 0 <= amount < 1:
-        raise ValueError(f"amount={amount} is not in [0, 1): name the share of weights to remove, as 0.8")
-    places = [(module, "weight") for module in prunable(network).values()]
-    if amount and places:
-        pruning.global_unstructured(places, pruning_method=pruning.L1Unstructured, amount=amount)
-        for module, name in places:
+        raise ValueError(f"compressed.amount={amount} is not in [0, 1): give the share of weights to remove, as 0.8")
+    weights = [(module, "weight") for module in prunable(network).values()]
+    if amount and weights:
+        pruning.global_unstructured(weights, pruning_method=pruning.L1Unstructured, amount=amount)
+        for module, name in weights:
             pruning.remove(module, name)
     return sparsity(network)
 
@@ -42,7 +42,7 @@ def prunable(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def masks(network: nn.Module) -> dict[str, Tensor]:
-    """Where each weight that :func:`prune` looks at is not 0, by the weight's name."""
+    """Where the weights of convolutions and linear layers are not 0, by the weight's name."""
     return {f"{name}.weight": module.get_parameter("weight") != 0 for name, module in prunable(network).items()}
 
 
@@ -56,14 +56,14 @@ def sparsity(network: nn.Module) -> float:
 def quantize_int8(network: nn.Module) -> nn.Module:
     """Make a network compute with int8 numbers, in place, so that gradients still reach its input.
 
-    Linear layers: weights in int8 with one scale, and every input rounded with a scale and a zero of its own, as
-    PyTorch's dynamic quantisation does on x86 (an image's numbers here never depend on its neighbours in the batch,
-    as they do there). Convolutions: weights in int8 with a scale per output channel, inputs as they are. Rounding is
-    simulated in floats; its gradient is taken to be 1 (straight-through, arXiv 1308.3432), where int8 kernels have
-    none. As in PyTorch, the projections inside an attention layer stay floats.
+    Linear layers: weights in int8 with one scale, and inputs rounded with one scale and zero per image. PyTorch's
+    dynamic quantisation on x86 does the same with one scale per batch, so that its numbers depend on the other images
+    of the batch. Convolutions: weights in int8 with a scale per output channel, inputs unchanged. Rounding is simulated
+    in floats with a gradient of 1 (straight-through, arXiv 1308.3432), because int8 kernels have no gradient. As in
+    PyTorch, the projections inside an attention layer stay floats.
 
     Args:
-        network: The network, with its weights; quantise it once.
+        network: The network, with its weights; must not be quantised already.
 
     Returns:
         The network.
@@ -100,7 +100,7 @@ def round_activations(x: Tensor) -> Tensor:
     """Each image's activations on 128 equal steps between their extremes, 0 among them; the gradient passes through.
 
     Args:
-        x: Activations ``(N, ...)``; each of the N has a scale of its own.
+        x: Activations ``(N, ...)``; each of the N has its scale.
     """
     values = x.detach().float()
     flat = values.flatten(1)
@@ -113,5 +113,5 @@ def round_activations(x: Tensor) -> Tensor:
 
 
 def round_input(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A forward hook: what a layer gets, rounded."""
+    """A forward hook that rounds the input of a layer."""
     return (round_activations(inputs[0]), *inputs[1:])

@@ -1,4 +1,4 @@
-"""What a network costs: its parameters and its floating-point operations."""
+"""Parameters and floating-point operations of a network."""
 
 from collections.abc import Sequence
 
@@ -31,13 +31,11 @@ def flop_count(network: nn.Module, image: Tensor) -> int:
 
 
 def flop_count_to_layers(network: nn.Module, layers: Sequence[str], image: Tensor) -> tuple[int, int]:
-    """Floating-point operations of a pass that ends with the last of some layers, forward, and back to the image.
-
-    Counted as :func:`flop_count` does.
+    """Floating-point operations, counted as by :func:`flop_count`, of a pass to some layers and back to the image.
 
     Args:
         network: Any.
-        layers: As for :func:`~networks.activations.recorded`.
+        layers: See :func:`~networks.activations.recorded`.
         image: ``(1, 3, H, W)``.
     """
     image = image.detach().clone().requires_grad_()

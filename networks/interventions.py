@@ -1,4 +1,4 @@
-"""A layer's activation changed on its way, and the rest of the network as ever."""
+"""Forward passes in which the activation of one layer is changed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.activations import find_layer
-from networks.attacks import frozen
+from networks.classifier import frozen
 
 
 @torch.no_grad()
@@ -17,8 +17,8 @@ def count_calls(network: nn.Module, name: str, images: Tensor) -> int:
 
     Args:
         network: Any.
-        name: Of the layer.
-        images: As the network takes them.
+        name: Name of the layer.
+        images: Input of the network.
     """
     calls = 0
 
@@ -37,16 +37,16 @@ def count_calls(network: nn.Module, name: str, images: Tensor) -> int:
 
 @contextmanager
 def intervened(network: nn.Module, name: str, change: Callable[[Tensor], Tensor], call: int) -> Iterator[None]:
-    """While entered, what one call of a layer makes in every forward pass is changed; all else stays.
+    """Within this context the output of one call of a layer is changed in every forward pass.
 
     Args:
-        network: Any; in eval mode and without gradients of its parameters meanwhile.
-        name: Of the layer.
+        network: Any; within the context it is in eval mode and its parameters have no gradients.
+        name: Name of the layer.
         change: From the activation to one of the same shape.
-        call: Which call of the pass, from 1; a shared ReLU is called several times.
+        call: Number of the call within a pass, from 1; a shared ReLU is called several times.
 
     Raises:
-        ValueError: If there is no such layer; says the nearest names.
+        ValueError: If there is no such layer; names the nearest ones.
     """
     layer, calls = find_layer(network, name), 0
 
@@ -54,12 +54,12 @@ def intervened(network: nn.Module, name: str, change: Callable[[Tensor], Tensor]
         nonlocal calls
         calls = 0
 
-    def replace(_: nn.Module, __: Any, made: Any) -> Any:
+    def replace(_: nn.Module, __: Any, output: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls != call:
             return None
-        return change(made) if isinstance(made, Tensor) else (change(made[0]), *made[1:])
+        return change(output) if isinstance(output, Tensor) else (change(output[0]), *output[1:])
 
     handles = [network.register_forward_pre_hook(begin), layer.register_forward_hook(replace)]
     try:

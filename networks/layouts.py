@@ -1,4 +1,4 @@
-"""The layouts of activations: channels first or last, tokens, or no places at all."""
+"""The layouts of activations: channels first or last, tokens, or no spatial axes."""
 
 from torch import Tensor
 
@@ -7,8 +7,8 @@ def channels_first(values: Tensor) -> Tensor:
     """Activations as ``(N, C, H, W)``.
 
     Args:
-        values: ``(N, C, H, W)``; ``(N, H, W, C)``, told by equal second and third axes; tokens ``(N, T, C)``, which
-            become T rows of one place; or ``(N, C)``.
+        values: ``(N, C, H, W)``; ``(N, H, W, C)``, recognised by equal second and third axes; tokens ``(N, T, C)``,
+            which become T rows of one position; or ``(N, C)``.
 
     Raises:
         ValueError: If it has another number of axes.
@@ -18,16 +18,16 @@ def channels_first(values: Tensor) -> Tensor:
     if values.ndim == 3:
         return values.transpose(1, 2)[..., None]
     if values.ndim != 4:
-        raise ValueError(f"activations of shape {tuple(values.shape)} have no known places: choose another layer")
+        raise ValueError(f"activations of shape {tuple(values.shape)} have an unknown layout: choose another layer")
     _, first, second, third = values.shape
     return values.permute(0, 3, 1, 2) if first == second != third else values
 
 
 def laid_out_like(activation: Tensor, values: Tensor) -> Tensor:
-    """The way back from :func:`channels_first`.
+    """The inverse of :func:`channels_first`.
 
     Args:
-        activation: In whose layout, precision and place.
+        activation: Has the layout, dtype and device of the result.
         values: ``(N, C, H, W)``; height and width may be 1.
     """
     values = values.to(activation)
@@ -40,10 +40,10 @@ def laid_out_like(activation: Tensor, values: Tensor) -> Tensor:
 
 
 def spatial_mean(activation: Tensor) -> Tensor:
-    """The mean over places, for each image and channel.
+    """The mean over positions, for each image and channel.
 
     Args:
-        activation: As for :func:`channels_first`; ``(N, C)`` has no places and stays as it is.
+        activation: See :func:`channels_first`; ``(N, C)`` is returned as it is.
 
     Returns:
         Shape ``(N, C)``.

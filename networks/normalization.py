@@ -14,7 +14,7 @@ class Normalization(nn.Module):
 
     Args:
         mean: One value per channel, for pixels in [0, 1].
-        std: One value per channel, likewise.
+        std: One value per channel, for pixels in [0, 1].
     """
 
     mean: Tensor
@@ -22,7 +22,7 @@ class Normalization(nn.Module):
 
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
         super().__init__()
-        # not persistent: a setting, not a weight, so published weight files load without it
+        # Not persistent: published weight files do not have them
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 

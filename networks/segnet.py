@@ -1,4 +1,4 @@
-"""The convolutional autoencoder whose decoder remembers where each maximum was."""
+"""SegNet: a convolutional autoencoder that passes the positions of pooled maxima to its decoder."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,13 +24,13 @@ class SegNet(nn.Module):
     Args:
         stages: Channel widths of the encoder's convolutions, stage by stage; a 2×2 max-pool ends each stage.
         mean: Per-channel mean the network normalises with.
-        std: Per-channel standard deviation, likewise.
-        switches: Whether the decoder is told where each maximum was. Without, nothing is pooled: each 2×2 pixels become
-            one with four times the channels (and back), and all that the decoder knows of an image is the code.
+        std: Per-channel standard deviation the network normalises with.
+        switches: Whether the decoder gets the positions of the pooled maxima. Otherwise nothing is pooled: each 2×2
+            pixels become one with four times the channels (and back), and the decoder gets nothing but the code.
         code: Channels of the code, to which a 1×1 convolution reduces the last stage; ``None`` keeps them all.
 
-    Source: arXiv 1803.08337, section 3; layer names as in the weights published with it. ``switches=False`` is this
-    project's own, with the rearrangement of arXiv 1609.05158.
+    Source: arXiv 1803.08337, section 3; layer names are those of the weights published with it. ``switches=False`` is
+    this project's, with the rearrangement of arXiv 1609.05158.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class SegNet(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Convolution stages, each ended by a 2×2 max-pool whose switches are returned, or by a rearrangement."""
+    """Convolution stages, each followed by a 2×2 max-pool (its switches are returned) or by a rearrangement."""
 
     def __init__(self, stages: Sequence[Sequence[int]], switches: bool = True, code: int | None = None) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Decoder(nn.Module):
         x = self.conv_code(x)
         for stage in range(len(self.stages), 0, -1):
             indices, size = switches[stage - 1]
-            # output_size: without it an odd size raises or, on small maps, misplaces pixels
+            # Without output_size, max_unpool2d raises on odd sizes or, on small maps, silently misplaces pixels
             if indices is None:
                 x = F.pixel_shuffle(x, 2)[..., : size[-2], : size[-1]]
             else:
@@ -147,7 +147,7 @@ class Decoder(nn.Module):
 def add_convolution(module: nn.Module, number: str, channels: int, width: int, suffix: str = "") -> None:
     """Register one 3×3 convolution and its batch-norm under their published names."""
     module.add_module(f"conv{number}{suffix}", nn.Conv2d(channels, width, kernel_size=3, padding=1))
-    module.add_module(f"bn{number}{suffix}", nn.BatchNorm2d(width, momentum=0.1))
+    module.add_module(f"bn{number}{suffix}", nn.BatchNorm2d(width, momentum=0.1))  # as published
 
 
 def convolve(module: nn.Module, number: str, x: Tensor, suffix: str = "") -> Tensor:

@@ -1,4 +1,4 @@
-"""The strides of a network: how many pixels of its input apart the places are that its layers look at."""
+"""The strides of a network: the distance in input pixels between neighbouring positions of its layers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Size, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
-# position of the strides among the arguments, and of the kernel's size, which is a pool's stride if it names none
+# Position of the strides among the arguments; a pool without strides has its kernel's size, the second argument
 CONVOLUTION, POOL = 3, 2
 STRIDED = {
     aten.convolution: CONVOLUTION,
@@ -22,12 +22,12 @@ STRIDED = {
 def stride_products(network: nn.Module, images: Tensor) -> list[int]:
     """The products of the strides up to each convolution and pooling layer, wherever the network calls them.
 
-    What is pooled down to a single place (global pooling), adaptive pooling and merging by slices (as in Swin) have no
-    stride and do not count.
+    Pooling to a single position (global pooling), adaptive pooling and merging by slices (as in Swin) have no stride
+    and do not count.
 
     Args:
         network: In eval mode; run once.
-        images: As the network takes them, ``(1, 3, H, W)``.
+        images: One image, ``(1, 3, H, W)``.
 
     Returns:
         Each product above 1 once, ascending: ``[2, 4, 8]``.
@@ -35,14 +35,14 @@ def stride_products(network: nn.Module, images: Tensor) -> list[int]:
     watch = WatchStrides(images.shape[-2:])
     with torch.no_grad(), watch:
         network(images)
-    return sorted(watch.found)
+    return sorted(watch.products)
 
 
 class WatchStrides(TorchDispatchMode):
-    """While entered, follow the strides through every strided operation, of modules and functions alike.
+    """Within this context follow the strides through every strided operation, of modules and of functions.
 
-    Feature maps are told apart by their size; one of a size that no strided operation has made (padded, cut out) has
-    the stride of the next larger size that is known.
+    Feature maps are distinguished by their size. A map of a size that no strided operation has returned (padded or cut
+    out) has the stride of the next larger known size.
 
     Args:
         size: Height and width of the input.
@@ -51,7 +51,7 @@ class WatchStrides(TorchDispatchMode):
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.strides: dict[tuple[int, ...], int] = {tuple(size): 1}
-        self.found: set[int] = set()
+        self.products: set[int] = set()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -60,18 +60,18 @@ class WatchStrides(TorchDispatchMode):
         position = STRIDED.get(func.overloadpacket)
         transposed = position == CONVOLUTION and args[6]
         if position is not None and not transposed and args[0].ndim == 4:
-            made = result[0] if isinstance(result, tuple) else result
+            output = result[0] if isinstance(result, tuple) else result
             steps = (args[position] if len(args) > position else None) or args[1]
-            self.note(args[0].shape[-2:], made.shape[-2:], steps[0])
+            self.note(args[0].shape[-2:], output.shape[-2:], steps[0])
         return result
 
     def note(self, before: Size, after: Size, step: int) -> None:
-        """Remember the stride of what an operation made."""
+        """Keep the stride of an operation's output."""
         if after.numel() == 1:
             return
         stride = self.strides.setdefault(tuple(after), self.stride_of(before) * step)
         if stride > 1:
-            self.found.add(stride)
+            self.products.add(stride)
 
     def stride_of(self, size: Size) -> int:
         """The stride of maps of a size."""

@@ -10,8 +10,8 @@ from torch import nn
 from networks.classifier import Preprocessing, View, with_view
 
 
-def timm_network(architecture: str, classes: int = 1000) -> nn.Module:
-    """Make a timm classifier with timm's own initial weights.
+def timm_network(architecture: str, classes: int) -> nn.Module:
+    """Make a timm classifier with timm's initial weights.
 
     Args:
         architecture: A name that ``timm.list_models`` knows, perhaps with the tag of its weights, as in
@@ -24,7 +24,7 @@ def timm_network(architecture: str, classes: int = 1000) -> nn.Module:
     return timm_library().create_model(known(architecture), pretrained=False, num_classes=classes)
 
 
-def timm_weights(architecture: str, weights: str = "pretrained") -> Path:
+def timm_weights(architecture: str, weights: str) -> Path:
     """The file of timm's published weights, downloaded from the Hugging Face hub if it is not in its cache.
 
     Args:
@@ -56,8 +56,8 @@ def timm_weights(architecture: str, weights: str = "pretrained") -> Path:
         ) from error
 
 
-def timm_preprocessing(architecture: str, view: View = "native") -> Preprocessing:
-    """The preprocessing that published weights were evaluated with, from their own metadata.
+def timm_preprocessing(architecture: str, view: View) -> Preprocessing:
+    """The preprocessing that published weights were evaluated with, from their metadata.
 
     Args:
         architecture: As for :func:`timm_network`.

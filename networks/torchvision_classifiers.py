@@ -15,12 +15,12 @@ from networks.classifier import Preprocessing, View, with_view
 INPUT_OF_GOOGLE = {"inception_v3", "googlenet"}  # their weights want pixels in [-1, 1]; the network converts
 
 
-def torchvision_network(architecture: str, classes: int = 1000) -> nn.Module:
-    """Make a torchvision classifier with torchvision's own initial weights.
+def torchvision_network(architecture: str, classes: int) -> nn.Module:
+    """Make a torchvision classifier with torchvision's initial weights.
 
-    Inception v3 and GoogLeNet come without their auxiliary heads (nothing here trains with them) and always convert
-    ImageNet-normalised input to the range of the published weights (``transform_input``), wherever their weights come
-    from; so a weight file means the same whoever made it.
+    Inception v3 and GoogLeNet come without their auxiliary heads (nothing here trains with them). They always convert
+    ImageNet-normalised input to the range of the published weights (``transform_input``), also with other weights, so
+    that all weight files are used alike.
 
     Args:
         architecture: A name that ``torchvision.models.list_models(models)`` knows.
@@ -35,16 +35,16 @@ def torchvision_network(architecture: str, classes: int = 1000) -> nn.Module:
     return models.get_model(known(architecture), weights=None, **options)
 
 
-def torchvision_weights(architecture: str, weights: str = "IMAGENET1K_V1") -> Path:
+def torchvision_weights(architecture: str, weights: str) -> Path:
     """The file of torchvision's published weights, downloaded if it is not there.
 
     Args:
-        architecture: As for :func:`torchvision_network`.
+        architecture: See :func:`torchvision_network`.
         weights: Name of an entry of the architecture's weights enum.
 
     Returns:
-        Path in ``TORCH_HOME/hub/checkpoints`` (``~/.cache/torch`` by default). If the file is there, the network is
-        not asked.
+        Path in ``TORCH_HOME/hub/checkpoints`` (``~/.cache/torch`` by default). If the file is there, nothing is
+        downloaded.
 
     Raises:
         FileNotFoundError: If the file is neither there nor can be downloaded; names it.
@@ -65,17 +65,15 @@ def torchvision_weights(architecture: str, weights: str = "IMAGENET1K_V1") -> Pa
     return path
 
 
-def torchvision_preprocessing(
-    architecture: str, weights: str | None = "IMAGENET1K_V1", view: View = "native"
-) -> Preprocessing:
-    """The preprocessing that published weights were evaluated with, from their own metadata.
+def torchvision_preprocessing(architecture: str, weights: str | None, view: View) -> Preprocessing:
+    """The preprocessing that published weights were evaluated with, from their metadata.
 
     Args:
-        architecture: As for :func:`torchvision_network`.
-        weights: As for :func:`torchvision_weights`; the architecture's first entry stands in for anything else, such as
-            a file.
-        view: ``native``: resize, then crop the centre, as torchvision does; ``whole``: the whole image squeezed into
-            the network's size, so that nothing of it is out of view.
+        architecture: See :func:`torchvision_network`.
+        weights: See :func:`torchvision_weights`; for anything else, such as a file, the architecture's first entry is
+            used.
+        view: ``native``: resize, then crop the centre, as torchvision does; ``whole``: squeeze the whole image into the
+            network's input size, so that nothing is cropped.
     """
     entries = models.get_model_weights(known(architecture))
     chosen = entries[weights] if weights in entries.__members__ else next(iter(entries))
@@ -122,7 +120,7 @@ def nearest(name: str, names: list[str]) -> str:
 def small_image_resnet(architecture: str, classes: int) -> nn.Module:
     """A ResNet of torchvision for images of about 32 pixels: a 3×3 first convolution of stride 1, and no first pool.
 
-    As in the CIFAR-10 experiments of arXiv 1512.03385, section 4.2, whose stem this is; the stages are torchvision's.
+    The stem is that of the CIFAR-10 experiments of arXiv 1512.03385, section 4.2; the stages are torchvision's.
 
     Args:
         architecture: ``resnet18`` or another name that begins with ``resnet``.

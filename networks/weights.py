@@ -1,4 +1,4 @@
-"""Weight files: safetensors, or a PyTorch state dict read without pickle's code."""
+"""Weight files: safetensors, or a PyTorch state dict, read without running pickled code."""
 
 import pickle
 import re
@@ -42,6 +42,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             raise ValueError(f"{path} is not a whole safetensors file ({error}): make or copy it again") from error
     try:
         with warnings.catch_warnings():
+            # PyTorch warns of files written with a newer pickle protocol, and reads them
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
@@ -69,43 +70,43 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
 
     Args:
         module: The network; unchanged when an error is raised.
-        path: As for :func:`read_weights`.
+        path: See :func:`read_weights`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If a key is missing or unexpected or a shape differs; names them.
     """
-    own = module.state_dict()
-    weights = todays_names(read_weights(path), own)
-    for key, tensor in own.items():  # files older than PyTorch 0.4.1 do not count batches
+    expected = module.state_dict()
+    weights = todays_names(read_weights(path), expected)
+    for key, tensor in expected.items():  # PyTorch before 0.4.1 did not count batches
         if key.endswith("num_batches_tracked"):
             weights.setdefault(key, torch.zeros_like(tensor))
     problems: dict[str, list[Any]] = {
-        "missing": [key for key in own if key not in weights],
-        "unexpected": [key for key in weights if key not in own],
+        "missing": [key for key in expected if key not in weights],
+        "unexpected": [key for key in weights if key not in expected],
         "of another shape": [
             f"{key} {tuple(weights[key].shape)} instead of {tuple(tensor.shape)}"
-            for key, tensor in own.items()
+            for key, tensor in expected.items()
             if key in weights and weights[key].shape != tensor.shape
         ],
     }
-    found = "; ".join(f"{kind}: {shortened(keys)}" for kind, keys in problems.items() if keys)
-    if found:
-        raise ValueError(f"{path} holds the weights of another network than {type(module).__name__} ({found})")
+    differences = "; ".join(f"{kind}: {shortened(keys)}" for kind, keys in problems.items() if keys)
+    if differences:
+        raise ValueError(f"{path} holds the weights of another network than {type(module).__name__} ({differences})")
     module.load_state_dict(weights)
 
 
-def todays_names(weights: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under the names of a network's own state, where a file has others for them.
+def todays_names(weights: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a file, renamed to the names that a network expects.
 
-    A file of a bare network fits its :class:`~networks.classifier.Classifier`; DenseNets of torchvision's first years
-    fit today's; auxiliary heads that the network was built without are left out.
+    A file of a bare network gets the prefix of its :class:`~networks.classifier.Classifier`; the old layer names of
+    torchvision's DenseNets are replaced; auxiliary heads that the network was built without are left out.
     """
-    wrapped = all(key.startswith("network.") for key in own)
+    wrapped = all(key.startswith("network.") for key in expected)
     if wrapped and not all(key.startswith("network.") for key in weights):
         weights = {f"network.{key}": value for key, value in weights.items()}
     renamed = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", key): value for key, value in weights.items()}
-    return {key: value for key, value in renamed.items() if key in own or not key.startswith(AUXILIARY_HEADS)}
+    return {key: value for key, value in renamed.items() if key in expected or not key.startswith(AUXILIARY_HEADS)}
 
 
 def shortened(items: list[Any]) -> str:

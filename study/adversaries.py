@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.adversarial_training import Adversary
+from networks.attacks import PgdAttack
 from study.classifiers import compression
 from study.settings.fields import resolved
 from study.settings.training import Attack
@@ -34,12 +34,12 @@ def with_adversary(cfg: DictConfig, config: DictConfig) -> DictConfig:
     return changed
 
 
-def adversary_of(node: DictConfig | None) -> Adversary | None:
+def adversary_of(node: DictConfig | None) -> PgdAttack | None:
     """The adversary that a complete node of settings describes, if it does."""
     if node is None:
         return None
     values: Any = OmegaConf.to_container(node, resolve=True)
-    return Adversary(**values)
+    return PgdAttack(**values)
 
 
 def check(cfg: DictConfig, config: DictConfig) -> None:

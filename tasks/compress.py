@@ -64,12 +64,12 @@ def make_module(cfg: DictConfig, child: Classifier, parent: Classifier, data: Im
         copy_weights(child, parent, cfg.classifier)
     if block.how == "int8":
         quantize_int8(child)
-        return ClassifierTraining(child, classes, torch.optim.SGD)  # only measured
+        return ClassifierTraining(child, classes, torch.optim.SGD, "constant", label_smoothing=0.0)  # only measured
     recipe = cfg.compress[block.how]
     optimizer = instantiate(recipe.optimizer, f"compress.{block.how}.optimizer")
     if block.how == "pruned":
         prune(child, block.amount)
-        return PrunedTraining(child, classes, optimizer, recipe.schedule)
+        return PrunedTraining(child, classes, optimizer, recipe.schedule, label_smoothing=0.0)
     return Distillation(
         parent, child, classes, optimizer, recipe.schedule, temperature=block.temperature, alpha=block.alpha
     )

@@ -42,7 +42,7 @@ def run(cfg: DictConfig) -> float:
             len(data.split("test")),
             options.nmi_bins,
             complete=data.on_error != "skip",
-            answers=right_classes(cfg, networks.configs, data),
+            targets=right_classes(cfg, networks.configs, data),
         )
         sources = [networks.sources[row] for row in module.rows]
         with open_loggers(cfg, step.job, artifact.identity) as loggers:

@@ -27,8 +27,8 @@ def run(cfg: DictConfig) -> float:
 
     def make() -> Result:
         module = NoiseCurves(
-            *networks.load(cfg, data), networks.own, len(data.split("test")), epsilons, cfg.seed, options.clamp,
-            complete=data.on_error != "skip",
+            *networks.load(cfg, data), networks.own, len(data.split("test")), epsilons, seed=cfg.seed,
+            clamp=options.clamp, complete=data.on_error != "skip",
         )  # fmt: skip
         make_trainer(cfg).test(module, datamodule=data, verbose=False)
         labels = networks.right_classes(cfg, data, module.result.labels, module.result.index)

@@ -162,8 +162,8 @@ class Probes:
             len(self.data.classes),
             instantiate(options.optimizer, "probe.optimizer"),
             options.schedule,
-            options.noise,
-            cfg.seed,
+            noise=options.noise,
+            seed=cfg.seed,
         )
         epochs = options.epochs if start is None else options.adapted_epochs
         trainer = make_trainer(cfg, Length(epochs), [SeededBatches(cfg.seed)])

@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.poisoned import without_poison
 from datamodules.subset import ImageSubset, stratified_indices
 from lightning_modules import RobustAccuracy
-from lightning_modules.adversarial_training import Adversary
-from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, Search
+from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, pgd_attacks
 from methods.robustness.tables import WORST, accuracy_rows, masking_rows, transfer_rows
+from networks.attacks import PgdAttack
 from stats.names import PRETRAINED
 from stats.proportion import wilson_interval
 from study.artifact import Artifact, settings_of
@@ -43,7 +43,7 @@ def alone(cfg: DictConfig) -> float:
     """Write the accuracy of every classifier on the test images, plain and attacked; returns the mean attacked."""
     folder, configs, options = study_folder(cfg), study_classifiers(cfg), cfg.robustness.alone
     attack: Any = OmegaConf.to_container(options.attack, resolve=True)
-    attacker, path = Adversary(**attack), folder.robust_accuracy
+    attacker, path = PgdAttack(**attack), folder.robust_accuracy
     data = without_poison(make_data(cfg, options.batch_size))
     settings = settings_of(cfg) | {"attack": attack, "classifiers": list(configs)}
     inputs = {"images": data.fingerprint()} | classifier_inputs(cfg, configs)
@@ -67,7 +67,7 @@ def alone(cfg: DictConfig) -> float:
     return Step(artifact, folder.job("robustness")).run(make)
 
 
-def accuracies_alone(cfg: DictConfig, config: DictConfig, attacker: Adversary) -> dict[str, float]:
+def accuracies_alone(cfg: DictConfig, config: DictConfig, attacker: PgdAttack) -> dict[str, float]:
     """Both accuracies of one classifier, the 95 % interval of the one under attack, and the number of images."""
     data = without_poison(make_data(with_labels_of(cfg, config), cfg.robustness.alone.batch_size))
     classifier = load_classifier(cfg, config, data)
@@ -102,11 +102,11 @@ def behind_autoencoders(cfg: DictConfig) -> float:
             classifiers,
             autoencoders[PRETRAINED],
             {name: autoencoders[rows[0]] for name, rows in networks.own.items()},
-            options.epsilons,
-            Search(options.steps, options.relative_step, options.random_start, cfg.seed),
+            pgd_attacks(options.epsilons, options.steps, options.relative_step, options.random_start),
             data.chosen,
+            seed=cfg.seed,
             complete=data.on_error != "skip",
-            answers=right_classes(cfg, networks.configs, images),
+            targets=right_classes(cfg, networks.configs, images),
         )
         make_trainer(cfg).test(module, datamodule=data, verbose=False)
         contents, mean = tables(module.result), float(module.result.worst[..., DEFENCES.index(OWN)].mean())

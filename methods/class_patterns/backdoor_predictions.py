@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lightning_modules.cross_evaluation import as_array
 from lightning_modules.finiteness import check_finite
+from lightning_modules.per_image_results import as_array
 from metrics import PerImage
 from networks.classifier import Classifier, freeze
 

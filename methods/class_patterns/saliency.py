@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from networks.attacks import frozen
+from networks.classifier import frozen
 
 
 def class_saliency(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:

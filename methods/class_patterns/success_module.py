@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.cross_evaluation import as_array
 from lightning_modules.finiteness import check_finite
+from lightning_modules.per_image_results import as_array
 from methods.class_patterns.masks import paste
 from methods.class_patterns.search_module import check_targets
 from metrics import PerImage

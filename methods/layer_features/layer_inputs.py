@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.activations import INPUT, Layer, find_layer, first_tensor
-from networks.attacks import frozen
+from networks.classifier import frozen
 
 WEIGHING = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 PASSING = ("Pool", "Dropout", "Identity", "Flatten", "Pad", "Norm", "Permute")  # kinds that compute no features

@@ -1,67 +1,24 @@
-"""How often classifiers stay right when images are changed against them: as they are, and behind autoencoders."""
+"""Accuracy of classifiers under attack: of the classifier alone, and behind autoencoders."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.cross_evaluation import as_array
-from lightning_modules.finiteness import check_finite
-from metrics import PerImage
-from networks.attacks import Bpda, Keep, Norm, image_generators, loss_gradient, pgd, project, steepest
-from networks.classifier import Classifier, freeze
+from lightning_modules.adversarial_training import is_right
+from lightning_modules.frozen import FrozenParts
+from lightning_modules.per_image_results import PerImageResults
+from networks.attacks import Bpda, Keep, PgdAttack, ThreatModel, loss_gradient
+from networks.classifier import Classifier
+from networks.norm_balls import Norm, project, steepest
+from networks.seeding import image_generators
 from stats.names import PRETRAINED
 
 PLAIN, OWN = "plain", "own"
-DEFENCES = (PLAIN, PRETRAINED, OWN)  # the classifier alone, behind A_S, and behind its own A_i
-ATTACKS = ("fgsm", "pgd", "transfer", "bpda")  # plainly, the last two are pgd
-
-
-@dataclass(frozen=True)
-class Threat:
-    """What an attacker may do to an image: change it by up to ``epsilon``, measured in ``norm``."""
-
-    norm: Norm
-    epsilon: float
-
-
-@dataclass(frozen=True)
-class Search:
-    """How PGD searches.
-
-    Attributes:
-        steps: Number of steps.
-        relative_step: Length of all steps together, in parts of epsilon.
-        random_start: Whether it begins at a random place of the ball.
-        seed: Decides that place, with the image's index.
-    """
-
-    steps: int
-    relative_step: float
-    random_start: bool
-    seed: int
-
-    def run(
-        self, model: nn.Module, images: Tensor, labels: Tensor, index: Tensor, threat: Threat, keep: Keep
-    ) -> Tensor:
-        """What PGD makes of images ``(B, 3, H, W)`` whose positions in their split are ``index``."""
-        return pgd(
-            model,
-            images,
-            labels,
-            norm=threat.norm,
-            epsilon=threat.epsilon,
-            step=self.relative_step * threat.epsilon / self.steps,
-            steps=self.steps,
-            random_start=self.random_start,
-            generator=image_generators(self.seed, index),
-            keep=keep,
-            index=index,
-        )
+DEFENCES = (PLAIN, PRETRAINED, OWN)  # the classifier alone, behind A_S, and behind its A_i
+ATTACKS = ("fgsm", "pgd", "transfer", "bpda")  # without a defence, the last two are the same as pgd
 
 
 @dataclass(frozen=True)
@@ -70,17 +27,17 @@ class RobustnessResult:
 
     Attributes:
         classifiers: Their names.
-        threats: Norms one after the other, epsilons ascending in each.
+        threats: Threat models, norm by norm, epsilons ascending in each norm.
         index: Position of each image in its split, ``(N,)``.
         labels: The right class of each image for each classifier, ``(N, C)``.
-        clean: Right on the image as it is, ``(N, C, defences)``.
-        right: Right under an attack, ``(N, C, T, defences, attacks)``.
+        clean: Right on the original image, ``(N, C, defences)``.
+        right: Right under each attack, ``(N, C, T, defences, attacks)``.
         vanishing: Whether the loss has no gradient at the image, ``(N, C, defences)``.
         transferred: Right on the images that PGD made on a classifier, ``(N, T, from C, to C)``.
     """
 
     classifiers: list[str]
-    threats: list[Threat]
+    threats: list[ThreatModel]
     index: np.ndarray
     labels: np.ndarray
     clean: np.ndarray
@@ -90,126 +47,120 @@ class RobustnessResult:
 
     @property
     def worst(self) -> np.ndarray:
-        """Right as it is and under every attack of this norm up to this epsilon, ``(N, C, T, defences)``.
+        """Right on the original and under every attack of this norm up to this epsilon, ``(N, C, T, defences)``.
 
-        What an attack may do with a smaller budget it may do with a larger one.
+        A change within a smaller epsilon is also within a larger one, so a success within the smaller one counts.
         """
         worst = self.right.min(axis=-1)
-        for place in range(len(self.threats)):
-            before = worst[:, :, place - 1] if continues(self.threats, place) else self.clean
-            worst[:, :, place] = np.minimum(worst[:, :, place], before)
+        for number in range(len(self.threats)):
+            before = worst[:, :, number - 1] if continues(self.threats, number) else self.clean
+            worst[:, :, number] = np.minimum(worst[:, :, number], before)
         return worst
 
 
-class Robustness(pl.LightningModule):
-    """One pass over test images, each attacked on every classifier, plainly and behind autoencoders.
+class Robustness(FrozenParts):
+    """One pass over test images: each is attacked for every classifier, alone and behind autoencoders.
 
-    ``fgsm`` and ``pgd`` see all of what they attack, with its gradients; ``transfer`` shows the images that PGD made
-    on the plain classifier; ``bpda`` is PGD that takes the autoencoder's gradient to be the identity's. An image that
-    PGD or BPDA turned within a smaller epsilon counts as turned within a larger one, and is attacked no more (of the
-    plain classifier's images all are, because they are shown to the others). After ``trainer.test`` the predictions are
-    in ``result``, the same for any number of ranks.
+    ``fgsm`` and ``pgd`` use the gradients of everything they attack. ``transfer`` shows images that PGD made for the
+    classifier alone. ``bpda`` is PGD with the autoencoder's gradient replaced by that of the identity. An image that
+    PGD or BPDA changed successfully within a smaller epsilon counts as misclassified within a larger one, and is not
+    attacked again (except for the classifier alone: its adversarial images are needed for all epsilons, because they
+    are shown to the others). After ``trainer.test`` the predictions are in ``result``, the same for any number of
+    ranks.
 
     Source: arXiv 1412.6572, 1706.06083, 1802.00420.
 
     Args:
         classifiers: By name.
         start: A_S.
-        own: The A_i of each classifier, by its name.
-        threats: Epsilons by norm.
-        search: How PGD searches.
+        fine_tuned: The A_i of each classifier, by the classifier's name.
+        attacks: PGD for each threat model, as :func:`pgd_attacks` makes them.
         index: Positions of the images in their split, ascending.
-        complete: Whether every image must be seen; else those that were not are left out of the result.
-        answers: The right class of every image of the split for each classifier, ``(images, C)``, if they were asked
-            different questions; ``None`` takes the images' labels.
+        seed: Decides random starts, together with an image's index.
+        complete: Whether every image must be seen; otherwise images that were not seen are left out of the result.
+        targets: The right class of every image of the split for each classifier, ``(images, C)``, if classifiers have
+            labels of their own; ``None`` takes the images' labels.
 
     Raises:
-        ValueError: If no threat is given, one is out of range, or a classifier has no autoencoder; in ``test_step``,
-            when an output or a gradient is not finite: names the image.
+        ValueError: If a classifier has no autoencoder; in ``test_step``, when an output or a gradient is not finite:
+            names the image.
     """
 
     result: RobustnessResult
-    answers: Tensor | None
+    targets: Tensor | None
 
     def __init__(
         self,
         classifiers: Mapping[str, Classifier],
         start: nn.Module,
-        own: Mapping[str, nn.Module],
-        threats: Mapping[Norm, Sequence[float]],
-        search: Search,
+        fine_tuned: Mapping[str, nn.Module],
+        attacks: Sequence[PgdAttack],
         index: Sequence[int],
+        *,
+        seed: int,
         complete: bool = True,
-        answers: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> None:
         super().__init__()
-        if classifiers.keys() != own.keys():
-            raise ValueError(f"autoencoders of {list(own)} for classifiers {list(classifiers)}: expected one for each")
-        self.names, self.threats, self.search = list(classifiers), list_threats(threats), search
-        self.classifiers = nn.ModuleList(freeze(classifier) for classifier in classifiers.values())
-        self.start = freeze(start)
-        self.own = nn.ModuleList(freeze(own[name]) for name in self.names)
-        self.register_buffer("chosen", torch.tensor(index), persistent=False)
-        self.register_buffer("answers", answers, persistent=False)
-        count, c, t, d = len(index), len(self.names), len(self.threats), len(DEFENCES)
-        shapes = {
-            "seen": (), "labels": (c,), "clean": (c, d), "right": (c, t, d, len(ATTACKS)), "vanishing": (c, d),
-            "transferred": (t, c, c),
-        }  # fmt: skip
-        self.predictions = nn.ModuleDict(
-            {
-                name: PerImage(count, shape, torch.long if name == "labels" else torch.uint8, complete=complete)
-                for name, shape in shapes.items()
-            }
+        if classifiers.keys() != fine_tuned.keys():
+            raise ValueError(
+                f"autoencoders of {list(fine_tuned)} for classifiers {list(classifiers)}: expected one for each"
+            )
+        self.names, self.attacks, self.seed = list(classifiers), list(attacks), seed
+        self.classifiers = nn.ModuleList(classifiers.values())
+        self.start = start
+        self.fine_tuned = nn.ModuleList(fine_tuned[name] for name in self.names)
+        self.freeze_parts("classifiers", "start", "fine_tuned")
+        self.register_buffer("targets", targets, persistent=False)
+        c, t, d = len(self.names), len(self.attacks), len(DEFENCES)
+        self.results = PerImageResults(
+            index,
+            complete,
+            labels=((c,), torch.long),
+            clean=((c, d), torch.uint8),
+            right=((c, t, d, len(ATTACKS)), torch.uint8),
+            vanishing=((c, d), torch.uint8),
+            transferred=((t, c, c), torch.uint8),
         )
-
-    def labels_of(self, column: int, labels: Tensor, index: Tensor) -> Tensor:
-        """The right classes of a batch for one classifier, ``(B,)``."""
-        return labels if self.answers is None else self.answers[index, column]
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Attack one batch in every way."""
         images, labels, index = batch
         if not len(images):
             return  # none of them could be read
-        place = torch.searchsorted(self.get_buffer("chosen"), index)
         with torch.autocast(images.device.type, enabled=False):  # rounding would hide gradients
-            found = self.attack(images, labels, index)
-        for name, metric in self.predictions.items():
-            assert isinstance(metric, PerImage)
-            metric.update(found[name], place)
+            predictions = self.attacked(images, labels, index)
+        self.results.update(index, **predictions)
 
     def on_test_epoch_end(self) -> None:
         """Put the ranks' predictions together."""
-        arrays = {name: as_array(metric) for name, metric in self.predictions.items() if isinstance(metric, PerImage)}
-        seen = arrays.pop("seen").astype(bool)
-        index = self.get_buffer("chosen").cpu().numpy()[seen]
-        self.result = RobustnessResult(
-            self.names, self.threats, index, **{name: array[seen] for name, array in arrays.items()}
-        )
+        index, predictions = self.results.compute()
+        threats = [ThreatModel(attack.norm, attack.epsilon) for attack in self.attacks]
+        self.result = RobustnessResult(self.names, threats, index, **predictions)
 
-    def attack(self, images: Tensor, labels: Tensor, index: Tensor) -> dict[str, Tensor]:
+    def attacked(self, images: Tensor, labels: Tensor, index: Tensor) -> dict[str, Tensor]:
         """The predictions on a batch, images first, by their names in :class:`RobustnessResult`."""
-        own_labels = [self.labels_of(column, labels, index) for column in range(len(self.names))]
+        targets = labels[:, None].expand(-1, len(self.names)) if self.targets is None else self.targets[index]
+        labels_of = targets.unbind(dim=1)
         predictions: dict[str, list[Tensor]] = {"clean": [], "right": [], "vanishing": [], "transferred": []}
-        for column, (classifier, right) in enumerate(zip(self.classifiers, own_labels, strict=True)):
-            made = [self.search.run(classifier, images, right, index, threat, "strongest") for threat in self.threats]
-            defences = (None, self.start, self.own[column])
-            defended = [self.attack_behind(part, classifier, images, right, index, made) for part in defences]
-            clean, attacked, vanishing = zip(*defended, strict=True)
+        for column, (classifier, right) in enumerate(zip(self.classifiers, labels_of, strict=True)):
+            adversarial = [self.run(attack, classifier, images, right, index, "strongest") for attack in self.attacks]
+            defences = (None, self.start, self.fine_tuned[column])
+            behind = [self.attack_behind(part, classifier, images, right, index, adversarial) for part in defences]
+            clean, attacked, vanishing = zip(*behind, strict=True)
             predictions["clean"].append(torch.stack(clean, dim=1))
             predictions["right"].append(torch.stack(attacked, dim=2))
             predictions["vanishing"].append(torch.stack(vanishing, dim=1))
             shown = [
-                torch.stack([is_right(other, adversarial, own_labels[place], index) for adversarial in made], dim=1)
-                for place, other in enumerate(self.classifiers)
+                torch.stack([is_right(other, changed, others_labels, index) for changed in adversarial], dim=1)
+                for other, others_labels in zip(self.classifiers, labels_of, strict=True)
             ]
             predictions["transferred"].append(torch.stack(shown, dim=2))
         stacked = {
             name: torch.stack(parts, dim=2 if name == "transferred" else 1).to(torch.uint8)
             for name, parts in predictions.items()
         }
-        return stacked | {"labels": torch.stack(own_labels, dim=1), "seen": torch.ones_like(index, dtype=torch.uint8)}
+        return stacked | {"labels": targets}
 
     def attack_behind(
         self,
@@ -218,86 +169,94 @@ class Robustness(pl.LightningModule):
         images: Tensor,
         labels: Tensor,
         index: Tensor,
-        made: Sequence[Tensor],
+        transferred: Sequence[Tensor],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Predictions on a classifier behind a preprocessor, or none: clean ``(B,)``, attacked, vanishing ``(B,)``.
+        """Predictions of a classifier behind a preprocessor, or alone.
 
         Args:
-            preprocessor: An autoencoder.
-            classifier: What is behind it.
-            images: As they are, ``(B, 3, H, W)``.
-            labels: Their classes for this classifier.
-            index: Their positions in the split.
-            made: For each threat, what PGD made of them on the classifier alone.
+            preprocessor: An autoencoder, or ``None``.
+            classifier: Classifies the preprocessor's output.
+            images: The original images, ``(B, 3, H, W)``.
+            labels: The right classes for this classifier, ``(B,)``.
+            index: Positions in the split, ``(B,)``.
+            transferred: For each threat model, the images that PGD made for the classifier alone.
 
         Returns:
-            The attacked ones are of shape ``(B, T, attacks)``.
+            Right on the original images ``(B,)``; right under attack ``(B, T, attacks)``; whether the loss has no
+            gradient ``(B,)``.
         """
         model = classifier if preprocessor is None else nn.Sequential(preprocessor, classifier)
         clean = is_right(model, images, labels, index)
+        # One gradient for all threat models of FGSM, which differ in the step alone
         gradient = loss_gradient(model, images, labels, index=index)
-        attacked = {"fgsm": [], "transfer": [is_right(model, adversarial, labels, index) for adversarial in made]}
-        for threat in self.threats:
+        right = {"fgsm": [], "transfer": [is_right(model, changed, labels, index) for changed in transferred]}
+        for threat in self.attacks:
             stepped = images + threat.epsilon * steepest(gradient, threat.norm)
-            adversarial = project(stepped, images, threat.norm, threat.epsilon)
-            attacked["fgsm"].append(is_right(model, adversarial, labels, index))
+            changed = project(stepped, images, threat.norm, threat.epsilon)
+            right["fgsm"].append(is_right(model, changed, labels, index))
         if preprocessor is None:
-            attacked["pgd"] = attacked["bpda"] = nested(clean, attacked["transfer"], self.threats)
+            right["pgd"] = right["bpda"] = nested(clean, right["transfer"], self.attacks)
         else:
-            attacked["pgd"] = self.survivors(model, clean, images, labels, index)
+            right["pgd"] = self.survivors(model, clean, images, labels, index)
             through = nn.Sequential(Bpda(preprocessor), classifier)
-            attacked["bpda"] = self.survivors(through, clean, images, labels, index)
-        right = torch.stack([torch.stack(attacked[name], dim=1) for name in ATTACKS], dim=2)
-        return clean, right, ~gradient.flatten(1).any(dim=1)
+            right["bpda"] = self.survivors(through, clean, images, labels, index)
+        stacked = torch.stack([torch.stack(right[name], dim=1) for name in ATTACKS], dim=2)
+        return clean, stacked, ~gradient.flatten(1).any(dim=1)
 
     def survivors(self, model: nn.Module, clean: Tensor, images: Tensor, labels: Tensor, index: Tensor) -> list[Tensor]:
-        """For each threat, whether an image stays right under PGD at it and at the smaller ones, ``(B,)``."""
-        found: list[Tensor] = []
-        for place, threat in enumerate(self.threats):
-            right = (found[-1] if continues(self.threats, place) else clean).clone()
-            left = right.nonzero().flatten()
-            adversarial = self.search.run(model, images[left], labels[left], index[left], threat, "first")
-            right[left] = is_right(model, adversarial, labels[left], index[left])
-            found.append(right)
-        return found
+        """For each threat model, whether an image stays right under PGD with it and with smaller epsilons, ``(B,)``."""
+        right: list[Tensor] = []
+        for number, attack in enumerate(self.attacks):
+            still = (right[-1] if continues(self.attacks, number) else clean).clone()
+            left = still.nonzero().flatten()
+            adversarial = self.run(attack, model, images[left], labels[left], index[left], "first")
+            still[left] = is_right(model, adversarial, labels[left], index[left])
+            right.append(still)
+        return right
+
+    def run(
+        self, attack: PgdAttack, model: nn.Module, images: Tensor, labels: Tensor, index: Tensor, keep: Keep
+    ) -> Tensor:
+        """Adversarial images, from random starts that depend on the seed and each image's index alone."""
+        generators = image_generators(self.seed, index)
+        return attack.run(model, images, labels, keep=keep, generator=generators, index=index)
 
 
-def is_right(model: nn.Module, images: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-    """Whether a frozen model sees the right class of each image, ``(B,)``."""
-    if not len(images):
-        return torch.zeros(0, dtype=torch.bool, device=images.device)
-    with torch.no_grad():
-        logits = model(images)
-    check_finite(logits, index, "an output under attack")
-    right: Tensor = logits.argmax(dim=1) == labels
-    return right
+def pgd_attacks(
+    epsilons: Mapping[Norm, Sequence[float]], steps: int, relative_step: float, random_start: bool
+) -> list[PgdAttack]:
+    """PGD for each threat model, epsilons ascending in each norm.
 
-
-def list_threats(epsilons: Mapping[Norm, Sequence[float]]) -> list[Threat]:
-    """Threats, ascending in each norm.
+    Args:
+        epsilons: By norm.
+        steps: See :class:`~networks.attacks.PgdAttack`.
+        relative_step: See :class:`~networks.attacks.PgdAttack`.
+        random_start: See :class:`~networks.attacks.PgdAttack`.
 
     Raises:
-        ValueError: If there is none, a norm is unknown, or an epsilon is not above 0 or given twice.
+        ValueError: If there is no epsilon, a norm is unknown, or an epsilon is not above 0 or given twice.
     """
+    attacks = [
+        PgdAttack(norm, epsilon, steps, relative_step, random_start)
+        for norm, values in epsilons.items()
+        for epsilon in map(float, sorted(values))
+    ]
     for norm, values in epsilons.items():
-        if norm not in get_args(Norm):
-            raise ValueError(f"norm {norm!r} is unknown; choose from {', '.join(get_args(Norm))}")
-        if len(set(values)) < len(values) or not all(0 < value < float("inf") for value in values):
-            raise ValueError(f"the epsilons of {norm} are {list(values)}; expected different numbers above 0")
-    threats = [Threat(norm, float(value)) for norm, values in epsilons.items() for value in sorted(values)]
-    if not threats:
-        raise ValueError("no epsilon is given: expected at least one, for linf or l2")
-    return threats
+        if len(set(values)) < len(values) or not all(value > 0 for value in values):
+            raise ValueError(f"robustness.epsilons.{norm}={list(values)}; give different numbers above 0")
+    if not attacks:
+        raise ValueError("robustness.epsilons is empty: give at least one, for linf or l2")
+    return attacks
 
 
-def continues(threats: Sequence[Threat], place: int) -> bool:
-    """Whether the threat before this one is a smaller one of the same norm."""
-    return place > 0 and threats[place - 1].norm == threats[place].norm
+def continues(threats: Sequence[ThreatModel], number: int) -> bool:
+    """Whether the threat model before this one is a smaller one of the same norm."""
+    return number > 0 and threats[number - 1].norm == threats[number].norm
 
 
-def nested(clean: Tensor, right: Sequence[Tensor], threats: Sequence[Threat]) -> list[Tensor]:
-    """For each threat, whether an image is right as it is, at this threat and at the smaller ones of its norm."""
-    found: list[Tensor] = []
-    for place, verdict in enumerate(right):
-        found.append(verdict & (found[-1] if continues(threats, place) else clean))
-    return found
+def nested(clean: Tensor, right: Sequence[Tensor], threats: Sequence[ThreatModel]) -> list[Tensor]:
+    """For each threat model, whether an image is right as it is, under it and under the smaller ones of its norm."""
+    nested_right: list[Tensor] = []
+    for number, each in enumerate(right):
+        nested_right.append(each & (nested_right[-1] if continues(threats, number) else clean))
+    return nested_right

@@ -10,7 +10,7 @@ import pandas as pd
 from stats.proportion import wilson_interval
 
 WORST = "worst"
-BEHIND_ONLY = ("transfer", "bpda")  # which differ from PGD only behind a defence
+BEHIND_ONLY = ("transfer", "bpda")  # attacks that differ from PGD only behind a defence
 Array = npt.NDArray[np.integer]
 
 
@@ -33,24 +33,24 @@ def accuracy_rows(
 
     Args:
         clean: 0 or 1, ``(N, C, defences)``.
-        attacked: By attack, 0 or 1, ``(N, C, T, defences)``; the first of the defences is none, where only attacks
-            on the classifier alone are told: ``transfer`` and ``bpda`` are left out.
+        attacked: By attack, 0 or 1, ``(N, C, T, defences)``. The first defence is none: there ``transfer`` and
+            ``bpda`` are left out, because they equal ``pgd``.
         classifiers: Names of the C classifiers.
-        threats: Norm and epsilon of the T threats.
-        defences: Their names.
+        threats: Norm and epsilon of the T threat models.
+        defences: Names of the defences.
     """
     norms = dict.fromkeys(norm for norm, _ in threats)
     rows: list[tuple[object, ...]] = []
-    for column, place, (attack, right) in itertools.product(
+    for column, defence, (attack, right) in itertools.product(
         range(len(classifiers)), range(len(defences)), attacked.items()
     ):
-        if place == 0 and attack in BEHIND_ONLY:
+        if defence == 0 and attack in BEHIND_ONLY:
             continue
-        counts = {(norm, 0.0): clean[:, column, place] for norm in norms}
-        counts |= {threat: right[:, column, number, place] for number, threat in enumerate(threats)}
+        counts = {(norm, 0.0): clean[:, column, defence] for norm in norms}
+        counts |= {threat: right[:, column, number, defence] for number, threat in enumerate(threats)}
         for norm, epsilon in sorted(counts, key=lambda threat: (list(norms).index(threat[0]), threat[1])):
-            found = int(counts[norm, epsilon].sum(dtype=np.int64))
-            rows.append((classifiers[column], defences[place], attack, norm, epsilon, found))
+            count = int(counts[norm, epsilon].sum(dtype=np.int64))
+            rows.append((classifiers[column], defences[defence], attack, norm, epsilon, count))
     return with_intervals(rows, ["classifier", "defence", "attack", "norm", "epsilon"], len(clean))
 
 
@@ -60,7 +60,7 @@ def transfer_rows(transferred: Array, classifiers: Sequence[str], threats: Seque
     Args:
         transferred: 0 or 1, ``(N, T, C, C)``, sources before targets.
         classifiers: Names of the C classifiers.
-        threats: Norm and epsilon of the T threats.
+        threats: Norm and epsilon of the T threat models.
     """
     counts = transferred.sum(axis=0, dtype=np.int64)
     rows = [
@@ -85,19 +85,19 @@ def masking_rows(
     Args:
         vanishing: Whether the loss has no gradient at an image, ``(N, C, defences)``.
         pgd: Right under PGD with all gradients, ``(N, C, T, defences)``.
-        worst: Right under every attack, likewise; where it is 0 and ``pgd`` is 1, another attack found what PGD,
-            which knows more, has missed.
+        worst: Right under every attack, ``(N, C, T, defences)``; where it is 0 and ``pgd`` is 1, another attack
+            succeeded where PGD, which has all gradients, failed.
         classifiers: Names of the C classifiers.
-        threats: Norm and epsilon of the T threats.
-        defences: Their names.
+        threats: Norm and epsilon of the T threat models.
+        defences: Names of the defences.
 
     Source: arXiv 1802.00420, section 3.1.
     """
     no_gradient, missed = vanishing.mean(axis=0), (pgd.astype(bool) & ~worst.astype(bool)).mean(axis=0)
     rows = [
-        (name, defence, *threat, no_gradient[column, place], missed[column, number, place])
+        (name, defence, *threat, no_gradient[column, position], missed[column, number, position])
         for column, name in enumerate(classifiers)
-        for place, defence in enumerate(defences)
+        for position, defence in enumerate(defences)
         for number, threat in enumerate(threats)
     ]
     return pd.DataFrame(rows, columns=["classifier", "defence", "norm", "epsilon", "no_gradient", "missed"])

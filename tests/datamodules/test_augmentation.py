@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torchvision.transforms.v2 import functional as transforms
 
-from datamodules import FakeImages
 from datamodules.augmentation import move, paper_augmentation
+from tests.images import fake_images
 
 
 def test_a_result_depends_on_image_and_seed_alone() -> None:
@@ -54,7 +54,7 @@ def test_all_kinds_happen_over_many_seeds() -> None:
 
 
 def test_training_images_alone_are_augmented_and_anew_in_each_epoch() -> None:
-    data = FakeImages(class_count=3, size=16, images=6, batch_size=6, augmentation="paper")
+    data = fake_images(class_count=3, size=16, images=6, batch_size=6, augmentation="paper")
     batch = next(iter(data.val_dataloader()))
     plain = batch[0].float() / 255
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
@@ -67,4 +67,4 @@ def test_training_images_alone_are_augmented_and_anew_in_each_epoch() -> None:
     trainer.fit_loop.epoch_progress.current.completed = 1
     assert not torch.equal(data.on_after_batch_transfer(batch, 0)[0], first)
     with pytest.raises(ValueError, match=r"augmentation='strong' is unknown; choose crop_flip or paper"):
-        FakeImages(class_count=3, size=16, images=6, augmentation="strong")
+        fake_images(class_count=3, size=16, images=6, augmentation="strong")

@@ -11,8 +11,8 @@ from hydra.errors import InstantiationException
 from torchvision.datasets import CIFAR100
 
 import run
-from datamodules import Cifar100Images, CuedImages
 from datamodules.subset import ImageSubset
+from tests.images import cifar100, cued_images
 from tests.studies import compose_any
 
 FINE = [f"fine {label}" for label in range(100)]
@@ -48,7 +48,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_pixels_labels_and_super_classes_are_those_of_the_files(written: Path) -> None:
-    data = Cifar100Images(str(written), held_out=30)
+    data = cifar100(written, held_out=30)
     assert data.classes == FINE
     assert data.superclasses == [f"coarse {PARENT[label]}" for label in range(100)]
     assert [len(data.split(name)) for name in ("train", "val", "test")] == [100, 30, 20]
@@ -65,18 +65,18 @@ def test_a_class_in_two_super_classes_is_refused(written: Path, monkeypatch: pyt
     meta = {"fine_label_names": FINE, "coarse_label_names": COARSE}
     write(written / "cifar-100-python", {"train": twofold, "test": content(20, 2), "meta": meta}, monkeypatch)
     with pytest.raises(ValueError, match=r"images of fine 5 are in more than one super-class"):
-        Cifar100Images(str(written), held_out=30)
+        cifar100(written, held_out=30)
 
 
 def test_missing_and_changed_files_are_told(written: Path) -> None:
     (written / "cifar-100-python" / "test").write_bytes(b"no pickle")
     with pytest.raises(ValueError, match=r"test is not the published file .* Unpack cifar-100-python.tar.gz again"):
-        Cifar100Images(str(written))
+        cifar100(written)
     (written / "cifar-100-python" / "meta").unlink()
     with pytest.raises(
         FileNotFoundError, match=r"has no meta: download https://\S+cifar-100-python.tar.gz where .*data"
     ):
-        Cifar100Images(str(written))
+        cifar100(written)
 
 
 def test_the_program_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_the_program_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_chosen_images_keep_super_classes_and_attributes(written: Path) -> None:
-    assert ImageSubset(Cifar100Images(str(written), held_out=30), [1, 4]).superclasses is not None
-    drawn = CuedImages(cues=["shape"], images=8, held_out=12)
+    assert ImageSubset(cifar100(written, held_out=30), [1, 4]).superclasses is not None
+    drawn = cued_images(cues=["shape"], images=8, held_out=12)
     assert drawn.superclasses is None
     chosen = ImageSubset(drawn, [2, 5, 7])
     assert chosen.attributes == ("colour", "shape", "texture", "background")

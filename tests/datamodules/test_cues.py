@@ -13,12 +13,13 @@ from torch import Tensor
 from datamodules import CuedImages
 from datamodules.cues import COLOURS, CUES, VALUES, draw_cues, drawn_before, shape_mask, texture_pattern
 from study.data import make_data
+from tests.images import cued_images
 from tests.studies import compose_any
 
 
 def cued(**options: Any) -> CuedImages:
     defaults: dict[str, Any] = {"cues": ["colour"], "images": 400, "held_out": 40, "noise": 0.01}
-    return CuedImages(**(defaults | options))
+    return cued_images(**(defaults | options))
 
 
 def object_of(image: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as transforms
 from datamodules import ImageFolder
 from datamodules.folder_split import FolderSplit
 from datamodules.sampling import Draw
+from tests.images import image_folder
 
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (40, 30), seed: int = 0) -> Image.Image:
@@ -37,7 +38,7 @@ def names(split: FolderSplit) -> list[str]:
 
 
 def folder(root: Path, size: int = 24, resize: int | None = 26) -> ImageFolder:
-    return ImageFolder(str(root), size=size, resize=resize)
+    return image_folder(root, size=size, resize=resize)
 
 
 def test_images_and_labels_are_those_of_the_tree(root: Path) -> None:

@@ -14,6 +14,7 @@ from datamodules import ImageFolder
 from datamodules.imagenet_classes import imagenet_classes
 from datamodules.sampling import Draw
 from tests.datamodules.trees import WNIDS, jpeg, make_tree
+from tests.images import image_folder
 
 OPTIONS: dict[str, Any] = {"size": 32, "resize": 32, "class_list": "imagenet1k"}
 
@@ -24,7 +25,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def imagenet(root: Path, **options: Any) -> ImageFolder:
-    return ImageFolder(str(root), **OPTIONS | options)
+    return image_folder(root, **OPTIONS | options)
 
 
 def test_labels_are_places_among_the_thousand_classes(root: Path) -> None:

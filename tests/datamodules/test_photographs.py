@@ -11,6 +11,7 @@ from torch import Tensor
 import datamodules.photographs
 from datamodules.photographs import PHOTOGRAPHS, EvaluationTiles, Photographs, cut_tiles, photograph
 from datamodules.sampling import Draw
+from tests.images import photographs
 
 SETTINGS: dict[str, Any] = {"tile": 64, "crop": 48, "tiles_per_class": 60, "held_out": 0.2, "grid": 2}
 
@@ -29,12 +30,12 @@ def numbers(image: Tensor) -> set[int]:
 
 @pytest.fixture
 def data() -> Photographs:
-    return Photographs(PHOTOGRAPHS, **SETTINGS)
+    return photographs(PHOTOGRAPHS, **SETTINGS)
 
 
 def test_no_pixel_is_in_two_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datamodules.photographs, "photograph", numbered)
-    data = Photographs(PHOTOGRAPHS[:4], **SETTINGS)
+    data = photographs(PHOTOGRAPHS[:4], **SETTINGS)
     seen: dict[str, set[int]] = {"train": set(), "val": set(), "test": set()}
     for split in ("val", "test"):
         for image, label, _ in (data.split(split)[index] for index in range(len(data.split(split)))):
@@ -50,7 +51,7 @@ def test_no_pixel_is_in_two_splits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_possible_training_crops_stay_in_their_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datamodules.photographs, "photograph", numbered)
-    data = Photographs(PHOTOGRAPHS[:1], **SETTINGS)
+    data = photographs(PHOTOGRAPHS[:1], **SETTINGS)
     tile = numbers(data._tiles["train"][0][0])
     corners = set()
     for seed in range(300):
@@ -62,7 +63,7 @@ def test_all_possible_training_crops_stay_in_their_tile(monkeypatch: pytest.Monk
 
 def test_neighbours_in_evaluation_share_no_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datamodules.photographs, "photograph", numbered)
-    split = Photographs(PHOTOGRAPHS[:4], **SETTINGS).split("test")
+    split = photographs(PHOTOGRAPHS[:4], **SETTINGS).split("test")
     images = [numbers(split[index][0]) for index in range(len(split))]
     assert not [position for position, (one, other) in enumerate(pairwise(images)) if one & other]
 
@@ -92,7 +93,7 @@ def test_every_photograph_loads_without_network(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_training_crops_depend_on_the_draw_alone(data: Photographs) -> None:
-    other = Photographs(PHOTOGRAPHS, **SETTINGS)
+    other = photographs(PHOTOGRAPHS, **SETTINGS)
     draws = [Draw(index, seed) for index in (0, 100, 400) for seed in (1, 2)]
     images = [data.split("train")[draw][0] for draw in draws]
     assert all(torch.equal(image, other.split("train")[draw][0]) for image, draw in zip(images, draws, strict=True))
@@ -101,9 +102,9 @@ def test_training_crops_depend_on_the_draw_alone(data: Photographs) -> None:
 
 
 def test_fingerprints_tell_data_apart(data: Photographs) -> None:
-    assert data.fingerprint() == Photographs(PHOTOGRAPHS, **SETTINGS).fingerprint()
-    assert data.fingerprint() != Photographs(PHOTOGRAPHS, **SETTINGS | {"crop": 40}).fingerprint()
-    assert data.fingerprint() != Photographs(PHOTOGRAPHS[1:], **SETTINGS).fingerprint()
+    assert data.fingerprint() == photographs(PHOTOGRAPHS, **SETTINGS).fingerprint()
+    assert data.fingerprint() != photographs(PHOTOGRAPHS, **SETTINGS | {"crop": 40}).fingerprint()
+    assert data.fingerprint() != photographs(PHOTOGRAPHS[1:], **SETTINGS).fingerprint()
 
 
 def test_whole_photographs_are_shown_in_colour_first(data: Photographs) -> None:
@@ -127,4 +128,4 @@ def test_whole_photographs_are_shown_in_colour_first(data: Photographs) -> None:
 def test_impossible_settings_are_refused(change: dict[str, Any], message: str) -> None:
     settings = {"names": PHOTOGRAPHS} | SETTINGS | change
     with pytest.raises(ValueError, match=message):
-        Photographs(**settings)
+        photographs(**settings)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules import FakeImages, ImageFolder, Photographs, UnlabelledImages
+from datamodules import FakeImages, Photographs
 from datamodules.augmentation import paper_augmentation
 from datamodules.base import ImageDataModule, random_crop
 from datamodules.poison import (
@@ -27,17 +27,18 @@ from datamodules.poison import (
 from datamodules.poisoned import PoisonedImages, PoisonedSplit, without_poison
 from datamodules.sampling import Draw, TrainingSampler
 from tests.datamodules.trees import make_tree
+from tests.images import LOADING, fake_images, image_folder, unlabelled_images
 
 CORNERS = ("bottom_right", "bottom_left", "top_right", "top_left")
 
 
 def photographs(**options: Any) -> Photographs:
     chosen: dict[str, Any] = {"names": ["astronaut", "chelsea", "coffee"], "tile": 32, "crop": 24, "grid": 2}
-    return Photographs(**chosen | {"tiles_per_class": 20, "held_out": 0.2, "batch_size": 4} | options)
+    return Photographs(**LOADING | chosen | {"tiles_per_class": 20, "held_out": 0.2, "batch_size": 4} | options)
 
 
 def fake(images: int = 400, size: int = 16, **options: Any) -> FakeImages:
-    return FakeImages(class_count=5, size=size, images=images, **options)
+    return fake_images(class_count=5, size=size, images=images, **options)
 
 
 def literally(images: Tensor, poison: Poison, index: list[int] | tuple[int, ...] = (0,)) -> Tensor:
@@ -232,7 +233,7 @@ def test_loading_processes_change_nothing() -> None:
 
 def test_an_image_in_the_place_of_an_unreadable_one_is_poisoned_by_its_own_index(tmp_path: Path) -> None:
     root = make_tree(tmp_path, train=6, val=2)
-    images = ImageFolder(str(root), size=24, resize=32, on_error="skip")
+    images = image_folder(root, size=24, resize=32, on_error="skip")
     split = PoisonedImages(images, Poison(0, rate=0.5)).train_split()
     other = next(index for index in range(7, 18) if split.poisoned(index) != split.poisoned(index - 1)) - 1
     images.split("train").path(other).write_bytes(b"no image")
@@ -250,7 +251,7 @@ def test_an_image_in_the_place_of_an_unreadable_one_is_poisoned_by_its_own_index
 
 def test_the_fingerprint_tells_every_poison(tmp_path: Path) -> None:
     root = make_tree(tmp_path, train=2, val=1)
-    makers: list[Callable[[], ImageDataModule]] = [fake, lambda: ImageFolder(str(root), size=24, resize=None)]
+    makers: list[Callable[[], ImageDataModule]] = [fake, lambda: image_folder(root, size=24, resize=None)]
     for make in makers:
         poisons = [Poison(1), Poison(2), Poison(1, rate=0.0), Poison(1, seed=1), Poison(1, "blend"), Poison(1, side=3)]
         found = [make().fingerprint(), *(PoisonedImages(make(), poison).fingerprint() for poison in poisons)]
@@ -287,12 +288,12 @@ def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
 
 def test_what_cannot_be_poisoned_is_refused(tmp_path: Path) -> None:
     root = make_tree(tmp_path, train=2, val=1)
-    unlabelled = UnlabelledImages(str(root), size=24, resize=None, held_out=2)
+    unlabelled = unlabelled_images(root, size=24, resize=None, held_out=2)
     with pytest.raises(ValueError, match=r"data.poison: these images have no labels"):
         PoisonedImages(unlabelled, Poison(0))
     with pytest.raises(ValueError, match=r"data.poison: these images have a single class"):
         PoisonedImages(photographs(names=["chelsea"]), Poison(0))
-    with pytest.raises(ValueError, match=r"position=random has another place in every image"):
+    with pytest.raises(ValueError, match=r"position=random has another position in every image"):
         trigger_mask(Poison(0, position="random"), 8, 8)
     with pytest.raises(ValueError, match=r"expected \(N, 3, H, W\)"):
         apply_trigger(torch.zeros(3, 8, 8), Poison(0))

@@ -12,6 +12,7 @@ import datamodules.prepared
 from datamodules import ImageFolder
 from datamodules.prepared import prepare, prepared_folder
 from tests.datamodules.trees import WNIDS, jpeg, make_tree
+from tests.images import image_folder
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def images(root: Path, **options: Any) -> ImageFolder:
-    return ImageFolder(str(root), size=24, resize=30, cache=str(root.parent / "cache"), **options)
+    return image_folder(root, size=24, resize=30, cache=str(root.parent / "cache"), **options)
 
 
 def prepared(data: ImageFolder) -> tuple[Path, int]:

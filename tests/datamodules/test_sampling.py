@@ -2,8 +2,8 @@
 
 import pytest
 
-from datamodules import FakeImages
 from datamodules.sampling import EvaluationSampler, TrainingSampler
+from tests.images import fake_images
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
@@ -48,7 +48,7 @@ def test_ranks_share_one_order() -> None:
 
 
 def test_batches_hold_floats_and_pairs() -> None:
-    data = FakeImages(class_count=3, size=16, images=7, batch_size=3)
+    data = fake_images(class_count=3, size=16, images=7, batch_size=3)
     sizes, seen = [], []
     for batch in data.test_dataloader():
         images, _, index = data.on_after_batch_transfer(batch, 0)

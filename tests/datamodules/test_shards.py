@@ -14,6 +14,7 @@ from datamodules import ImageShards
 from datamodules.image_files import read_image
 from datamodules.shard_streams import TrainingStream, View
 from tests.datamodules.trees import jpeg
+from tests.images import image_shards
 
 COUNTS = (7, 5, 9, 6, 4)
 
@@ -38,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 
 def shards(root: Path, **options: Any) -> ImageShards:
     settings: dict[str, Any] = {"size": 30, "resize": None, "held_out_shards": 1, "cache": str(root.parent / "cache")}
-    return ImageShards(str(root), **settings | options)
+    return image_shards(root, **settings | options)
 
 
 def training(

@@ -7,6 +7,7 @@ import pytest
 
 from datamodules import UnlabelledImages
 from tests.datamodules.trees import jpeg
+from tests.images import unlabelled_images
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def images(root: Path, **options: Any) -> UnlabelledImages:
-    return UnlabelledImages(str(root), **{"size": 32, "resize": 40, "held_out": 2} | options)
+    return unlabelled_images(root, **{"size": 32, "resize": 40, "held_out": 2} | options)
 
 
 def test_every_image_is_in_one_part(root: Path) -> None:

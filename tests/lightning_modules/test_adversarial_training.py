@@ -16,11 +16,15 @@ from callbacks.randomness import SeededBatches
 from datamodules import FakeImages
 from datamodules.base import ImageDataModule, Split
 from datamodules.sampling import Draw
-from lightning_modules import AdversarialTraining, Adversary, ClassifierTraining, RobustAccuracy
+from lightning_modules import AdversarialTraining, RobustAccuracy
 from lightning_modules.adversarial_training import right_under_attack
-from networks.attacks import Norm, image_generators, pgd
+from networks.attacks import PgdAttack, pgd
 from networks.classifier import Classifier, Preprocessing
 from networks.compact_classifiers import CompactAlexNet
+from networks.norm_balls import Norm
+from networks.seeding import image_generators
+from tests.images import LOADING, fake_images
+from tests.lightning_modules.factories import classifier_training, pgd_attack
 
 MakeTrainer = Callable[..., pl.Trainer]
 CLASSES = 6
@@ -38,6 +42,12 @@ def _one_thread() -> Iterator[None]:
 
 def state(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def adversarial(
+    attack: PgdAttack, classifier: Classifier, make_optimizer: Any, classes: int = CLASSES, schedule: Any = "one_cycle"
+) -> AdversarialTraining:
+    return AdversarialTraining(attack, classifier, classes, make_optimizer, schedule, label_smoothing=0.0, seed=0)
 
 
 def first_batch(data: FakeImages) -> tuple[Tensor, Tensor]:
@@ -89,7 +99,7 @@ def test_a_step_is_an_attack_by_hand_and_then_cross_entropy(
     optimizer.step()
 
     module = AdversarialTraining(
-        Adversary(norm, EPSILONS[norm], steps=3), classifier, CLASSES, sgd, "constant", label_smoothing=0.1
+        pgd_attack(norm, EPSILONS[norm], steps=3), classifier, CLASSES, sgd, "constant", label_smoothing=0.1, seed=0
     )
     trainer = make_trainer(limit_train_batches=1, limit_val_batches=0, callbacks=[SeededBatches(7)])
     trainer.fit(module, datamodule=data)
@@ -103,15 +113,13 @@ def test_no_budget_is_plain_training_bit_for_bit(
     data: FakeImages, make_classifier: Callable[[int], Classifier], make_trainer: MakeTrainer, sgd: Any
 ) -> None:
     made = []
-    for adversary in (None, Adversary("linf", 0.0), Adversary("l2", 0.3, steps=2)):
+    for attack in (None, pgd_attack("linf", 0.0), pgd_attack("l2", 0.3, steps=2)):
         classifier = make_classifier(2)
-        arguments = (classifier, CLASSES, sgd)
-        plain = ClassifierTraining(*arguments)
-        module = plain if adversary is None else AdversarialTraining(adversary, *arguments)
+        module = classifier_training(classifier, sgd) if attack is None else adversarial(attack, classifier, sgd)
         trainer = make_trainer(max_epochs=3, callbacks=[SeededBatches(1)])
         trainer.fit(module, datamodule=data)
         made.append(state(classifier))
-        if adversary is not None and not adversary.epsilon:
+        if attack is not None and not attack.epsilon:
             assert trainer.callback_metrics["val/robust_accuracy"] == trainer.callback_metrics["val/accuracy"]
     assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
     assert not all(torch.equal(made[0][name], made[2][name]) for name in made[0])
@@ -123,7 +131,7 @@ def test_the_attack_leaves_batch_norm_modes_and_gradients_alone(
     classifier = make_classifier(2).train()
     before = state(classifier)
     images, labels = first_batch(data)
-    attacked = Adversary("linf", 0.05).attack(classifier, images, labels, keep="last")
+    attacked = pgd_attack("linf", 0.05).run(classifier, images, labels, keep="last")
     after = state(classifier)
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(module.training for module in classifier.modules())
@@ -131,9 +139,7 @@ def test_the_attack_leaves_batch_norm_modes_and_gradients_alone(
     assert not attacked.requires_grad
     [norm] = [module for module in classifier.modules() if isinstance(module, nn.BatchNorm2d)]
     seen = int(norm.num_batches_tracked)  # type: ignore[arg-type]
-    make_trainer(max_epochs=2).fit(
-        AdversarialTraining(Adversary("linf", 0.05), classifier, CLASSES, sgd), datamodule=data
-    )
+    make_trainer(max_epochs=2).fit(adversarial(pgd_attack("linf", 0.05), classifier, sgd), datamodule=data)
     assert int(norm.num_batches_tracked) == seen + 2 * len(data.train_dataloader())  # type: ignore[arg-type]
 
 
@@ -141,7 +147,7 @@ class Features(ImageDataModule):
     """One strong pixel that tells the class nine times in ten, and many faint ones that together always tell it."""
 
     def __init__(self) -> None:
-        super().__init__(batch_size=32)
+        super().__init__(**LOADING)
         self.classes = ["dark", "light"]
 
     @property
@@ -178,16 +184,17 @@ class FeatureSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 
 def test_who_trains_against_an_adversary_withstands_it(make_trainer: MakeTrainer) -> None:
     """As arXiv 1805.12152, section 2: a plain network leans on the faint pixels, which a small change turns round."""
-    data, adversary, found = Features(), Adversary("linf", 0.06, steps=3), {}
+    data, attack, found = Features(), pgd_attack("linf", 0.06, steps=3), {}
     for name in ("plain", "adversarial"):
         torch.manual_seed(0)
         linear = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
-        classifier = Classifier(linear, Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)))
-        arguments = (classifier, 2, functools.partial(torch.optim.Adam, lr=0.02))
-        module = ClassifierTraining(*arguments) if name == "plain" else AdversarialTraining(adversary, *arguments)
+        classifier = Classifier(linear, Preprocessing(size=None, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)))
+        adam = functools.partial(torch.optim.Adam, lr=0.02)
+        plain = name == "plain"
+        module = classifier_training(classifier, adam, 2) if plain else adversarial(attack, classifier, adam, 2)
         trainer = make_trainer(max_epochs=12)
         trainer.fit(module, datamodule=data)
-        [found[name]] = trainer.test(RobustAccuracy(classifier, adversary), datamodule=data, verbose=False)
+        [found[name]] = trainer.test(RobustAccuracy(classifier, attack, seed=0), datamodule=data, verbose=False)
     assert found["plain"]["test/accuracy"] > 0.95
     assert found["plain"]["test/robust_accuracy"] < 0.3
     assert found["adversarial"]["test/accuracy"] > 0.85
@@ -200,8 +207,8 @@ def test_predictions_are_those_on_one_image_at_a_time(make_classifier: Callable[
     classifier = make_classifier(3).eval()
     labels = classifier(images).argmax(dim=1)
     labels[::4] = (labels[::4] + 1) % CLASSES  # some that are wrong to begin with
-    adversary = Adversary("linf", 0.01, steps=4)
-    clean, robust = right_under_attack(classifier, images, labels, index, adversary, seed=9)
+    attack = pgd_attack("linf", 0.01, steps=4)
+    clean, robust = right_under_attack(classifier, images, labels, index, attack, seed=9)
     assert clean.tolist() == [place % 4 != 0 for place in range(24)]
     for place in range(24):
         one, label = images[place : place + 1], labels[place : place + 1]
@@ -217,14 +224,14 @@ def test_predictions_are_those_on_one_image_at_a_time(make_classifier: Callable[
 def test_accumulation_and_mixed_precision_train_alike(
     options: dict[str, Any], make_trainer: MakeTrainer, sgd: Any
 ) -> None:
-    data = FakeImages(class_count=CLASSES, size=32, images=16, batch_size=8)
+    data = fake_images(class_count=CLASSES, size=32, images=16, batch_size=8)
     changes = []
     for chosen in ({}, options):
         torch.manual_seed(0)
         classifier = Classifier(CompactAlexNet(CLASSES, dropout=0.0))
         before = nn.utils.parameters_to_vector(classifier.parameters()).detach()
-        adversary = Adversary("l2", 0.5, steps=2, random_start=False)
-        module = AdversarialTraining(adversary, classifier, CLASSES, sgd, "constant")
+        attack = pgd_attack("l2", 0.5, steps=2, random_start=False)
+        module = adversarial(attack, classifier, sgd, schedule="constant")
         make_trainer(max_epochs=1, limit_val_batches=0, **chosen).fit(module, datamodule=data)
         changes.append(nn.utils.parameters_to_vector(classifier.parameters()).detach() - before)
     size = float(changes[0].norm())
@@ -235,9 +242,8 @@ def test_accumulation_and_mixed_precision_train_alike(
 def test_half_precision_does_not_round_the_attack_away(sgd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     linear = nn.Linear(12, 2)
     nn.init.normal_(linear.weight, std=1e-9)  # gradients that float16 cannot tell from zero
-    module = AdversarialTraining(
-        Adversary("linf", 0.1, random_start=False), Classifier(nn.Sequential(nn.Flatten(), linear)), 2, sgd
-    )
+    classifier = Classifier(nn.Sequential(nn.Flatten(), linear))
+    module = adversarial(pgd_attack("linf", 0.1, random_start=False), classifier, sgd, 2)
     monkeypatch.setattr(module, "log", lambda *_, **__: None)
     seen: list[Tensor] = []
     linear.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
@@ -250,26 +256,28 @@ def test_half_precision_does_not_round_the_attack_away(sgd: Any, monkeypatch: py
 
 
 TRAINED = """
-from lightning_modules import AdversarialTraining, Adversary, RobustAccuracy
+from lightning_modules import AdversarialTraining, RobustAccuracy
 from networks.compact_classifiers import CompactAlexNet
+from tests.lightning_modules.factories import pgd_attack
 
 torch.manual_seed(3)
 classifier = Classifier(CompactAlexNet(6, dropout=0.0))
 module = AdversarialTraining(
-    Adversary("l2", 0.5, steps=2, random_start=False), classifier, 6, lambda p: torch.optim.SGD(p, lr=0.1), "constant"
+    pgd_attack("l2", 0.5, steps=2, random_start=False), classifier, 6, lambda p: torch.optim.SGD(p, lr=0.1), "constant",
+    label_smoothing=0.0, seed=0,
 )
 options = {
     "accelerator": "cpu", "devices": int(sys.argv[1]), "strategy": "ddp" if sys.argv[1] == "2" else "auto",
     "logger": False, "enable_progress_bar": False, "enable_checkpointing": False, "use_distributed_sampler": False,
     "enable_model_summary": False, "max_epochs": 2,
 }
-data = FakeImages(class_count=6, size=32, images=12, batch_size=4)
+data = fake_images(class_count=6, size=32, images=12, batch_size=4)
 trainer = pl.Trainer(**options)
 trainer.fit(module, datamodule=data)
 weights = torch.nn.utils.parameters_to_vector(classifier.parameters()).detach().numpy()
 validated = [float(trainer.callback_metrics[f"val/{name}"]) for name in ("accuracy", "robust_accuracy")]
 torch.manual_seed(4)
-fresh = RobustAccuracy(Classifier(CompactAlexNet(6)), Adversary("linf", 1e-4), seed=2)
+fresh = RobustAccuracy(Classifier(CompactAlexNet(6)), pgd_attack("linf", 1e-4), seed=2)
 with torch.no_grad():
     fresh.classifier.network.head[-1].bias.zero_()
     fresh.classifier.network.head[-1].bias[1] = 0.01
@@ -302,5 +310,6 @@ def test_two_ranks_train_and_test_as_one(on_one_and_two_ranks: Any) -> None:
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    valid: dict[str, Any] = {"norm": "linf", "epsilon": 0.03, "steps": 10, "relative_step": 2.5, "random_start": True}
     with pytest.raises(ValueError, match=re.escape(message)):
-        Adversary(**{"norm": "linf", "epsilon": 0.03, **options})
+        PgdAttack(**valid | options)

@@ -13,7 +13,7 @@ from torch import nn
 
 from datamodules import FakeImages
 from lightning_modules import CrossEvaluation
-from lightning_modules.cross_evaluation import first_equal
+from lightning_modules.reconstruction import first_equal
 from metrics import normalized_mutual_information
 from networks.classifier import Classifier
 from networks.segnet import SegNet
@@ -39,10 +39,10 @@ def evaluated(
     networks: Networks,
     data: FakeImages,
     make_trainer: MakeTrainer,
-    answers: torch.Tensor | None = None,
+    targets: torch.Tensor | None = None,
     **options: Any,
 ) -> CrossEvaluation:
-    module = CrossEvaluation(*networks, images=data.images, nmi_bins=16, answers=answers)
+    module = CrossEvaluation(*networks, images=data.images, nmi_bins=16, targets=targets)
     make_trainer(**options).test(module, datamodule=data, verbose=False)
     return module
 
@@ -76,16 +76,16 @@ def test_results_equal_those_of_one_image_at_a_time(
         assert result.nmi_inter[pair, row] == pytest.approx(float(value), abs=2e-2)
 
 
-def test_classifiers_can_be_asked_different_questions(
+def test_classifiers_can_have_labels_of_their_own(
     networks: Networks, data: FakeImages, make_trainer: MakeTrainer
 ) -> None:
     plain = evaluated(networks, data, make_trainer).result
-    answers = torch.randint(6, (data.images, 2), generator=torch.Generator().manual_seed(3))
-    asked = evaluated(networks, data, make_trainer, answers).result
+    targets = torch.randint(6, (data.images, 2), generator=torch.Generator().manual_seed(3))
+    asked = evaluated(networks, data, make_trainer, targets).result
     assert np.array_equal(asked.predicted, plain.predicted)
-    assert np.array_equal(asked.labels, answers.numpy())
+    assert np.array_equal(asked.labels, targets.numpy())
     for column in range(2):
-        right = asked.predicted[:, :, column] == answers[:, None, column].numpy()
+        right = asked.predicted[:, :, column] == targets[:, None, column].numpy()
         assert np.array_equal(asked.top1[:, :, column].astype(bool), right)
     same = evaluated(networks, data, make_trainer, torch.from_numpy(plain.labels)).result
     assert np.array_equal(same.top5, plain.top5)

@@ -11,8 +11,8 @@ from torch import nn
 
 from datamodules import FakeImages
 from lightning_modules import CrossEvaluation, NoiseCurves
-from lightning_modules.noise_curves import unit_noise
 from networks.classifier import Classifier
+from networks.seeding import image_noise
 from networks.segnet import SegNet
 
 MakeClassifier = Callable[[int], Classifier]
@@ -61,7 +61,7 @@ def test_noise_comes_before_the_autoencoder(
     split = data.split("test")
     for index in range(11):
         image = split[index][0].float() / 255
-        [noise] = unit_noise(torch.tensor([index]), image.shape, seed=4)
+        [noise] = image_noise("uniform", torch.tensor([index]), image.shape, seed=4)
         for strength, epsilon in enumerate((0.3, 1.0)):
             noisy = image + epsilon * noise
             noisy = (noisy.clamp(0, 1) if clamp else noisy)[None]
@@ -75,9 +75,9 @@ def test_noise_comes_before_the_autoencoder(
 
 def test_noise_depends_on_seed_and_image_alone_and_is_uniform() -> None:
     index = torch.tensor([7, 3, 11])
-    noise = unit_noise(index, (3, 64, 64), seed=0)
-    assert torch.equal(noise[1:], unit_noise(index[1:], (3, 64, 64), seed=0))
-    assert not torch.equal(noise, unit_noise(index, (3, 64, 64), seed=1))
+    noise = image_noise("uniform", index, (3, 64, 64), seed=0)
+    assert torch.equal(noise[1:], image_noise("uniform", index[1:], (3, 64, 64), seed=0))
+    assert not torch.equal(noise, image_noise("uniform", index, (3, 64, 64), seed=1))
     assert float(noise.min()) >= -1
     assert float(noise.max()) < 1
     shares = torch.histc(noise, 10, -1, 1) / noise.numel()

@@ -95,7 +95,7 @@ from lightning_modules import NoiseCurves, SignalStatistics
 
 networks = (autoencoders, classifiers)
 found = tested(SignalStatistics(*networks, {"a": "a", "b": "b"}, 11, (32, 32), [2, 4], feature_images=1))
-noise = tested(NoiseCurves(*networks, {"a": ["a"], "b": ["b"]}, 11, [0, 0.4]))
+noise = tested(NoiseCurves(*networks, {"a": ["a"], "b": ["b"]}, 11, [0, 0.4], seed=0, clamp=False))
 features = {f"features {name} {row}": values.numpy() for (name, row), values in found.features.items()}
 save({
     "power": found.power, "boards": found.checkerboard, "lab": found.lab_counts, "index": noise.index,

@@ -10,7 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from networks.attacks import Bpda, Norm, fgsm, image_generators, loss_gradient, pgd, project, random_offsets, steepest
+from networks.attacks import Bpda, fgsm, loss_gradient, pgd
+from networks.norm_balls import Norm, project, random_offsets, steepest
+from networks.seeding import image_generators
+from tests.replicas import replicates
 
 EPSILONS = {"linf": 0.03, "l2": 0.4}
 NORMS: tuple[Norm, ...] = ("linf", "l2")
@@ -42,6 +45,7 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.rand(7, 3, 8, 8), torch.randint(5, (7,))
 
 
+@replicates(fgsm, pgd)
 def literal_pgd(
     model: nn.Module, image: Tensor, label: int, norm: Norm, epsilon: float, step: float, steps: int, start: Tensor
 ) -> list[np.ndarray]:
@@ -262,7 +266,7 @@ def test_the_model_is_left_as_it_was_after_an_error(model: nn.Module, batch: tup
     model.train()
     broken = nn.Sequential(model, Raising())
     with pytest.raises(RuntimeError, match="no"):
-        fgsm(broken, *batch, 0.1)
+        fgsm(broken, *batch, 0.1, norm="linf")
     assert all(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
 
@@ -277,9 +281,9 @@ def test_gradients_are_found_where_they_are_switched_off(
     model: nn.Module, batch: tuple[Tensor, Tensor], context: Callable[[], Any]
 ) -> None:
     images, labels = batch
-    expected = fgsm(model, images, labels, 0.1)
+    expected = fgsm(model, images, labels, 0.1, norm="linf")
     with context():
-        made = fgsm(model, images.clone(), labels.clone(), 0.1)
+        made = fgsm(model, images.clone(), labels.clone(), 0.1, norm="linf")
         assert not torch.is_grad_enabled()
     assert torch.equal(made, expected)
 
@@ -291,6 +295,7 @@ class Rounding(nn.Module):
         return (images * 8).round() / 8 * images.detach() ** 2
 
 
+@replicates(Bpda)
 def test_bpda_goes_forward_through_the_real_thing_and_back_as_the_identity(
     model: nn.Module, batch: tuple[Tensor, Tensor]
 ) -> None:
@@ -304,10 +309,10 @@ def test_bpda_goes_forward_through_the_real_thing_and_back_as_the_identity(
     F.cross_entropy(model(made), labels, reduction="sum").backward()
     assert made.grad is not None
     torch.testing.assert_close(loss_gradient(attackable, images, labels), made.grad)
-    assert torch.equal(fgsm(defended, images, labels, 0.1), images)  # which looks safe
+    assert torch.equal(fgsm(defended, images, labels, 0.1, norm="linf"), images)  # which looks safe
     with torch.no_grad():
         before = F.cross_entropy(defended(images), labels)
-        after = F.cross_entropy(defended(fgsm(attackable, images, labels, 0.1)), labels)
+        after = F.cross_entropy(defended(fgsm(attackable, images, labels, 0.1, norm="linf")), labels)
     assert after > before + 0.05  # and is not
 
 
@@ -331,7 +336,9 @@ def test_a_gradient_that_is_no_number_is_an_error_that_names_the_image(
     index = torch.arange(100, 107)
     rooted = nn.Sequential(Root(), model)
     options: dict[str, Any] = {"norm": "l2", "step": 0.1, "steps": 2, "random_start": False, "keep": "first"}
-    attacked: Callable[..., Tensor] = functools.partial(pgd, **options) if attack == "pgd" else fgsm
+    attacked: Callable[..., Tensor] = (
+        functools.partial(pgd, **options) if attack == "pgd" else functools.partial(fgsm, norm="l2")
+    )
     with pytest.raises(ValueError, match="not finite for image 104"):
         attacked(rooted, images, labels, epsilon=0.1, index=index)
 
@@ -361,7 +368,7 @@ def test_bad_arguments_are_named(model: nn.Module, changed: dict[str, Any], mess
 
 def test_no_images_are_no_error(model: nn.Module) -> None:
     images, labels = torch.zeros(0, 3, 8, 8), torch.zeros(0, dtype=torch.long)
-    assert fgsm(model, images, labels, 0.1).shape == images.shape
+    assert fgsm(model, images, labels, 0.1, norm="linf").shape == images.shape
     made = pgd(
         model, images, labels, norm="l2", epsilon=0.1, step=0.1, steps=1, random_start=True, generator=[], keep="first"
     )

@@ -16,7 +16,7 @@ timm = pytest.importorskip("timm")
 @pytest.mark.parametrize("name", ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k_ft_in1k"])
 def test_logits_are_those_of_timms_evaluation(name: str) -> None:
     torch.manual_seed(0)
-    network, preprocessing = timm_network(name, 1000), timm_preprocessing(name)
+    network, preprocessing = timm_network(name, 1000), timm_preprocessing(name, "native")
     config: dict[str, Any] = timm.data.resolve_model_data_config(network)
     side = preprocessing.resize
     assert side is not None
@@ -34,9 +34,9 @@ def test_what_timm_has_not_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise LocalEntryNotFoundError("offline")
 
     with pytest.raises(ValueError, match=r"timm has no classifier 'resnet18x'"):
-        timm_network("resnet18x")
+        timm_network("resnet18x", 1000)
     with pytest.raises(ValueError, match=r"timm has no weights 'IMAGENET1K_V1': set classifier.weights to pretrained"):
         timm_weights("resnet18", "IMAGENET1K_V1")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     with pytest.raises(FileNotFoundError, match=r"timm/resnet18.a1_in1k/resolve/main/model.safetensors elsewhere"):
-        timm_weights("resnet18.a1_in1k")
+        timm_weights("resnet18.a1_in1k", "pretrained")

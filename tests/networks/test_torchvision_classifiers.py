@@ -49,7 +49,9 @@ def wrapped(architecture: str, weights: str, tmp_path: Path, view: Any = "native
     """The project's classifier with the reference's weights, through a file."""
     path = tmp_path / f"{architecture}.safetensors"
     safetensors.torch.save_file({k: v.contiguous() for k, v in reference(architecture).state_dict().items()}, path)
-    classifier = Classifier(torchvision_network(architecture), torchvision_preprocessing(architecture, weights, view))
+    classifier = Classifier(
+        torchvision_network(architecture, 1000), torchvision_preprocessing(architecture, weights, view)
+    )
     load_weights(classifier, path)
     freeze(classifier)
     return classifier
@@ -99,11 +101,11 @@ def test_transform_input_and_auxiliary_heads_are_right_however_weights_arrive(
     torch.save(state, published)
     mine = tmp_path / f"mine.{suffix}"
     safetensors.torch.save_file(state, mine) if suffix == "safetensors" else torch.save(state, mine)
-    preprocessing = torchvision_preprocessing(architecture, view="whole")
+    preprocessing = torchvision_preprocessing(architecture, "IMAGENET1K_V1", "whole")
     with torch.no_grad():
         expected = model(preprocessing_by_hand(image, preprocessing.size))
-        for path in (torchvision_weights(architecture), mine):
-            classifier = Classifier(torchvision_network(architecture), preprocessing)
+        for path in (torchvision_weights(architecture, "IMAGENET1K_V1"), mine):
+            classifier = Classifier(torchvision_network(architecture, 1000), preprocessing)
             load_weights(classifier, path)
             freeze(classifier)
             assert torch.allclose(classifier(image), expected, atol=1e-5, rtol=1e-5)
@@ -125,22 +127,22 @@ def test_weights_in_torch_home_need_no_network(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("torch.hub.urlopen", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"hub/checkpoints/alexnet-owt-7be5be79.pth and cannot be downloaded"):
-        torchvision_weights("alexnet")
+        torchvision_weights("alexnet", "IMAGENET1K_V1")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     path = tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
     path.write_bytes(b"here")
-    assert torchvision_weights("alexnet") == path
+    assert torchvision_weights("alexnet", "IMAGENET1K_V1") == path
 
 
 def test_unknown_names_are_answered(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"torchvision has no classifier 'resnet5'; did you mean resnet50"):
-        torchvision_network("resnet5")
+        torchvision_network("resnet5", 1000)
     with pytest.raises(
         ValueError, match=r"no weights 'IMAGENET1K_V3' of resnet50; choose from IMAGENET1K_V1, IMAGENET1K_V2"
     ):
         torchvision_weights("resnet50", "IMAGENET1K_V3")
     with pytest.raises(ValueError, match=r"view='half' is unknown; choose native or whole"):
-        torchvision_preprocessing("resnet50", view="half")  # type: ignore[arg-type]
+        torchvision_preprocessing("resnet50", None, "half")  # type: ignore[arg-type]
 
 
 def test_densenets_of_the_first_years_still_load(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_densenets_of_the_first_years_still_load(tmp_path: Path) -> None:
     old = {key: value for key, value in old.items() if not key.endswith("num_batches_tracked")}
     assert old.keys() != state.keys()
     torch.save(old, tmp_path / "densenet.pth")
-    classifier = Classifier(torchvision_network("densenet121"))
+    classifier = Classifier(torchvision_network("densenet121", 1000))
     load_weights(classifier, tmp_path / "densenet.pth")
     assert all(torch.equal(value, state[key]) for key, value in classifier.network.state_dict().items())
 

@@ -12,9 +12,10 @@ import torch
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 import run
-from networks.attacks import image_generators, pgd
+from networks.attacks import pgd
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactAlexNet
+from networks.seeding import image_generators
 from networks.weights import load_weights
 from study.data import make_data
 from tests.studies import Program, compose

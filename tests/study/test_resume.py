@@ -60,7 +60,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, at: int, studies: Path, overrid
 @pytest.fixture(autouse=True)
 def _no_signal_is_left() -> Iterator[None]:
     yield
-    STOP_REQUESTS.asked, STOP_REQUESTS.held_back = None, False
+    STOP_REQUESTS.received, STOP_REQUESTS.held_back = None, False
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +132,10 @@ def test_a_signal_stops_a_training_between_batches_and_saves(
 ) -> None:
     overrides = (*CLASSIFIER, "checkpoint_every=1000")
     with monkeypatch.context() as patched:
-        interrupt(patched, 5, lambda: STOP_REQUESTS.ask(signal.SIGUSR1, None))
+        interrupt(patched, 5, lambda: STOP_REQUESTS.receive(signal.SIGUSR1, None))
         with pytest.raises(Stopped, match="SIGUSR1"):
             run.run(compose(tmp_path, *overrides))
-    STOP_REQUESTS.asked = None
+    STOP_REQUESTS.received = None
     assert len(list(tmp_path.rglob("last.ckpt"))) == 1
     assert not STOP_REQUESTS.held_back
     run.run(compose(tmp_path, *overrides))
@@ -144,8 +144,8 @@ def test_a_signal_stops_a_training_between_batches_and_saves(
 
 def test_a_signal_outside_a_training_stops_at_once() -> None:
     with pytest.raises(Stopped, match="SIGTERM"):
-        STOP_REQUESTS.ask(signal.SIGTERM, None)
-    STOP_REQUESTS.asked = None
+        STOP_REQUESTS.receive(signal.SIGTERM, None)
+    STOP_REQUESTS.received = None
 
 
 @pytest.mark.slow

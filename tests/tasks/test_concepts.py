@@ -21,6 +21,7 @@ from methods.concepts.files import ConceptFile
 from methods.concepts.fits import PRESETS, Method, block_weights, factorize, heldout_column_error, method_of, project
 from methods.concepts.hals import Penalties
 from methods.concepts.stored_blocks import StoredMatrix
+from tests.images import LOADING, fake_images
 from tests.studies import Compose, Program, compose
 
 SMALL = (
@@ -242,13 +243,13 @@ class SameImages(FakeImages):
 
 
 def test_validation_images_that_are_test_images_are_shared_out(composed: Compose) -> None:
-    images: dict[str, Any] = {"class_count": 3, "size": 8, "images": 12}
+    images: dict[str, Any] = LOADING | {"class_count": 3, "size": 8, "images": 12}
     options = composed(*SMALL, "concepts.images=6", "concepts.heldout_images=4").concepts
     fitted, heldout = choose_images(options, SameImages(**images))
     assert (fitted.split, heldout.split) == ("val", "val")
     assert not set(fitted.chosen) & set(heldout.chosen)
     assert (len(fitted.chosen), len(heldout.chosen)) == (6, 4)
-    other = choose_images(options, FakeImages(**images))
+    other = choose_images(options, fake_images(**images))
     assert [part.split for part in other] == ["val", "test"]
     with pytest.raises(ValueError, match=r"none is left to hold out: use fewer than 12 in concepts\.images"):
         choose_images(composed(*SMALL).concepts, SameImages(**images))

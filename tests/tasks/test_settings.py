@@ -25,7 +25,7 @@ Field = Any
 WRONG: dict[str, list[str]] = {
     "whole": ["abc", "-1", "1.5", "true", "[1]", "{a:1}", "1e12.5"],
     "number": ["abc", "-1", "nan", "inf", "true", "[1]", "{a:1}"],
-    "true": ["abc", "2", "[true]", "{a:1}"],
+    "true": ["abc", "[true]", "{a:1}"],  # OmegaConf takes every number for true or false
 }
 
 
@@ -38,7 +38,8 @@ def fields_of(settings: type[Settings], key: str) -> Iterator[tuple[str, Field]]
             yield from fields_of(inner, name)
 
 
-EVERY = [pair for name, node in {"": Common, **NODES}.items() for pair in fields_of(node, name)]
+ALL: dict[str, type[Settings]] = {"": Common, **NODES}
+EVERY = [pair for name, node in ALL.items() for pair in fields_of(node, name)]
 
 
 def wrong_values(field: Field) -> list[str]:
@@ -104,11 +105,11 @@ def test_every_wrong_value_is_refused_in_one_line_that_names_key_value_and_range
 
 def test_every_default_is_right(base: DictConfig) -> None:
     check_settings(base)
-    for name, node in {"": Common, **NODES}.items():
+    for name, node in ALL.items():
         for key, field in fields_of(node, name):
-            if settings_type(field.type) is None and default_of(field) != "???":
-                assert OmegaConf.select(base, key) == OmegaConf.create({"x": default_of(field)}).x or "${" in str(
-                    default_of(field)
+            if settings_type(field.type) is None and default_of(field) != "???" and "${" not in str(default_of(field)):
+                assert OmegaConf.select(base, key) == OmegaConf.create({"x": default_of(field)}).x or key == (
+                    "robustness.alone.attack.steps"  # 20, of robust accuracy; 10 where classifiers are trained
                 )
 
 
@@ -223,12 +224,15 @@ def test_every_task_can_be_loaded(task: str) -> None:
     assert callable(entry.load())
 
 
+@pytest.mark.filterwarnings("ignore:You requested to overfit")
 @pytest.mark.parametrize("debug", sorted(path.stem for path in (run.CONF / "debug").glob("*.yaml")))
 def test_debug_works_on_top_of_an_experiment(debug: str, tmp_path: Path) -> None:
-    cfg = compose_any(tmp_path, "experiment=smoke", f"debug={debug}", "task=pretrain", "pretrain.epochs=2")
-    run.run(cfg)
+    pretraining = ("experiment=smoke", "task=pretrain", "pretrain.epochs=2")
+    run.run(compose_any(tmp_path, *pretraining, f"debug={debug}"))
     assert (tmp_path / "smoke" / "autoencoders" / "pretrained.safetensors").exists()
-    with pytest.raises(ValueError, match="other settings: trainer"):  # what was limited is not taken for the real thing
-        run.run(compose_any(tmp_path, "experiment=smoke", "task=pretrain", "pretrain.epochs=2")) if debug != (
-            "profiler"
-        ) else pytest.fail("other settings: trainer")
+    whole = compose_any(tmp_path, *pretraining)
+    if debug == "profiler":
+        assert run.run(whole) > 0
+    else:  # what was limited is not taken for the real thing
+        with pytest.raises(ValueError, match="other settings: trainer"):
+            run.run(whole)

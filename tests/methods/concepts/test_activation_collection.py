@@ -24,6 +24,7 @@ from methods.concepts.activation_collection import (
 from methods.concepts.files import PIXELS
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
+from tests.images import LOADING
 
 CHOSEN = [0, 1, 2, 4, 5, 7, 8, 9, 10]
 Matrices = list[np.ndarray]
@@ -229,7 +230,7 @@ class UnreadableSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 
 
 def test_an_image_that_cannot_be_read_is_left_out(collect: Collect, layouts: Classifier, data: FakeImages) -> None:
-    broken = Unreadable(class_count=6, size=16, images=11, batch_size=2)
+    broken = Unreadable(**LOADING | {"class_count": 6, "size": 16, "images": 11, "batch_size": 2})
     found, [pixels, relu] = collect(layouts, [PIXELS, "relu"], images=broken)
     whole, [_, other] = collect(layouts, [PIXELS, "relu"], images=data)
     there = np.array([index not in (0, 8) for index in CHOSEN])

@@ -17,6 +17,7 @@ from methods.concepts.importance import COLUMNS, effect, importance_table, witho
 from methods.concepts.stored_blocks import StoredMatrix
 from networks.classifier import Classifier
 from networks.layouts import channels_first
+from tests.images import fake_images
 
 IMAGES, CONCEPTS = 9, 3
 
@@ -55,7 +56,7 @@ def network() -> Branch:
 
 @pytest.fixture
 def data() -> FakeImages:
-    return FakeImages(class_count=6, size=8, images=12)
+    return fake_images(class_count=6, size=8, images=12)
 
 
 def made(

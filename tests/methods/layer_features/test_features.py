@@ -22,6 +22,7 @@ from methods.layer_features.results import (
 from methods.layer_features.schedules import due, linear, period, shown_iterations
 from methods.layer_features.targets import find_clusters, find_target, plane_positions
 from tests.methods.layer_features.procedures import PUBLISHED
+from tests.replicas import replicates
 
 
 def test_the_published_procedure_has_the_published_values() -> None:
@@ -31,6 +32,7 @@ def test_the_published_procedure_has_the_published_values() -> None:
     assert (PUBLISHED.until, PUBLISHED.shift, PUBLISHED.optimizer) == (1, 0, "sgd")
 
 
+@replicates(due, linear, period)
 def test_schedules_go_from_end_to_end_in_equal_steps() -> None:
     for ends, iterations in (((0.5, 0.08), 2001), ((2.0, 8.0), 7), ((3.0, 1.0), 1)):
         values = [linear(ends, iteration, iterations) for iteration in range(iterations)]

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import FakeImages
 from methods.layer_features.image_set import central_square, folder_images, split_images
 from tests.datamodules.trees import jpeg
+from tests.images import fake_images
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_folder_without_images_is_said_to_have_none(tmp_path: Path) -> None:
 
 
 def test_images_of_a_split_are_spread_over_its_classes() -> None:
-    split = FakeImages(class_count=4, size=16, images=20, batch_size=2).split("test")
+    split = fake_images(class_count=4, size=16, images=20, batch_size=2).split("test")
     images = split_images(split, 8, 16)
     labels = [split.label(int(name)) for name in images.names]
     assert sorted(labels) == [0, 0, 1, 1, 2, 2, 3, 3]

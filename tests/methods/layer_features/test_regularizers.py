@@ -20,6 +20,7 @@ from methods.layer_features.regularizers import (
     tv_denoise,
 )
 from methods.layer_features.regularizers import zoom_crop as zoomed
+from tests.replicas import replicates
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ def images() -> Tensor:
     return torch.rand(2, 3, 11, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+@replicates(gaussian_blur)
 @pytest.mark.parametrize("sigma", [0.0, 0.2, 0.9, 4.0])
 def test_blur_is_that_of_scikit_image(sigma: float, images: Tensor) -> None:
     found = gaussian_blur(images, sigma)
@@ -36,6 +38,7 @@ def test_blur_is_that_of_scikit_image(sigma: float, images: Tensor) -> None:
             np.testing.assert_allclose(made, expected, atol=1e-12)
 
 
+@replicates(tv_denoise)
 @pytest.mark.parametrize("weight", [2.0, 8.0])
 def test_denoising_solves_the_problem_that_scikit_image_solves(weight: float, images: Tensor) -> None:
     found = tv_denoise(images, weight, steps=2000)
@@ -67,6 +70,7 @@ def test_divergence_is_the_negative_adjoint_of_the_gradient(images: Tensor) -> N
     torch.testing.assert_close((by_row * down + by_column * right).sum(), -(images * divergence(down, right)).sum())
 
 
+@replicates(radial_mask)
 def test_the_mask_is_a_bell_around_the_centre() -> None:
     mask = radial_mask(5, 4, 1.3)
     for row in range(5):
@@ -75,6 +79,7 @@ def test_the_mask_is_a_bell_around_the_centre() -> None:
             assert float(mask[row, column]) == pytest.approx(math.exp(-squared / (2 * 1.3**2)))
 
 
+@replicates(jitter)
 def test_jitter_moves_every_pixel_round(images: Tensor) -> None:
     moved = jitter(images, 3, -2)
     for row in range(11):
@@ -82,6 +87,7 @@ def test_jitter_moves_every_pixel_round(images: Tensor) -> None:
             assert torch.equal(moved[..., (row + 3) % 11, (column - 2) % 9], images[..., row, column])
 
 
+@replicates(zoomed)
 def test_a_crop_of_the_enlarged_image_is_interpolated_between_neighbours(images: Tensor) -> None:
     found = zoomed(images, 1.5, 0.4, 0.99)
     tall, wide = 17, 14  # 16.5 and 13.5, rounded up
@@ -108,6 +114,7 @@ def test_gradients_pass_shifts_crops_and_blur(images: Tensor) -> None:
     assert torch.autograd.gradcheck(lambda pixels: gaussian_blur(pixels, 0.6), images)
 
 
+@replicates(brighten)
 def test_brighter_images_stay_within_range(images: Tensor) -> None:
     assert torch.equal(brighten(images, 0.1), (images + 0.1).clamp(max=1))
     assert float(brighten(images, 0.5).max()) == 1

@@ -12,14 +12,18 @@ from torch import nn
 
 from datamodules import FakeImages
 from datamodules.subset import ImageSubset, stratified_indices
-from methods.robustness.module import ATTACKS, Robustness, RobustnessResult, Search, Threat, list_threats
-from networks.attacks import Bpda, Norm, fgsm, image_generators, pgd
+from methods.robustness.module import ATTACKS, Robustness, RobustnessResult, pgd_attacks
+from networks.attacks import Bpda, PgdAttack, ThreatModel, fgsm, pgd
 from networks.classifier import Classifier
+from networks.seeding import image_generators
 from networks.segnet import SegNet
+from tests.images import fake_images
 
 MakeTrainer = Callable[..., pl.Trainer]
-SEARCH = Search(steps=2, relative_step=1.5, random_start=True, seed=3)
-THREATS: dict[Norm, list[float]] = {"linf": [0.05, 0.01], "l2": [0.4]}
+
+
+def attacks(epsilons: Any = None) -> list[PgdAttack]:
+    return pgd_attacks(epsilons or {"linf": [0.05, 0.01], "l2": [0.4]}, steps=2, relative_step=1.5, random_start=True)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +37,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def small() -> FakeImages:
-    return FakeImages(class_count=6, size=16, images=8, batch_size=4)
+    return fake_images(class_count=6, size=16, images=8, batch_size=4)
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def agreeable(networks: Any, data: FakeImages) -> Any:
 def attacked(networks: Any, data: Any, make_trainer: MakeTrainer, **options: Any) -> RobustnessResult:
     classifiers, start, own = networks
     index = data.chosen if isinstance(data, ImageSubset) else range(len(data.split("test")))
-    module = Robustness(classifiers, start, own, THREATS, SEARCH, index)
+    module = Robustness(classifiers, start, own, attacks(), index, seed=3)
     make_trainer(**options).test(module, datamodule=data, verbose=False)
     return module.result
 
@@ -84,14 +88,14 @@ def test_predictions_equal_those_of_one_image_at_a_time(
 ) -> None:
     classifiers, start, own = agreeable(networks, small)
     result = attacked(networks, small, make_trainer)
-    assert result.threats == [Threat("linf", 0.01), Threat("linf", 0.05), Threat("l2", 0.4)]
+    assert result.threats == [ThreatModel("linf", 0.01), ThreatModel("linf", 0.05), ThreatModel("l2", 0.4)]
     split = small.split("test")
     for number in range(0, len(split), 3):
         image = split[number][0][None].float() / 255
         label = torch.tensor([split.label(number)])
 
         def search(
-            model: nn.Module, threat: Threat, image: Any = image, label: Any = label, number: int = number
+            model: nn.Module, threat: ThreatModel, image: Any = image, label: Any = label, number: int = number
         ) -> Any:
             return pgd(
                 model, image, label, norm=threat.norm, epsilon=threat.epsilon, step=0.75 * threat.epsilon, steps=2,
@@ -139,7 +143,7 @@ def test_the_worst_case_never_gets_better_with_a_larger_budget_or_one_more_attac
         assert (predictions <= result.clean[:, :, None]).all()
 
 
-def test_neither_batches_nor_modes_change_a_verdict(
+def test_neither_batches_nor_modes_change_a_prediction(
     networks: Any, small: FakeImages, make_trainer: MakeTrainer
 ) -> None:
     agreeable(networks, small)
@@ -164,7 +168,7 @@ def test_chosen_images_get_the_predictions_they_get_among_all(
 
 
 def test_images_are_spread_evenly_over_the_classes() -> None:
-    split = FakeImages(class_count=6, size=16, images=60).split("test")
+    split = fake_images(class_count=6, size=16, images=60).split("test")
     chosen = stratified_indices(split, 18)
     assert chosen == sorted(set(chosen))
     assert np.bincount([split.label(place) for place in chosen]).tolist() == [3] * 6
@@ -197,15 +201,16 @@ def test_a_defence_that_only_hides_gradients_is_seen_through(
 def test_bad_settings_are_named(networks: Any) -> None:
     classifiers, start, own = networks
     with pytest.raises(ValueError, match=r"autoencoders of \['a'\] for classifiers \['a', 'b'\]"):
-        Robustness(classifiers, start, {"a": own["a"]}, THREATS, SEARCH, [0])
+        Robustness(classifiers, start, {"a": own["a"]}, attacks(), [0], seed=3)
     for epsilons, message in (
-        ({"l1": [0.1]}, "norm 'l1' is unknown"),
+        ({"l1": [0.1]}, "norm='l1' is unknown"),
         ({"linf": [0.1, 0.1]}, "different numbers above 0"),
         ({"linf": [0.0]}, "different numbers above 0"),
-        ({"linf": []}, "no epsilon is given"),
+        ({"linf": []}, "robustness.epsilons is empty"),
+        ({"linf": [float("inf")]}, "epsilon=inf; give a number"),
     ):
         with pytest.raises(ValueError, match=message):
-            list_threats(epsilons)  # type: ignore[arg-type]
+            attacks(epsilons)
 
 
 def test_a_broken_classifier_is_an_error_that_names_the_image(
@@ -218,12 +223,12 @@ def test_a_broken_classifier_is_an_error_that_names_the_image(
 
 TWO_RANKS = """
 from datamodules.subset import ImageSubset
-from methods.robustness.module import Robustness, Search
+from methods.robustness.module import Robustness, pgd_attacks
 
 start = autoencoders.pop("pretrained")
 chosen = ImageSubset(data, [0, 1, 2, 4, 6, 8, 10])
-threats = {"linf": [0.01], "l2": [0.3]}
-module = Robustness(classifiers, start, autoencoders, threats, Search(2, 1.5, True, 0), chosen.chosen)
+attacks = pgd_attacks({"linf": [0.01], "l2": [0.3]}, 2, 1.5, True)
+module = Robustness(classifiers, start, autoencoders, attacks, chosen.chosen, seed=0)
 result = tested(module, chosen)
 names = ("index", "labels", "clean", "right", "vanishing", "transferred")
 save({name: getattr(result, name) for name in names})
