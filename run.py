@@ -48,7 +48,7 @@ from omegaconf import DictConfig, OmegaConf
 from callbacks.stopping import STOP_REQUESTS
 from study.artifact import flattened
 from study.classifiers import apply_settings
-from study.distributed import follow_parent, leave_ranks
+from study.distributed import follow_parent
 from study.errors import Explainer, one_line_errors
 from study.jobs import read_record, recorded
 from study.resolvers import register_resolvers
@@ -80,6 +80,8 @@ def main(cfg: DictConfig) -> float:
         subprocess.run(command, cwd=job.runtime.cwd, check=True)  # noqa: S603
         return float(read_record(folder)["objective"])
     with one_line_errors(EXPLAIN, FULL_ERRORS), recorded(folder, list(job.overrides.task), EXPLAIN) as outcome:
+        from study.lightning_fixes import leave_ranks  # not sooner: a sweep needs no PyTorch
+
         outcome["objective"] = run(cfg)
         leave_ranks()
     return float(outcome["objective"])

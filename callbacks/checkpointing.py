@@ -1,6 +1,5 @@
 """Checkpoints from which a training continues bit for bit, and orderly stops."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -8,31 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from callbacks.stopping import STOP_REQUESTS, Stopped
-
-
-class WholeFileCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint to a temporary file in its folder, flush and rename it.
-
-    Lightning's own goes through ``TMPDIR``, which may be small, and overwrites the old file where it cannot rename: on
-    a full disk it was seen to replace a good ``last.ckpt`` by a broken one (pytorch-lightning 2.6).
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write ``checkpoint`` to ``path``, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
-        try:
-            with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())  # before the rename: else a crash may leave the new name on an empty file
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 class Checkpointing(Callback):

@@ -32,18 +32,6 @@ def follow_parent(seconds: float = 2) -> None:
     threading.Thread(target=watch, daemon=True, name="follow-parent").start()
 
 
-def leave_ranks() -> None:
-    """End the communication with the other ranks, at the end of a job.
-
-    Lightning does so for NCCL alone. Gloo's threads, left to the interpreter's end, can abort the process after all
-    work is done (seen: "terminate called without an active exception").
-    """
-    import torch  # not sooner: this file is loaded first
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
 def wait_for_ranks() -> None:
     """Go on when all processes of the job are here."""
     import torch

@@ -1,21 +1,77 @@
-"""Workarounds for Lightning, each with its reason."""
+"""Workarounds for Lightning 2.6, each with its reason; when one is no longer needed, it is removed here."""
 
 import logging
+import os
 import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+NOTICES = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*recommended to use .*devices=1, num_nodes=1.*",
+    r".*module\(s\) in eval mode at the start of training.*",  # frozen on purpose
+    ".*LeafSpec.* is deprecated.*",  # a call within Lightning
+    ".*your dataloader is not resumable.*",  # its sampler is: order and position are functions of (seed, epoch, index)
+    ".*`srun` command is available on your system but is not used.*",  # one process is enough for one device
+    ".*`IterableDataset` has `__len__` defined.*",  # and the length is right
+    ".*You requested to overfit but enabled train dataloader shuffling.*",  # debug=overfit: Lightning turns it off
+)
+
+
+class WholeFileCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint to a temporary file, flush and rename it.
+
+    Lightning goes through ``TMPDIR``, which may be small, and overwrites the old file where it cannot rename: on a full
+    disk a complete ``last.ckpt`` was replaced by a broken one (seen with 2.6.6).
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write ``checkpoint`` to ``path``, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def plugins() -> list[Any]:
+    """Plugins of every Trainer.
+
+    On Slurm, Lightning would put a job back into the queue by itself; callbacks.Checkpointing and the launcher do that.
+    """
+    return [WholeFileCheckpointIO(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])]
+
+
+def leave_signals_alone(trainer: pl.Trainer) -> None:
+    """Keep Lightning from handling signals: its handlers broadcast at any moment, and end the program with status 0."""
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
+def leave_ranks() -> None:
+    """End the communication with the other ranks, at the end of a job.
+
+    Lightning does so for NCCL alone. Threads of gloo, left to the end of the interpreter, can abort the process after
+    all work is done (seen: "terminate called without an active exception").
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def quiet_lightning() -> None:
-    """Keep Lightning's notices about the machine, and advice that does not apply here, off the screen."""
+    """Keep notices about the machine, and advice that does not apply here, off the screen."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*smaller than the logging interval.*",
-        ".*recommended to use .*devices=1, num_nodes=1.*",
-        r".*module\(s\) in eval mode at the start of training.*",  # frozen on purpose
-        ".*LeafSpec.* is deprecated.*",  # Lightning's own call
-        ".*your dataloader is not resumable.*",  # its sampler is
-        ".*`srun` command is available on your system but is not used.*",  # one process is enough for one device
-        ".*`IterableDataset` has `__len__` defined.*",  # and it is right
-    ):
+    for message in NOTICES:
         warnings.filterwarnings("ignore", message=message)

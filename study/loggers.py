@@ -35,10 +35,10 @@ def open_loggers(
         return
     put_away_log(job, keep_log)
     run = RunName(str(cfg.study), job.name, identity)
-    boards = []
+    loggers = []
     for title, config in cfg.logger.items():
         try:
-            logger = instantiate(config, f"logger.{title}", save_dir=str(job), run=run, say=say)
+            opened = instantiate(config, f"logger.{title}", save_dir=str(job), run=run, say=say)
         except InstantiationException as error:
             cause = error.__cause__ or error
             if isinstance(cause, ModuleNotFoundError):
@@ -47,18 +47,18 @@ def open_loggers(
                 raise  # the configuration is wrong
             say(f"[yellow]{title} cannot be opened[/yellow], the job goes on without it: {first_line(cause)}")
             continue
-        boards.append(FaultTolerantLogger(logger, str(title), say))
+        loggers.append(FaultTolerantLogger(opened, str(title), say))
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    for board in boards:
-        board.log_hyperparams(settings)
+    for logger in loggers:
+        logger.log_hyperparams(settings)
     try:
-        yield boards
+        yield loggers
     except BaseException:
-        for board in boards:
-            board.close(well=False)
+        for logger in loggers:
+            logger.close(well=False)
         raise
-    for board in boards:
-        board.close(well=True)
+    for logger in loggers:
+        logger.close(well=True)
 
 
 def put_away_log(job: Path, keep: bool) -> None:

@@ -10,15 +10,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch import nn
 
-from callbacks.checkpointing import WholeFileCheckpointIO
 from callbacks.loggers import FaultTolerantLogger
 from networks.segnet import SegNet
-from study.lightning_fixes import quiet_lightning
+from study.lightning_fixes import leave_signals_alone, plugins, quiet_lightning
 
-OWN_TRAINER_KEYS = {"channels_last", "compile"}  # the others are Lightning's
+LAYOUT_KEYS = {"channels_last", "compile"}  # the other keys of conf/trainer are arguments of Lightning's Trainer
 
 
 @dataclass(frozen=True)
@@ -61,13 +59,10 @@ def make_trainer(
             "val_check_interval": length.check_every,
         }
     show_progress = sys.stderr.isatty()
-    plugins: list[Any] = [WholeFileCheckpointIO()]
-    if SLURMEnvironment.detect():
-        plugins.append(SLURMEnvironment(auto_requeue=False))  # callbacks.Checkpointing and the launcher see to it
     trainer = pl.Trainer(
-        **{key: value for key, value in cfg.trainer.items() if key not in OWN_TRAINER_KEYS},
+        **{key: value for key, value in cfg.trainer.items() if key not in LAYOUT_KEYS},
         **limits,
-        plugins=plugins,
+        plugins=plugins(),
         logger=list(loggers),
         callbacks=[*callbacks, RichProgressBar(leave=False)] if show_progress else list(callbacks),
         enable_progress_bar=show_progress,
@@ -77,8 +72,7 @@ def make_trainer(
         use_distributed_sampler=False,  # the datamodules know who sees what
         num_sanity_val_steps=0,
     )
-    # Lightning's handlers talk to the other ranks at any moment, and end the program with status 0
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    leave_signals_alone(trainer)
     for logger in loggers:
         if isinstance(logger, FaultTolerantLogger):
             logger.trainer = trainer
