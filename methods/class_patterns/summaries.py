@@ -131,8 +131,8 @@ def simplicity_means(simplicity: pd.DataFrame) -> pd.DataFrame:
         simplicity: The rows of ``simplicity.csv``.
 
     Returns:
-        A row for each classifier and ``shape`` of ``SHAPES``: ``mean``; ``difference`` to the first classifier on the same
-        canvases with ``lower`` and ``upper`` (NaN for the first).
+        A row for each classifier and ``shape`` of ``SHAPES``: ``mean``; ``difference`` to the first classifier on the
+        same canvases with ``lower`` and ``upper`` (NaN for the first).
     """
     shapes = simplicity[simplicity["kind"].isin(PHOTOGRAPHS)]
     by_classifier = {
