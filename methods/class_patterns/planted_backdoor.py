@@ -123,7 +123,8 @@ def predict(cfg: DictConfig, config: DictConfig, data: PoisonedImages, job: Path
         complete=clean.on_error != "skip",
     )
     make_trainer(cfg).test(module, datamodule=clean, verbose=False)
-    table = backdoor_rates(*module.result.T, poison.target)
+    labels, without_trigger, triggered = module.result.T
+    table = backdoor_rates(labels, without_trigger, triggered, poison.target)
     shares: Mapping[Any, float] = dict(zip(table["measure"], table["share"], strict=True))
     metrics = job / "metrics.json"  # of the training: the numbers are added to it
     before = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}

@@ -153,11 +153,12 @@ def shape_values(means: pd.DataFrame) -> dict[str, Any]:
     names = means["classifier"].unique().tolist()
     further = means[means["classifier"] != names[0]] if names else means
     certain = further[(further["lower"] > 0) | (further["upper"] < 0)]
-    tables = {"Shapes of patterns, mean over classes": shape_table(means["mean"].map("{:.3g}".format), names)}
+    tables = {"Shapes of patterns, mean over classes": shape_table([f"{mean:.3g}" for mean in means["mean"]], names)}
     if len(further):
-        texts = [f"{row.difference:+.2g} [{row.lower:.2g}, {row.upper:.2g}]" for row in further.itertuples()]
+        columns = (further[column] for column in ("difference", "lower", "upper"))
+        texts = [f"{value:+.2g} [{lower:.2g}, {upper:.2g}]" for value, lower, upper in zip(*columns, strict=True)]
         rows = [f"{name} − {names[0]}" for name in names[1:]]
-        tables["Differences, with 95 % intervals over classes"] = shape_table(pd.Series(texts), rows)
+        tables["Differences, with 95 % intervals over classes"] = shape_table(texts, rows)
     return {
         "shape_tables": tables,
         "shape_names": SHAPE_NAMES,
@@ -166,7 +167,7 @@ def shape_values(means: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def shape_table(texts: "pd.Series[str]", rows: Sequence[str]) -> pd.DataFrame:
+def shape_table(texts: Sequence[str], rows: Sequence[str]) -> pd.DataFrame:
     """A row of texts for each name, a column for each shape; the texts come in this order."""
     return pd.DataFrame(
         texts.to_numpy().reshape(len(rows), len(SHAPE_NAMES)), index=rows, columns=list(SHAPE_NAMES.values())
@@ -219,7 +220,8 @@ def trigger_table(triggers: pd.DataFrame) -> pd.DataFrame:
     of_target = triggers["target"].astype(bool).map({True: "target class", False: "other classes"})
     rows = triggers["classifier"] + ", " + of_target + ", " + triggers["kind"].map(KINDS)
     wide = triggers.assign(row=rows).pivot(index="row", columns="pixels", values=["recall", "overlap"])
-    names = [f"{'IoU' if value == 'overlap' else value}, {pixels} pixels" for value, pixels in wide.columns]
+    sizes = sorted(triggers["pixels"].unique())
+    names = [f"{value}, {pixels} pixels" for value in ("recall", "IoU") for pixels in sizes]  # as pivot orders them
     return wide.set_axis(names, axis=1).loc[rows.unique()].map("{:.2f}".format)
 
 

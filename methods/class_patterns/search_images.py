@@ -49,13 +49,13 @@ class SearchImages(pl.LightningDataModule):
         targets: Sequence[int] | None,
     ) -> None:
         super().__init__()
-        self.images, self.name, self.chosen = images, name, list(chosen)
+        self.images, self.source, self.chosen = images, name, list(chosen)
         self.batch_size, self.seed, self.targets = batch_size, seed, targets
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The chosen images, shuffled."""
-        split = self.images.split(self.name)
-        dataset, workers, consumed = SearchSplit(split, self.name, self.chosen), self.images.workers, 0
+        split = self.images.split(self.source)
+        dataset, workers, consumed = SearchSplit(split, self.source, self.chosen), self.images.workers, 0
         batch_size = self.batch_size if self.targets is None else 1  # class batches draw from a pass over all images
         if self.targets is None:
             consumed = self.consumed_batches * self.batch_size

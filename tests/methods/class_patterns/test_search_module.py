@@ -24,8 +24,8 @@ MakeTrainer = Callable[..., pl.Trainer]
 TARGETS = torch.tensor([0, 3, 3, 5])
 LEARNED = torch.tensor([False, False, True, False])
 FIXED = torch.zeros(4, dtype=torch.bool)  # no learned colours
-ADAM = {"optimizer": "adam", "step": 0.3, "averaged": 0.25}
-SIGN = {"optimizer": "sign", "step": 0.02, "averaged": 0.0}  # arXiv 2101.06898 and its code
+ADAM: dict[str, Any] = {"optimizer": "adam", "step": 0.3, "averaged": 0.25}
+SIGN: dict[str, Any] = {"optimizer": "sign", "step": 0.02, "averaged": 0.0}  # arXiv 2101.06898 and its code
 
 
 @pytest.fixture(autouse=True)
