@@ -169,9 +169,8 @@ def shape_values(means: pd.DataFrame) -> dict[str, Any]:
 
 def shape_table(texts: Sequence[str], rows: Sequence[str]) -> pd.DataFrame:
     """A row of texts for each name, a column for each shape; the texts come in this order."""
-    return pd.DataFrame(
-        texts.to_numpy().reshape(len(rows), len(SHAPE_NAMES)), index=rows, columns=list(SHAPE_NAMES.values())
-    )
+    cells = np.array(texts, dtype=object).reshape(len(rows), len(SHAPE_NAMES))
+    return pd.DataFrame(cells.tolist(), index=list(rows), columns=list(SHAPE_NAMES.values()))
 
 
 def anomaly_values(anomaly: pd.DataFrame, backdoors: Mapping[str, Path], triggers: pd.DataFrame) -> dict[str, Any]:

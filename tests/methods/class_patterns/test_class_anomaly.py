@@ -94,9 +94,9 @@ def test_differences_of_shapes_are_paired_and_leave_out_noise() -> None:
     assert pieces["mean"].to_dict() == pytest.approx(
         {"a": made["components"].mean(), "b": made["components"].mean() + 2}
     )
-    assert pieces.loc["b", ["difference", "lower", "upper"]].tolist() == [2, 2, 2]
+    assert pieces.loc["b", ["difference", "lower", "upper"]].to_numpy(dtype=float).tolist() == [2, 2, 2]
     assert np.isnan(pieces.loc["a", ["difference", "lower", "upper"]].to_numpy(dtype=float)).all()
-    assert (table[table["classifier"] == "b"]["shape"] != "pixels").all()
+    assert "pixels" not in table["shape"].tolist()
 
 
 def test_means_of_triggers_are_by_target_kind_and_size() -> None:
