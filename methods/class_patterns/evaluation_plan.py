@@ -35,7 +35,7 @@ class EvaluationPlan:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, mask: Tensor, canvas: int, /, **row: Any) -> None:
-        """Add a mask; it is hard and without a seed unless ``row`` says otherwise."""
+        """Add a mask; it is hard and without a seed unless ``row`` has other values."""
         self.masks.append(mask)
         self.canvas_of.append(canvas)
         self.rows.append({"mask": HARD, "seed": NO_SEED} | row)

@@ -190,7 +190,7 @@ def anomaly_values(anomaly: pd.DataFrame, backdoors: Mapping[str, Path], trigger
     if len(triggers):
         tables["Share of the trigger that patterns hold, mean over patterns"] = trigger_table(triggers)
     classes = anomaly.assign(**{"class": anomaly["class"].astype(str).str.replace("_", " ")})
-    found = [
+    anomalies = [
         {
             "classifier": name,
             "flagged": part[part["flagged"].astype(bool)]["class"].tolist(),
@@ -199,7 +199,7 @@ def anomaly_values(anomaly: pd.DataFrame, backdoors: Mapping[str, Path], trigger
         }
         for name, part in classes.groupby("classifier", sort=False)
     ]
-    return {"anomalies": found, "anomaly_tables": tables}
+    return {"anomalies": anomalies, "anomaly_tables": tables}
 
 
 def backdoor_table(paths: Mapping[str, Path]) -> pd.DataFrame:

@@ -22,7 +22,7 @@ class PatternSearch(pl.LightningModule):
               \sum m / (N / 2)
 
     where :math:`m` is the mask, :math:`x_c` the canvas, :math:`x_n` a search image and :math:`N` the number of pixels.
-    All pairs see the same batch, unless the batch has a fourth part that says which images each class sees. A pair that
+    All pairs see the same batch, unless the batch has a fourth part with the images that each class sees. A pair that
     has no image in a batch gets no gradient.
 
     ``sign`` starts at m = 0.5 and steps against the sign of the gradient, as the published code does; unlike the

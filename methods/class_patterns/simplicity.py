@@ -138,7 +138,7 @@ def connected_components(mask: Mask) -> tuple[int, float]:
 
 
 def checked(mask: npt.ArrayLike, canvas: npt.ArrayLike) -> tuple[Mask, Floats]:
-    """A mask ``(H, W)`` and its canvas ``(3, H, W)`` in [0, 1], or an error that says what does not fit."""
+    """A mask ``(H, W)`` and its canvas ``(3, H, W)`` in [0, 1], checked."""
     chosen, image = np.asarray(mask), np.asarray(canvas)
     if chosen.ndim != 2 or chosen.dtype != np.bool_:
         raise ValueError(f"the mask is {chosen.dtype} of shape {chosen.shape}; expected booleans (H, W)")

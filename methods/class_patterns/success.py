@@ -20,7 +20,7 @@ BY_SOURCE = ["class", "source", "method", "budget", "success", "images"]
 def success_tables(
     name: str, predictions: PatternPredictions, rows: pd.DataFrame, classes: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The success of patterns on one classifier: its own, the same by the images' labels, and all with their origin.
+    """The rows of one classifier in ``success.csv``, ``by_source.csv`` and ``transfer.csv``.
 
     Args:
         name: Name of the classifier.
