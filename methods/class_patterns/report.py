@@ -57,7 +57,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     drawn |= draw_tables(tables, budget, [titles.get(name, name) for name in paths], classes)
     values = {
         "budget": budget,
-        "results": results(tables["curves"], tables["margins"], budget),
+        "results": tables["margins"][tables["margins"]["best"]].replace({"control": METHODS}).to_dict("records"),
         "success_tables": success_tables(tables, budget),
         "grids": {figure: titles.get(name, name) for figure, name in grids.items()},
         "transfer": tables["transfer_summary"].iloc[0],
@@ -98,23 +98,6 @@ def titled(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
     """A table with the display names of classifiers."""
     columns = {"classifier", "source", "target"} if "classifier" not in table else {"classifier"}
     return table.replace({column: dict(titles) for column in columns & set(table.columns)})
-
-
-def results(curves: pd.DataFrame, margins: pd.DataFrame, budget: float) -> list[dict[str, Any]]:
-    """The success of each classifier's patterns at the budget shown, and the best control."""
-    success = curves[curves["budget"] == budget].set_index(["classifier", "method"])["success"]
-    best = {row["classifier"]: row for row in margins[margins["best"]].to_dict("records")}
-    return [
-        {
-            "classifier": name,
-            "success": success[name, PATTERN],
-            "best": best.get(name),
-            "control": METHODS[best[name]["control"]] if name in best else None,
-            "control_success": success[name, best[name]["control"]] if name in best else None,
-        }
-        for name in curves["classifier"].unique()
-        if (name, PATTERN) in success.index
-    ]
 
 
 def success_tables(tables: Mapping[str, pd.DataFrame], budget: float) -> dict[str, pd.DataFrame]:

@@ -60,18 +60,22 @@ def margins(success: pd.DataFrame, budget: float) -> pd.DataFrame:
         budget: Share of the pixels.
 
     Returns:
-        A row for each classifier and control: ``margin`` with ``lower`` and ``upper``, over classes; ``best``, whether
-        the margin to this control is the smallest.
+        A row for each classifier and control: mean ``success`` of the pattern and ``control_success``; their
+        difference ``margin`` with ``lower`` and ``upper``, over classes; ``best``, whether the margin to this control
+        is the smallest.
     """
     part = success[success["budget"] == budget]
     means = part.groupby(["classifier", "method", "class", "pair"], sort=False)["success"].mean()
     rows = []
     for classifier in part["classifier"].unique():
         of_classifier = means.loc[classifier]
+        pattern = of_classifier.loc[PATTERN]
         for control in of_classifier.index.get_level_values("method").unique().difference(SEARCHED, sort=False):
-            margin = (of_classifier.loc[PATTERN] - of_classifier.loc[control]).rename("success").reset_index()
-            rows.append((classifier, control, *mean_over_classes(margin)))
-    table = pd.DataFrame(rows, columns=["classifier", "control", "margin", "lower", "upper"])
+            of_control = of_classifier.loc[control]
+            success = [mean_over_classes(part.reset_index())[0] for part in (pattern, of_control)]
+            rows.append((classifier, control, *success, *mean_over_classes((pattern - of_control).reset_index())))
+    columns = ["classifier", "control", "success", "control_success", "margin", "lower", "upper"]
+    table = pd.DataFrame(rows, columns=columns)
     best = table.sort_values("margin", kind="stable").drop_duplicates("classifier").index
     return table.assign(best=table.index.isin(best))
 
