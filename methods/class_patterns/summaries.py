@@ -72,8 +72,8 @@ def margins(success: pd.DataFrame, budget: float) -> pd.DataFrame:
         pattern = of_classifier.loc[PATTERN]
         for control in of_classifier.index.get_level_values("method").unique().difference(SEARCHED, sort=False):
             of_control = of_classifier.loc[control]
-            success = [mean_over_classes(part.reset_index())[0] for part in (pattern, of_control)]
-            rows.append((classifier, control, *success, *mean_over_classes((pattern - of_control).reset_index())))
+            means_of_both = (mean_over_classes(part.reset_index())[0] for part in (pattern, of_control))
+            rows.append((classifier, control, *means_of_both, *mean_over_classes((pattern - of_control).reset_index())))
     columns = ["classifier", "control", "success", "control_success", "margin", "lower", "upper"]
     table = pd.DataFrame(rows, columns=columns)
     best = table.sort_values("margin", kind="stable").drop_duplicates("classifier").index
