@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from methods.class_patterns.patterns import centre_patch, pixel_count, random_pixels, tie_seed, top_pixels
-from networks.attacks import frozen
+from methods.class_patterns.patterns import centre_patch, pixel_count, random_pixels, top_pixels
+from networks.classifier import frozen
+from networks.seeding import combined_seed
 
 PATTERN, NEURAL_CLEANSE, CANVAS = "pattern", "neural_cleanse", "canvas"
 SEARCHED = (PATTERN, NEURAL_CLEANSE)
@@ -68,7 +69,7 @@ def plan_evaluation(
     cost_counts = counts | {budget: pixel_count(budget, everything) for budget in COST_BUDGETS}
     for pair, is_learned in enumerate(learned):
         for number, (seed, of_seed) in enumerate(masks.items()):
-            canvas, ties = number * len(learned) + pair, tie_seed(seed, pair)
+            canvas, ties = number * len(learned) + pair, combined_seed(seed, pair)
             row: dict[str, Any] = {"pair": pair, "method": NEURAL_CLEANSE if is_learned else PATTERN, "seed": seed}
             plan.add(of_seed[pair], canvas, **row | {"mask": SOFT, "budget": 1.0, "pixels": everything})
             for budget, count in (cost_counts if is_learned else counts).items():

@@ -9,6 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from networks.seeding import combined_seed
+
 Array = npt.NDArray
 
 
@@ -56,11 +58,6 @@ def top_pixels(scores: Tensor, count: int, seed: int) -> Tensor:
     chosen = torch.zeros(len(flat), dtype=torch.bool)
     chosen[order[:count]] = True
     return chosen.reshape(scores.shape)
-
-
-def tie_seed(seed: int, pair: int) -> int:
-    """The seed that breaks ties in the mask of one pair of a class and a canvas, from the seed of its search."""
-    return hash((seed, pair)) % 2**62
 
 
 def random_pixels(shape: tuple[int, int], count: int, seed: int) -> Tensor:
@@ -152,7 +149,7 @@ class Patterns:
             Boolean, shape ``(H, W)``.
         """
         mask = torch.from_numpy(self.masks[pair])
-        return top_pixels(mask, pixel_count(budget, mask.numel()), tie_seed(seed, pair)).numpy()
+        return top_pixels(mask, pixel_count(budget, mask.numel()), combined_seed(seed, pair)).numpy()
 
     def name(self, pair: int) -> str:
         """The name of a pattern: its class, the kind of its canvas, and a number."""

@@ -17,10 +17,9 @@ from torch import Tensor
 from datamodules.base import ImageDataModule
 from datamodules.poison import apply_trigger
 from datamodules.poisoned import PoisonedImages, without_poison
-from lightning_modules.cross_evaluation import as_array
 from lightning_modules.finiteness import check_finite
+from lightning_modules.per_image_results import PerImageResults
 from methods.class_patterns.patterns import Patterns
-from metrics import PerImage
 from networks.classifier import Classifier, freeze
 from stats.proportion import wilson_interval
 from study import classifiers
@@ -56,7 +55,7 @@ class BackdoorPredictions(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.classifier, self.insert = freeze(classifier), insert
-        self.rows = PerImage(images, (4,), torch.int64, complete=complete)
+        self.rows = PerImageResults(images, complete, row=((3,), torch.int64))
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Keep the predictions on one batch."""
@@ -69,12 +68,11 @@ class BackdoorPredictions(pl.LightningModule):
             logits = self.classifier(shown)
             check_finite(logits, index, "the output of the classifier")
             columns.append(logits.argmax(dim=1))
-        self.rows.update(torch.stack([*columns, torch.ones_like(labels)], dim=1), index)
+        self.rows.update(index, row=torch.stack(columns, dim=1))
 
     def on_test_epoch_end(self) -> None:
         """Put the predictions of all ranks together."""
-        rows = as_array(self.rows)
-        self.result = rows[rows[:, 3] == 1, :3]  # the last column marks images that were seen
+        self.result = self.rows.compute()[1]["row"]
 
 
 def check(config: DictConfig, data: ImageDataModule) -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from datamodules.base import UNREADABLE, Batch, ImageDataModule, ImageDataset, Split
 from datamodules.loading import make_loader
 from datamodules.sampling import Draw, TrainingSampler
+from networks.seeding import seeded_generator
 
 Kind = Literal["own", "other", "noise", "learned"]
 NOISE: tuple[Kind, ...] = ("noise", "learned")
@@ -191,7 +192,7 @@ def choose_canvases(
     rows: list[tuple[Tensor, int, Kind, int, int]] = []
     shape = read(split, name, 0)[0].shape
     for target in targets:
-        generator = torch.Generator().manual_seed(hash((seed, target)) % 2**62)
+        generator = seeded_generator(seed, target)
         others = (labels != target).nonzero().flatten()
         candidates: dict[Kind, list[int]] = {
             "own": spread((labels == target).nonzero().flatten(), counts.get("own", 0)),

@@ -3,17 +3,16 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from lightning_modules.frozen import FrozenParts
 from methods.class_patterns.patterns import paste
-from networks.classifier import freeze
 
 
-class PatternSearch(pl.LightningModule):
+class PatternSearch(FrozenParts):
     r"""A mask for each of P pairs of a class and a canvas, all searched at once; the classifier is frozen.
 
     Each pair minimises its own loss over the search images that are not of its target class :math:`t`:
@@ -52,8 +51,6 @@ class PatternSearch(pl.LightningModule):
             have another size than the canvases.
     """
 
-    strict_loading = False  # checkpoints hold masks and colours; the classifier is loaded from its own weights
-
     def __init__(
         self,
         classifier: nn.Module,
@@ -69,7 +66,8 @@ class PatternSearch(pl.LightningModule):
     ) -> None:
         super().__init__()
         check_canvases(canvases, targets, learned)
-        self.classifier = freeze(classifier)
+        self.classifier = classifier
+        self.freeze_parts("classifier")
         check_targets(classifier, targets, canvases.shape[-2:])
         self.on_logits, self.step, self.averaged, self.alpha, self.chunk = (
             optimizer == "adam", step, averaged, alpha, chunk
@@ -83,17 +81,6 @@ class PatternSearch(pl.LightningModule):
         self.colours = nn.Parameter(start) if learned.any() else None
         self.mean_colours = nn.Parameter(torch.zeros_like(start), requires_grad=False) if learned.any() else None
         self.register_buffer("averaged_steps", torch.zeros((), dtype=torch.long))
-
-    def train(self, mode: bool = True) -> "PatternSearch":
-        """Set the mode; the classifier stays in eval mode."""
-        super().train(mode)
-        self.classifier.eval()
-        return self
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Masks and colours, without the classifier."""
-        state = super().state_dict(*args, **kwargs)
-        return {key: value for key, value in state.items() if not key.startswith("classifier.")}
 
     def configure_optimizers(self) -> Optimizer:
         """Adam, or sign steps."""

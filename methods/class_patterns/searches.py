@@ -16,6 +16,7 @@ from methods.class_patterns.patterns import Patterns
 from methods.class_patterns.search_images import Canvases, SearchImages, choose_canvases
 from methods.class_patterns.search_module import PatternSearch
 from networks.classifier import Classifier
+from networks.seeding import seeded_generator
 from study import classifiers
 from study.artifact import Artifact, settings_of, without
 from study.console import say
@@ -132,7 +133,7 @@ class Searches:
     def module(self, seed: int) -> PatternSearch:
         """The search at its start; learned colours start as noise that depends on the seed."""
         options, canvases = self.cfg.class_patterns, self.canvases
-        generator = torch.Generator().manual_seed(hash((self.cfg.seed, seed)) % 2**62)
+        generator = seeded_generator(self.cfg.seed, seed)
         noise = torch.randint(256, canvases.pixels.shape, generator=generator, dtype=torch.uint8)
         return PatternSearch(
             self.classifier,

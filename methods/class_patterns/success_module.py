@@ -8,11 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.cross_evaluation import as_array
 from lightning_modules.finiteness import check_finite
+from lightning_modules.per_image_results import PerImageResults
 from methods.class_patterns.patterns import paste
 from methods.class_patterns.search_module import check_targets
-from metrics import PerImage
 from networks.classifier import freeze
 
 
@@ -72,24 +71,19 @@ class PatternSuccess(pl.LightningModule):
         self.classifier, self.chunk = freeze(classifier), chunk
         check_targets(classifier, targets, canvases.shape[-2:])
         self.masks, self.canvases, self.canvas_of, self.targets = list(masks), canvases, canvas_of, targets
-        self.register_buffer("index", torch.tensor(index), persistent=False)
-        self.seen = PerImage(len(index), (), torch.uint8, complete=complete)
-        self.labels = PerImage(len(index), (), torch.long, complete=complete)
-        self.clean = PerImage(len(index), (), torch.long, complete=complete)
-        self.hits = PerImage(len(index), (len(masks),), torch.uint8, complete=complete)
+        self.results = PerImageResults(
+            index, complete, labels=((), torch.long), clean=((), torch.long), hits=((len(masks),), torch.uint8)
+        )
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Predict one batch without a pattern and with every pattern."""
         images, labels, index = batch
         if not len(images):
             return  # none of them could be read
-        row = torch.searchsorted(self.get_buffer("index"), index)
-        self.seen.update(torch.ones_like(index, dtype=torch.uint8), row)
-        self.labels.update(labels, row)
-        self.clean.update(self.predictions(images, index), row)
+        clean = self.predictions(images, index)
         together = max(1, self.chunk // len(images))
         hits = [self.hits_of(patterns, images, index) for patterns in torch.arange(len(self.masks)).split(together)]
-        self.hits.update(torch.cat(hits, dim=1), row)
+        self.results.update(index, labels=labels, clean=clean, hits=torch.cat(hits, dim=1))
 
     def hits_of(self, patterns: Tensor, images: Tensor, index: Tensor) -> Tensor:
         """1 where the prediction on an image with a pattern is its target, uint8 ``(B, len(patterns))``."""
@@ -107,7 +101,5 @@ class PatternSuccess(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Put the predictions of all ranks together."""
-        seen = as_array(self.seen).astype(bool)
-        index = self.get_buffer("index").cpu().numpy()
-        labels, clean, hits = (as_array(metric)[seen] for metric in (self.labels, self.clean, self.hits))
-        self.result = PatternPredictions(index[seen], labels, clean, hits)
+        index, values = self.results.compute()
+        self.result = PatternPredictions(index, **values)

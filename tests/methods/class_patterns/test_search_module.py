@@ -17,8 +17,10 @@ from callbacks.randomness import SeededBatches
 from datamodules import FakeImages
 from datamodules.sampling import TrainingSampler
 from methods.class_patterns.search_images import NO_IMAGE, SearchImages, choose_canvases
-from methods.class_patterns.search_module import PatternSearch
+from methods.class_patterns.search_module import PatternSearch, SignDescent
 from networks.classifier import Classifier
+from tests.images import fake_images
+from tests.replicas import replicates
 
 MakeTrainer = Callable[..., pl.Trainer]
 TARGETS = torch.tensor([0, 3, 3, 5])
@@ -39,7 +41,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def small() -> FakeImages:
-    return FakeImages(class_count=6, size=16, images=14, batch_size=4)
+    return fake_images(class_count=6, size=16, images=14, batch_size=4)
 
 
 @pytest.fixture
@@ -77,6 +79,7 @@ def batches(data: SearchImages, epochs: int) -> list[tuple[Tensor, Tensor]]:
     return found
 
 
+@replicates(SignDescent)
 def test_the_sign_search_equals_its_steps_written_out(
     classifier: Classifier, small: FakeImages, make_trainer: MakeTrainer
 ) -> None:
@@ -124,6 +127,7 @@ def test_batches_of_a_class_are_all_others_and_go_on_after_an_interruption(small
     assert all(torch.equal(one, other) for (_, one), (_, other) in zip(rest, whole[2:], strict=True))
 
 
+@replicates(PatternSearch)
 def test_the_adam_search_equals_adam_on_each_pair_alone(
     classifier: Classifier, small: FakeImages, make_trainer: MakeTrainer
 ) -> None:
