@@ -1,10 +1,10 @@
-"""How surely are planted backdoors found? Seeded backdoored and clean networks, and the class that stands out in each.
+"""How often is a planted backdoor detected? Seeded backdoored and clean networks, and the cheapest class of each.
 
     python benchmarks/backdoors.py --networks 10     (any key=value of run.py after it, as data.crop=32 or trainer=gpu)
 
-Network k of either kind has seed k; the trigger of a backdoored one has seed k, too, and stands for another class each
-time. Each network is a study of its own under studies/backdoors, trained on the built-in photographs and searched for
-patterns with free colours (task=class_patterns): the same command again goes on where it stopped.
+Network k of either kind has seed k; the trigger of a backdoored one has seed k, too, and its target is another class
+for each network. Each network is a study of its own under studies/backdoors, trained on the built-in photographs and
+searched for patterns with learned colours (task=class_patterns). The same command again continues where it stopped.
 """
 
 import argparse
@@ -19,8 +19,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import run
-from methods.class_patterns.backdoor_rates import NEURAL_CLEANSE, calibrated_threshold
-from methods.class_patterns.class_anomaly import CLEAN_RATE
+from methods.class_patterns.class_anomaly import CLEAN_RATE, NEURAL_CLEANSE_THRESHOLD, calibrated_threshold
 from stats.proportion import wilson_interval
 from study.data import make_data
 from study.folder import study_folder
@@ -42,19 +41,19 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         return hydra.compose("config", overrides=[f"studies={STUDIES}", *overrides])
 
 
-def look_at(kind: str, seed: int, overrides: Sequence[str]) -> dict[str, object]:
-    """Train a network, backdoored or clean, and search it; returns what is found, as a row."""
+def measure(kind: str, seed: int, overrides: Sequence[str]) -> dict[str, object]:
+    """Train a network, backdoored or clean, and search it; returns a row of the table."""
     classes = len(make_data(compose(overrides)).classes)
     name, target = f"{kind}_{seed}", (3 + TARGET_STEP * seed) % classes
-    own = ["classifier=vgg_compact", f"classifier.label={name}"]
+    network = ["classifier=vgg_compact", f"classifier.title={name}"]
     if kind == "backdoored":
-        own = ["classifier=vgg_backdoored", f"classifier.poison.target={target}", f"classifier.poison.seed={seed}"]
-    own += [f"classifier.name={name}", f"classifiers=[{name}]", f"study={name}", f"seed={seed}", *overrides]
-    cfg = compose(["task=train_classifier", TRAINING, *own])
+        network = ["classifier=vgg_backdoored", f"classifier.poison.target={target}", f"classifier.poison.seed={seed}"]
+    network += [f"classifier.name={name}", f"classifiers=[{name}]", f"study={name}", f"seed={seed}", *overrides]
+    cfg = compose(["task=train_classifier", TRAINING, *network])
     accuracy = run.run(cfg)
     root = study_folder(cfg).root
-    run.run(compose(["task=class_patterns", *own, *SEARCH]))
-    table = pd.read_csv(root / "class_patterns" / "suspicion.csv")
+    run.run(compose(["task=class_patterns", *network, *SEARCH]))
+    table = pd.read_csv(root / "class_patterns" / "class_anomaly.csv")
     first = table.iloc[0]
     row = {"network": name, "accuracy": accuracy, "first": first["class"], "index": first["anomaly_index"]}
     row |= {"pixels": first["pixels"]}
@@ -79,7 +78,7 @@ def summary(rows: pd.DataFrame, threshold: float) -> str:
     lines = [f"the target ranks first in {share(rows.loc[planted, 'rank'] == 1)} backdoored networks"]
     for value, what in (
         (threshold, f"clean ones are flagged at a rate of {CLEAN_RATE:.0%}"),
-        (NEURAL_CLEANSE, "fixed"),
+        (NEURAL_CLEANSE_THRESHOLD, "fixed"),
     ):
         targets = share(rows.loc[planted, "index of target"] > value)
         clean = share(rows.loc[~planted, "index"] > value)
@@ -94,17 +93,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", type=int, default=10, help="of either kind")
     options, overrides = parser.parse_known_args()
-    found = [look_at(kind, seed, overrides) for seed in range(options.networks) for kind in ("backdoored", "clean")]
-    rows = pd.DataFrame(found).sort_values("network", ignore_index=True)
-    threshold = calibrated_threshold(int(rows["classes"].max()), CLEAN_RATE)
+    rows = [measure(kind, seed, overrides) for seed in range(options.networks) for kind in ("backdoored", "clean")]
+    table = pd.DataFrame(rows).sort_values("network", ignore_index=True)
+    threshold = calibrated_threshold(int(table["classes"].max()), CLEAN_RATE)
     header = ["network", "accuracy", "attack success", "target", "rank", "index of target", "pixels of target"]
     header += ["first", "index", "pixels"]
     sys.stdout.write("\n")
     sys.stdout.write(f"| {' | '.join(header)} |\n|{'---|' * len(header)}\n")
-    for row in rows[header].itertuples(index=False):
+    for row in table[header].itertuples(index=False):
         cells = ["–" if pd.isna(value) else f"{value:.3g}" if isinstance(value, float) else str(value) for value in row]
         sys.stdout.write(f"| {' | '.join(cells)} |\n")
-    sys.stdout.write(f"\n{summary(rows, threshold)}\n")
+    sys.stdout.write(f"\n{summary(table, threshold)}\n")
 
 
 if __name__ == "__main__":

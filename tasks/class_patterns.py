@@ -1,150 +1,125 @@
-"""``task=class_patterns``: the few pixels that make each classifier say each class, and how often they do."""
+"""``task=class_patterns``: the few pixels that make each classifier predict each class, and how often they do."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
 from datamodules.poison import trigger_mask
 from datamodules.poisoned import without_poison
-from methods.class_patterns.class_anomaly import TRIGGERS, simplicity_table, suspicion_table, triggers_table
+from methods.class_patterns import summaries
+from methods.class_patterns.class_anomaly import class_anomaly_table
 from methods.class_patterns.evaluation_plan import PATTERN
-from methods.class_patterns.evaluations import evaluate, predictions_artifact, read_predictions
-from methods.class_patterns.searches import PatternJobs, check_options
-from methods.class_patterns.success import success_by_source, success_rates, success_table
+from methods.class_patterns.evaluations import evaluate, read_predictions
+from methods.class_patterns.planted_backdoor import TRIGGER_COLUMNS, trigger_table
+from methods.class_patterns.searches import Searches, check_data
+from methods.class_patterns.simplicity import simplicity_table
+from methods.class_patterns.success import success_tables
 from study import classifiers
 from study.artifact import Artifact, settings_of, without
-from study.console import is_first_rank, say, say_made, say_skipped, show_table
+from study.console import say
 from study.data import make_data
-from study.distributed import wait_for_ranks
 from study.folder import study_folder
-from study.labels import own_labels, poison_of
-from study.results import write_results
+from study.labels import own_labels, poison_of, with_labels_of
+from study.step import Result, Step, Table
 
-FILES = ("success.csv", "by_source.csv", "transfer.csv", "simplicity.csv", "suspicion.csv", "triggers.csv")
-FIRST = ["classifier", "class", "pair", "kind", "number", "source"]  # columns of success.csv
-UNDECISIVE = {"chunk"}
+TABLES = ("success", "by_source", "transfer", "simplicity", "class_anomaly", "triggers")
+SUMMARIES = (
+    "curves", "margins", "soft_masks", "transfer_means", "transfer_summary", "simplicity_means", "trigger_means"
+)  # fmt: skip
 
 
 def run(cfg: DictConfig) -> float:
-    """Search and test patterns of every classifier; returns the mean success of found pixels at the budget shown."""
-    folder, options = study_folder(cfg), cfg.class_patterns
+    """Search and evaluate patterns of every classifier; returns their mean success at the budget shown."""
     configs = classifiers.study_classifiers(cfg)
     images = without_poison(make_data(cfg))
-    check_options(options, images)
-    place = folder.root / "class_patterns"
-    summary = tables_artifact(cfg, place, configs, images)
-    if summary.exists():
-        return say_skipped(summary.files[0], summary.objective())
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    jobs = {name: PatternJobs(cfg, config, place) for name, config in configs.items()}
-    for name, job in jobs.items():
-        for seed in options.seeds:
-            say(f"[bold]patterns[/bold] of {name}, seed {seed}")
-            job.search(int(seed))
-    tables = []
-    for name, job in jobs.items():
-        artifact = predictions_artifact(job, jobs)
-        if not artifact.exists():
-            say(f"[bold]success[/bold] of patterns on {name}")
-            evaluate(job, jobs, artifact)
-        predictions = tabulate(name, artifact.files[0], images.classes)
-        tables.append([*predictions, *look_into(job, predictions[0])])
-    made = [stacked(parts) for parts in zip(*tables, strict=True)]
-    success = made[0]
-    shown = success[success["budget"] == options.shown]
-    mean = float(shown[shown["method"] == PATTERN]["success"].mean())
-    if is_first_rank():
-        with summary.making(mean) as temporary:
-            for path, table in zip(summary.files, made, strict=True):
-                table.to_csv(temporary[path], index=False)
-        write_results(folder.job("class_patterns"), {"mean success of patterns": mean})
-        show(shown, options.shown)
-    wait_for_ranks()
-    say_made(summary.files[0])
-    return mean
+    check_data(cfg.class_patterns, images)
+    step = Step(tables_artifact(cfg, configs, images), study_folder(cfg).job("class_patterns"), cfg.seed)
+    return step.run(lambda: make(cfg, configs))
 
 
-def tables_artifact(
-    cfg: DictConfig, place: Path, configs: Mapping[str, DictConfig], images: ImageDataModule
-) -> Artifact:
-    """The tables of all classifiers; says which command makes the weights of one that has none."""
+def tables_artifact(cfg: DictConfig, configs: Mapping[str, DictConfig], images: ImageDataModule) -> Artifact:
+    """The tables of all classifiers; raises an error with the command for weights that do not exist."""
+    folder = study_folder(cfg).root / "class_patterns"
     inputs = {"images": images.fingerprint()} | {
         f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
     }
-    inputs |= {f"question to {name}": str(asked) for name, asked in own_labels(configs).items()}
-    settings = without(settings_of(cfg, "class_patterns"), UNDECISIVE)
-    return Artifact([place / name for name in FILES], place / "success.json", settings, inputs, precious=False)
+    inputs |= {f"labels of {name}": str(labels) for name, labels in own_labels(configs).items()}
+    settings = without(settings_of(cfg, "class_patterns"), {"chunk"})
+    files = [folder / f"{name}.csv" for name in TABLES] + [folder / "summary" / f"{name}.csv" for name in SUMMARIES]
+    return Artifact(files, folder / "success.json", settings, inputs, precious=False)
 
 
-def tabulate(name: str, path: Path, classes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The tables of one classifier: success, success by source, and success of others' patterns on it.
-
-    Args:
-        name: Of the classifier.
-        path: Its predictions.
-        classes: Names of the classes.
-    """
-    predictions, rows = read_predictions(path)
-    targets = rows["target"].to_numpy()
-    rates = success_rates(predictions.hits, predictions.clean, targets)
-    named = rows.assign(**{"class": [classes[target] for target in targets]}).drop(columns="target")
-    own = (rows["origin"] == name).to_numpy()
-    success = success_table(named[own], rates[own].reset_index(drop=True))
-    success = success.assign(classifier=name)[[*FIRST, *success.columns.drop([*FIRST[1:], "origin", "shown"])]]
-    by_source = success_by_source(
-        predictions.hits[:, own],
-        predictions.clean,
-        predictions.labels,
-        rows[own].reset_index(drop=True),
-        targets[own],
-        classes,
-    )
-    by_source.insert(0, "classifier", name)
-    shown = rows["shown"].to_numpy(dtype=bool)
-    columns = ["success", "lower", "upper", "images"]
-    transfer = named[shown][["origin", "class", "pair", "kind", "budget", "seed"]].join(rates[columns])
-    transfer = transfer.rename(columns={"origin": "source"}).assign(target=name)
-    return success, by_source, transfer
+def make(cfg: DictConfig, configs: Mapping[str, DictConfig]) -> Result:
+    """Search patterns of every classifier, then evaluate all of them on each."""
+    shown = float(cfg.class_patterns.shown)
+    everyone = {name: Searches(with_labels_of(cfg, config), config) for name, config in configs.items()}
+    for name, searches in everyone.items():
+        for seed in cfg.class_patterns.seeds:
+            say(f"[bold]patterns[/bold] of {name}, seed {seed}")
+            searches.search(int(seed))
+    parts = []
+    for name, searches in everyone.items():
+        say(f"[bold]success[/bold] of patterns on {name}")
+        predictions, rows = read_predictions(evaluate(searches, everyone))
+        success, *others = success_tables(name, predictions, rows, searches.data.classes)
+        parts.append([success, *others, *tables_of(searches, success)])
+    tables = dict(zip(TABLES, map(stacked, zip(*parts, strict=True)), strict=True))
+    at_budget = tables["success"][tables["success"]["budget"] == shown]
+    mean = float(at_budget[at_budget["method"] == PATTERN]["success"].mean())
+    files = {f"{name}.csv": table for name, table in (tables | summaries_of(tables, shown)).items()}
+    return Result(mean, files, {"mean success of patterns": mean}, [success_of_methods(at_budget, shown)])
 
 
-def look_into(job: PatternJobs, success: pd.DataFrame) -> list[pd.DataFrame]:
-    """How simple a classifier's patterns are, which class gives itself away, and how much of a trigger was found.
+def tables_of(searches: Searches, success: pd.DataFrame) -> list[pd.DataFrame]:
+    """Shapes of a classifier's patterns, the costs of its classes, and the overlap with the trigger of a backdoor.
 
     Args:
-        job: The classifier's.
+        searches: The searches of the classifier.
         success: Its rows of ``success.csv``.
     """
-    options = job.cfg.class_patterns
-    found = {int(seed): job.read(int(seed)) for seed in options.seeds}
-    some = next(iter(found.values()))
-    height, width = some.masks.shape[1:]
-    simple = [simplicity_table(part, float(options.shown), seed) for seed, part in found.items()]
-    suspicion = suspicion_table(success, list(some.classes), height * width)
-    poison = poison_of(job.cfg, job.config)
-    triggers = [pd.DataFrame(columns=TRIGGERS)]
+    options, poison = searches.cfg.class_patterns, poison_of(searches.cfg, searches.config)
+    by_seed = {int(seed): searches.read(int(seed)) for seed in options.seeds}
+    first = next(iter(by_seed.values()))
+    height, width = first.masks.shape[1:]
+    simple = [simplicity_table(patterns, float(options.shown), seed) for seed, patterns in by_seed.items()]
+    anomaly = class_anomaly_table(success, list(first.classes), height * width)
+    anomaly["planted"] = (anomaly["label"] == poison.target) if poison is not None else False
+    triggers = [pd.DataFrame(columns=TRIGGER_COLUMNS)]
     if poison is not None and poison.trigger == "patch" and poison.position != "random":
         trigger, budgets = trigger_mask(poison, height, width).numpy(), [float(share) for share in options.budgets]
-        triggers = [triggers_table(part, trigger, poison.target, budgets, seed) for seed, part in found.items()]
-    suspicion["planted"] = (suspicion["label"] == poison.target) if poison is not None else False
-    tables = [pd.concat(simple, ignore_index=True), suspicion, pd.concat(triggers, ignore_index=True)]
+        triggers = [trigger_table(part, trigger, poison.target, budgets, seed) for seed, part in by_seed.items()]
+    tables = [pd.concat(simple, ignore_index=True), anomaly, pd.concat(triggers, ignore_index=True)]
     for table in tables:
-        table.insert(0, "classifier", job.name)
+        table.insert(0, "classifier", searches.name)
     return tables
 
 
+def summaries_of(tables: Mapping[str, pd.DataFrame], shown: float) -> dict[str, pd.DataFrame]:
+    """The tables of ``SUMMARIES``."""
+    success, transfer = tables["success"], summaries.transfer_means(tables["transfer"])
+    made = (
+        summaries.curves(success),
+        summaries.margins(success, shown),
+        summaries.soft_masks(success, shown),
+        transfer,
+        summaries.transfer_summary(transfer),
+        summaries.simplicity_means(tables["simplicity"]),
+        summaries.trigger_means(tables["triggers"]),
+    )
+    return dict(zip(SUMMARIES, made, strict=True))
+
+
 def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Tables below each other; empty ones give their columns only if all are empty."""
+    """Tables below each other; if all are empty, only their columns."""
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def show(table: pd.DataFrame, budget: float) -> None:
-    """Print the mean success of every method at one budget, a column for each classifier."""
+def success_of_methods(table: pd.DataFrame, budget: float) -> Table:
+    """The mean success of every method at one budget, a column for each classifier."""
     wide = table.pivot_table(index="method", columns="classifier", values="success", sort=False)
     rows = [[str(method), *(f"{value:.1%}" for value in wide.loc[method])] for method in wide.index]
     images = int(np.ceil(table["images"].mean()))
-    show_table(f"success of {budget:.0%} of the pixels, about {images} images each", ["", *wide.columns], rows)
+    return Table(f"success of {budget:.0%} of the pixels, about {images} images each", ["", *wide.columns], rows)

@@ -90,7 +90,7 @@ TASKS = (
          "methods.robustness.settings:Robustness", report=("methods.robustness.report",)),
     Task("class_patterns", "the few pixels that make each classifier predict each class", ANALYSIS,
          "methods.class_patterns.settings:ClassPatterns",
-         report=("methods.class_patterns.report", "methods.class_patterns.report_findings")),
+         report=("methods.class_patterns.report",)),
     Task("layer_features", "images that show what layers find most informative in a set of images", ANALYSIS,
          "methods.layer_features.settings:LayerFeatures", report=("methods.layer_features.report",)),
     Task("concepts", "groups of images, of neurons and of pixels that go together", ANALYSIS,

@@ -1,5 +1,6 @@
-"""Figures of class-wise patterns: what they look like, how often they succeed, and on whom."""
+"""Figures of class-wise patterns: pictures, success, transfer between classifiers, and costs of classes."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from report.figures.study import ACCENT, GREY, INK, LETTER, PAGE, PALE, STYLE, name_columns, typeset
 
@@ -16,14 +18,14 @@ ABSENT = (216, 204, 236)  # behind transparent pixels: a lilac, since photograph
 MOST_NAMES = 30  # along an axis
 MOST_CLASSES = 15
 METHODS = {  # name, colour, line, width
-    "pattern": ("pattern found", ACCENT, "-", 1.8),
-    "neural_cleanse": ("Neural Cleanse (free colours)", "#7b6ca8", "-", 1.2),
+    "pattern": ("pattern", ACCENT, "-", 1.8),
+    "neural_cleanse": ("Neural Cleanse (learned colours)", "#7b6ca8", "-", 1.2),
     "saliency": ("most salient pixels", "#d08c2f", "--", 1.1),
     "random": ("random pixels", GREY, "-", 1.1),
     "centre": ("centre patch", INK, ":", 1.2),
 }
 CANVAS = "whole canvas (100 %)"
-TICK_GAP = 1.9  # least ratio of two numbers whose names do not touch
+TICK_GAP = 1.9  # smallest ratio of two numbers that can both be named without overlap
 
 
 def pattern_grid(pictures: Mapping[str, Sequence[npt.NDArray]], names: Sequence[str]) -> Figure:
@@ -76,12 +78,11 @@ def budget_curves(table: pd.DataFrame) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(4.6, 2.1 * across + 0.7), 1.9 * down + 0.9))
         axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-        for place, ax in enumerate(axes.flatten()):
-            if place >= len(names):
-                ax.set_visible(False)
-                continue
-            budget_panel(ax, table[table["classifier"] == names[place]])
-            ax.set_title(names[place], color=INK)
+        for name, ax in itertools.zip_longest(names, axes.flatten()):
+            ax.set_visible(name is not None)
+            if name is not None:
+                budget_panel(ax, table[table["classifier"] == name])
+                ax.set_title(name, color=INK)
         for ax in axes[:, 0]:
             ax.set_ylabel("success")
         figure.supxlabel("pixels of the pattern, share of all", fontsize=9)
@@ -116,7 +117,7 @@ def budget_panel(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def tick_names(budgets: Sequence[float]) -> list[str]:
-    """Names for ascending places on a logarithmic axis; none where the next named one would be too near."""
+    """Names of ascending ticks on a logarithmic axis; a tick too near to the next named one has none."""
     named: list[str] = []
     following = math.inf
     for budget in reversed(budgets):
@@ -130,7 +131,7 @@ def transfer_matrix(table: pd.DataFrame) -> Figure:
     """Heat map of the success of each classifier's patterns (rows) on every classifier (columns).
 
     Args:
-        table: Rates in [0, 1], with names as they shall be read.
+        table: Rates in [0, 1], with display names.
     """
     values = table.to_numpy(dtype=float)
     cell = min(0.9, max(0.4, PAGE / len(table.columns)))
@@ -145,7 +146,7 @@ def transfer_matrix(table: pd.DataFrame) -> Figure:
         name_columns(ax, list(table.columns), cell)
         ax.set_yticks(range(len(table)), [typeset(name) for name in table.index])
         ax.tick_params(length=0)
-        ax.set(xlabel="shown to", ylabel="patterns of")
+        ax.set(xlabel="tested on", ylabel="patterns of")
         ax.spines[:].set_visible(False)
         bar = figure.colorbar(image, ax=ax, label="success", fraction=0.05, pad=0.03)
         bar.outline.set_visible(False)
@@ -158,73 +159,78 @@ def source_matrices(tables: Mapping[str, pd.DataFrame]) -> Figure:
     Args:
         tables: By classifier, rates in [0, 1]; NaN where no image is left.
     """
-    rows, columns = next(iter(tables.values())).shape
+    first = next(iter(tables.values()))  # all tables have the same rows and columns
     across = min(3, len(tables))
     down = math.ceil(len(tables) / across)
-    side = min(2.5, max(1.4, 0.16 * max(rows, columns)))
-    height = min(2.5, max(0.8, side * rows / columns))
-    label = 0.75 * LETTER * max(len(str(name)) for name in next(iter(tables.values())).index)
+    side = min(2.5, max(1.4, 0.16 * max(first.shape)))
+    height = min(2.5, max(0.8, side * first.shape[0] / first.shape[1]))
+    label = 0.75 * LETTER * max(len(str(name)) for name in first.index)
     with mpl.rc_context(STYLE):
         size = (side * across + label + 1.0, (height + label + 0.5) * down)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(down, across, squeeze=False, sharey=True)
-        colours = mpl.colormaps["GnBu"].with_extremes(bad="#eceff2")
-        shown = None
-        for ax, name in zip(axes.flatten(), [*tables, *[""] * (axes.size - len(tables))], strict=True):
-            if not name:
-                ax.set_visible(False)
-                continue
-            table = tables[name]
-            shown = ax.imshow(table.to_numpy(dtype=float), cmap=colours, vmin=0, vmax=1, aspect="auto")
-            across_named, down_named = (some_names(list(names)) for names in (table.columns, table.index))
-            ax.set_xticks(list(across_named), list(across_named.values()), rotation=90, fontsize=6)
-            ax.set_yticks(list(down_named), list(down_named.values()), fontsize=6)
-            ax.tick_params(length=0)
+        for ax in axes.flatten()[len(tables) :]:
+            ax.set_visible(False)
+        for ax, (name, table) in zip(axes.flatten(), tables.items(), strict=False):
+            image = source_panel(ax, table)
             ax.set_title(name, color=INK)
-            ax.spines[:].set_visible(False)
         axes[0, 0].set_ylabel("pattern of")
         figure.supxlabel("images of", fontsize=9)
-        if shown is not None:
-            bar = figure.colorbar(shown, ax=axes, label="success", shrink=0.7, pad=0.02)
-            bar.outline.set_visible(False)
+        bar = figure.colorbar(image, ax=axes, label="success", shrink=0.7, pad=0.02)
+        bar.outline.set_visible(False)
     return figure
 
 
+def source_panel(ax: Axes, table: pd.DataFrame) -> AxesImage:
+    """The heat map of one classifier."""
+    colours = mpl.colormaps["GnBu"].with_extremes(bad="#eceff2")
+    columns, rows = some_names(list(table.columns)), some_names(list(table.index))
+    ax.set_xticks(list(columns), list(columns.values()), rotation=90, fontsize=6)
+    ax.set_yticks(list(rows), list(rows.values()), fontsize=6)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax.imshow(table.to_numpy(dtype=float), cmap=colours, vmin=0, vmax=1, aspect="auto")
+
+
 def some_names(names: list[str]) -> dict[int, str]:
-    """Names by their place: all, or, of more than can be read side by side, some, evenly spread."""
+    """Names by their position: all, or an evenly spread part of more than can be read side by side."""
     every = math.ceil(len(names) / MOST_NAMES)
-    return {place: names[place] for place in range(0, len(names), every)}
+    return dict(list(enumerate(names))[::every])
 
 
 def class_costs(table: pd.DataFrame) -> Figure:
-    """What each class costs in pixels, a row for each classifier; planted classes have a ring, flagged ones a name.
+    """The cost of each class in pixels, a row for each classifier; planted classes have a ring, flagged ones a name.
 
     Args:
-        table: ``classifier``, ``class``, ``pixels``, ``rank``, ``flagged``, ``planted``.
+        table: ``classifier``, ``class``, ``pixels``, ``median_pixels``, ``rank``, ``flagged``, ``planted``.
     """
     names = table["classifier"].unique().tolist()
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(PAGE, 0.75 + 0.42 * len(names)))
         ax = figure.subplots()
         for row, name in enumerate(names):
-            part = table[table["classifier"] == name]
-            ax.plot(part["pixels"], [row] * len(part), "o", color=GREY, markersize=4, alpha=0.7, markeredgewidth=0)
-            ax.plot([float(part["pixels"].median())] * 2, [row - 0.28, row + 0.28], color=INK, linewidth=1)
-            told = part[part["planted"].astype(bool) | part["flagged"].astype(bool)]
-            told = part.nsmallest(1, "rank") if told.empty else told
-            for found in told.to_dict("records"):
-                if found["planted"]:
-                    ax.plot(found["pixels"], row, "o", markerfacecolor="none", markeredgecolor=ACCENT, markersize=9)
-                text = str(found["class"]).replace("_", " ") + (", flagged" if found["flagged"] else "")
-                ax.annotate(
-                    text, (found["pixels"], row), (0, 6), textcoords="offset points", ha="center", va="bottom",
-                    fontsize=7, color=ACCENT if found["planted"] else INK,
-                )  # fmt: skip
+            cost_row(ax, row, table[table["classifier"] == name])
         ax.set_xscale("log")
-        ax.set_xlabel("pixels with free colours that half of the images give in to (line: median class)")
+        ax.set_xlabel("pixels with learned colours that turn half of the images into the class (line: median class)")
         ax.set_yticks(range(len(names)), [typeset(name) for name in names])
         ax.set_ylim(len(names) - 0.5, -0.75)
         ax.tick_params(axis="y", length=0)
         ax.spines[["top", "right", "left"]].set_visible(False)
         figure.tight_layout()
     return figure
+
+
+def cost_row(ax: Axes, row: int, table: pd.DataFrame) -> None:
+    """The classes of one classifier; the cheapest has a name if none is planted or flagged."""
+    ax.plot(table["pixels"], [row] * len(table), "o", color=GREY, markersize=4, alpha=0.7, markeredgewidth=0)
+    ax.plot([float(table["median_pixels"].iloc[0])] * 2, [row - 0.28, row + 0.28], color=INK, linewidth=1)
+    named = table[table["planted"].astype(bool) | table["flagged"].astype(bool)]
+    for record in (table.nsmallest(1, "rank") if named.empty else named).to_dict("records"):
+        pixels, planted = record["pixels"], record["planted"]
+        if planted:
+            ax.plot(pixels, row, "o", markerfacecolor="none", markeredgecolor=ACCENT, markersize=9)
+        text = str(record["class"]).replace("_", " ") + (", flagged" if record["flagged"] else "")
+        ax.annotate(
+            text, (pixels, row), (0, 6), textcoords="offset points", ha="center", va="bottom", fontsize=7,
+            color=ACCENT if planted else INK,
+        )  # fmt: skip

@@ -1,29 +1,86 @@
-"""A classifier that was trained on poisoned images: whether it can see the trigger, and whether the backdoor works."""
+"""Planted backdoors: whether the classifier sees the trigger, how often it succeeds, and whether patterns hold it."""
 
 import json
 import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from datamodules.base import ImageDataModule
 from datamodules.poison import apply_trigger
 from datamodules.poisoned import PoisonedImages, without_poison
-from methods.class_patterns.backdoor_predictions import BackdoorAnswers
-from methods.class_patterns.backdoor_rates import SUCCESS, backdoor_rates
+from lightning_modules.finiteness import check_finite
+from lightning_modules.per_image_results import PerImageResults
+from methods.class_patterns.patterns import Patterns
+from networks.classifier import Classifier, freeze
+from stats.proportion import wilson_interval
 from study import classifiers
 from study.artifact import Artifact, settings_of
-from study.console import say_made, say_skipped, say_skipped_images, show_table
 from study.folder import study_folder
-from study.results import write_results
+from study.step import Result, Step, Table
 from study.trainer import accelerate, make_trainer
+
+ACCURACY, SUCCESS, WITHOUT = "clean accuracy", "attack success", "predicted as target without trigger"
+TRIGGER_COLUMNS = ["class", "kind", "number", "seed", "target", "pixels", "overlap", "recall"]
+Labels = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+class BackdoorPredictions(pl.LightningModule):
+    """The predictions on clean and on triggered images; ``result`` holds them after the test.
+
+    Args:
+        classifier: From images in [0, 1] to logits; frozen here.
+        insert: Puts the trigger into uint8 images ``(B, 3, H, W)``, given their indices in the split.
+        images: Number of images in the test split.
+        complete: Whether every image must be seen; otherwise missing images are left out of the result.
+
+    Attributes:
+        result: For each image its label, the prediction on it, and the prediction on it with the trigger; ``(N, 3)``.
+    """
+
+    result: Labels
+
+    def __init__(
+        self, classifier: Classifier, insert: Callable[[Tensor, list[int]], Tensor], images: int, *, complete: bool
+    ) -> None:
+        super().__init__()
+        self.classifier, self.insert = freeze(classifier), insert
+        self.rows = PerImageResults(images, complete, row=((3,), torch.int64))
+
+    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Keep the predictions on one batch."""
+        images, labels, index = batch
+        if not len(images):
+            return  # none of them could be read
+        pixels = (images * 255).round().to(torch.uint8)  # as the data holds them
+        columns = [labels]
+        for shown in (images, self.insert(pixels, index.tolist()).to(images.dtype) / 255):
+            logits = self.classifier(shown)
+            check_finite(logits, index, "the output of the classifier")
+            columns.append(logits.argmax(dim=1))
+        self.rows.update(index, row=torch.stack(columns, dim=1))
+
+    def on_test_epoch_end(self) -> None:
+        """Put the predictions of all ranks together."""
+        self.result = self.rows.compute()[1]["row"]
 
 
 def check(config: DictConfig, data: ImageDataModule) -> None:
-    """Refuse a patch that a classifier would not see, because it looks at the middle of an image only.
+    """Refuse a patch that a classifier would not see, because it crops images to their centre.
 
     Args:
-        config: The classifier's.
-        data: What it is to be trained on; clean images are never refused.
+        config: The classifier's configuration.
+        data: Its training images; clean images are never refused.
     """
     if not isinstance(data, PoisonedImages) or data.poison.trigger != "patch":
         return
@@ -37,48 +94,118 @@ def check(config: DictConfig, data: ImageDataModule) -> None:
 
 
 def measure(cfg: DictConfig, config: DictConfig, data: PoisonedImages) -> float:
-    """Write and show how often the trigger succeeds, and the clean accuracy, on the test images; returns the success.
+    """Write how often the trigger succeeds on test images, and the clean accuracy; returns the success.
 
     Args:
         cfg: The configuration that the classifier was trained with.
-        config: The classifier's.
-        data: What it was trained on.
+        config: The classifier's configuration.
+        data: Its training images.
     """
     folder = study_folder(cfg)
     path = folder.root / "backdoors" / f"{config.name}.csv"
     inputs = {"images": data.fingerprint(), "classifier": classifiers.weights_fingerprint(cfg, config)}
-    settings = settings_of(cfg, "classifier")
-    artifact = Artifact([path], path.with_suffix(".json"), settings, inputs, precious=False)
-    if artifact.exists():
-        return say_skipped(path, artifact.objective())
+    artifact = Artifact([path], path.with_suffix(".json"), settings_of(cfg, "classifier"), inputs, precious=False)
+    job = folder.job("train_classifier", config.name)
+    return Step(artifact, job).run(lambda: predict(cfg, config, data, job))
+
+
+def predict(cfg: DictConfig, config: DictConfig, data: PoisonedImages, job: Path) -> Result:
+    """Show a classifier the test images with and without the trigger."""
     classifier = classifiers.load_classifier(cfg, config, data)
     accelerate(cfg, classifier)
     poison, clean = data.poison, without_poison(data)
-    module = BackdoorAnswers(
+    module = BackdoorPredictions(
         classifier,
         lambda images, index: apply_trigger(images, poison, index),
         len(clean.split("test")),
         complete=clean.on_error != "skip",
     )
-    trainer = make_trainer(cfg)
-    trainer.test(module, datamodule=clean, verbose=False)
-    labels, answers, triggered = module.result.T
-    table = backdoor_rates(labels, answers, triggered, poison.target)
-    shares = dict(zip(table["measure"], table["share"], strict=True))
-    job = folder.job("train_classifier", config.name)
-    if trainer.is_global_zero:
-        with artifact.making(shares[SUCCESS]) as temporary:
-            table.to_csv(temporary[path], index=False)
-        metrics = job / "metrics.json"
-        before = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}
-        write_results(job, before | {f"test/{name.replace(' ', '_')}": share for name, share in shares.items()})
-        rows = [
-            [str(row.measure), f"{row.share:.1%}", f"{row.lower:.1%} to {row.upper:.1%}", str(row.images)]
-            for row in table.itertuples()
-        ]
-        title = f"backdoor of {config.name}: the trigger stands for {data.classes[poison.target]}"
-        show_table(title, ["", "share", "95 % interval", "test images"], rows)
-    trainer.strategy.barrier()
-    say_skipped_images(data.unreadable(), job)
-    say_made(path)
-    return float(shares[SUCCESS])
+    make_trainer(cfg).test(module, datamodule=clean, verbose=False)
+    labels, without_trigger, triggered = module.result.T
+    table = backdoor_rates(labels, without_trigger, triggered, poison.target)
+    shares: Mapping[Any, float] = dict(zip(table["measure"], table["share"], strict=True))
+    metrics = job / "metrics.json"  # of the training: the numbers are added to it
+    before = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}
+    rows = [
+        [str(row.measure), f"{row.share:.1%}", f"{row.lower:.1%} to {row.upper:.1%}", str(row.images)]
+        for row in table.itertuples()
+    ]
+    title = f"backdoor of {config.name}: the trigger's target is {data.classes[poison.target]}"
+    return Result(
+        shares[SUCCESS],
+        {f"{config.name}.csv": table},
+        before | {f"test/{name.replace(' ', '_')}": share for name, share in shares.items()},
+        [Table(title, ["", "share", "95 % interval", "test images"], rows)],
+        data.unreadable(),
+    )
+
+
+def backdoor_rates(labels: Labels, clean: Labels, triggered: Labels, target: int) -> pd.DataFrame:
+    """Clean accuracy, attack success, and the share of images predicted as the target without the trigger.
+
+    Args:
+        labels: The label of each image, ``(N,)``.
+        clean: The prediction on each image.
+        triggered: The prediction on each image with the trigger.
+        target: The target class of the trigger; both rates of it are over the images of all other classes.
+
+    Returns:
+        A row for each of the three: ``measure``, ``share`` in [0, 1] (NaN of no images), the ends ``lower`` and
+        ``upper`` of its 95 % interval, ``images``.
+    """
+    others = labels != target
+    hits = {ACCURACY: clean == labels, SUCCESS: triggered[others] == target, WITHOUT: clean[others] == target}
+    images = [len(values) for values in hits.values()]
+    shares = [float(values.mean()) if len(values) else float("nan") for values in hits.values()]
+    lower, upper = wilson_interval(shares, images)
+    return pd.DataFrame({"measure": list(hits), "share": shares, "lower": lower, "upper": upper, "images": images})
+
+
+def trigger_overlap(patterns: Mask, trigger: Mask) -> tuple[Floats, Floats]:
+    r"""Intersection over union of patterns and the true trigger, and recall of the trigger's pixels.
+
+    A random pattern of k of N pixels has a recall of k / N on average; no pattern of k pixels can have a higher recall
+    than k / T, nor a higher intersection over union than min(k, T) / max(k, T), for a trigger of T pixels.
+
+    Args:
+        patterns: The pixels of each pattern, shape ``(P, H, W)``; a pattern may be empty.
+        trigger: The pixels of the trigger, shape ``(H, W)``; at least one.
+
+    Returns:
+        Intersection over union, and recall, both ``(P,)`` in [0, 1].
+
+    Raises:
+        ValueError: If the shapes differ, an array is not bool, or the trigger has no pixel.
+    """
+    if patterns.dtype != np.bool_ or trigger.dtype != np.bool_:
+        raise ValueError(f"patterns are {patterns.dtype} and the trigger {trigger.dtype}; expected bool")
+    if patterns.ndim != 3 or patterns.shape[1:] != trigger.shape:
+        raise ValueError(f"patterns {patterns.shape} and trigger {trigger.shape}; expected (P, H, W) and (H, W)")
+    if not trigger.any():
+        raise ValueError("the trigger has no pixel: there is nothing to find")
+    both = (patterns & trigger).sum(axis=(1, 2))
+    return both / (patterns | trigger).sum(axis=(1, 2)), both / trigger.sum()
+
+
+def trigger_table(patterns: Patterns, trigger: Mask, target: int, budgets: Iterable[float], seed: int) -> pd.DataFrame:
+    """The overlap of the patterns of a backdoored network with the true trigger.
+
+    Args:
+        patterns: The patterns.
+        trigger: The pixels of the trigger, ``(H, W)``.
+        target: The target class of the trigger; patterns of other classes show the overlap by chance.
+        budgets: Shares of the pixels; the size of the trigger itself is added.
+        seed: Seed of the search.
+
+    Returns:
+        A row for each pattern and budget: ``class``, ``kind``, ``number``, ``seed``, ``target`` (whether it is of the
+        trigger's target class), ``pixels``, ``overlap`` (intersection over union), ``recall``.
+    """
+    sizes = sorted({int(trigger.sum()), *(math.floor(budget * trigger.size + 0.5) for budget in budgets)} - {0})
+    tables = []
+    for pixels in sizes:
+        chosen = np.stack([patterns.pixels(pair, pixels, seed) for pair in range(len(patterns.targets))])
+        overlap, recall = trigger_overlap(chosen, trigger)
+        columns = {"target": patterns.targets == target, "pixels": pixels, "overlap": overlap, "recall": recall}
+        tables.append(patterns.table(seed).assign(**columns))
+    return pd.concat(tables, ignore_index=True)

@@ -1,225 +1,252 @@
-"""Part of the report: the few pixels that make a classifier say a class."""
+"""The section of the page on class-wise patterns; its prose is in ``report.html.j2``."""
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from methods.class_patterns import figures
+from methods.class_patterns.class_anomaly import CLEAN_RATE
 from methods.class_patterns.evaluation_plan import COST_BUDGETS, NEURAL_CLEANSE, PATTERN
-from methods.class_patterns.figures import (
-    METHODS,
-    MOST_CLASSES,
-    budget_curves,
-    pattern_grid,
-    source_matrices,
-    transfer_matrix,
-)
-from methods.class_patterns.files import PatternFile
-from methods.class_patterns.masks import pattern_image
-from methods.class_patterns.success import curves, margins, mean_over_classes, read_table
-from report.page import Part, Section
+from methods.class_patterns.patterns import Array, Patterns, pattern_image
+from methods.class_patterns.success import read_table
+from report.page import Part
+from study.folder import seeded
+from study.records import read_record
 
-FOLDER = "class_patterns"
-FILES = ("success.csv", "by_source.csv", "transfer.csv")
-ROWS = {"own": "of the class", "other": "of another", "noise": "noise", "learned": "free colours"}
-SHORT = {"canvas": "whole canvas"} | {method: described[0] for method, described in METHODS.items()}
+TEMPLATE = "methods/class_patterns/report.html.j2"
+TABLES = ("success", "by_source", "transfer", "simplicity", "class_anomaly", "triggers")
+ROWS = {"own": "of the class", "other": "of another", "noise": "noise", "learned": "learned colours"}
+KINDS = {"own": "image of the class", "other": "image of another class", "noise": "noise", "learned": "learned colours"}
+METHODS = {"canvas": "whole canvas"} | {method: line[0] for method, line in figures.METHODS.items()}
+SHAPE_NAMES = {
+    "mask_variation": "outline per pixel", "pixel_variation": "contrast of neighbours", "edge_density": "on edges",
+    "components": "pieces", "largest_share": "in the largest piece",
+}  # fmt: skip
 
 
-def read(root: Path, labels: Mapping[str, str]) -> Part | None:
-    """The part, or ``None`` where no patterns were searched.
+def read(root: Path, titles: Mapping[str, str]) -> Part | None:
+    """The section, or ``None`` if no patterns were searched.
 
     Args:
         root: The study's folder.
-        labels: What people call each classifier.
+        titles: The display name of each classifier.
     """
-    files = [root / FOLDER / name for name in FILES]
-    if not all(path.exists() for path in files):
+    folder = root / "class_patterns"
+    if not (folder / "success.csv").exists():
         return None
-    success, by_source, transfer = read_table(files[0]), read_table(files[1], "source"), read_table(files[2])
-    success = success[(success["method"] != NEURAL_CLEANSE) | ~success["budget"].isin(COST_BUDGETS)]
+    files = [folder / f"{name}.csv" for name in TABLES]
+    further = [folder / "by_source.csv", folder / "class_anomaly.csv", *(folder / "summary").glob("*.csv")]
+    tables = {path.stem: titled(read_table(path, "source"), titles) for path in further}
+    curves = tables["curves"]
+    # at these budgets learned colours have no controls to compare with
+    tables["curves"] = curves[(curves["method"] != NEURAL_CLEANSE) | ~curves["budget"].isin(COST_BUDGETS)]
+    transfer = read_table(folder / "transfer.csv", "source")
     budget, seed = float(transfer["budget"].iloc[0]), int(transfer["seed"].iloc[0])
-    names = success["classifier"].unique().tolist()
-    paths = {name: root / FOLDER / (f"{name}-seed{seed}.npz" if seed else f"{name}.npz") for name in names}
-    grids = {
-        f"patterns_{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}": (labels.get(name, name), PatternFile.load(path))
-        for name, path in paths.items()
-        if path.exists()
+    paths = {name: folder / f"{seeded(name, seed)}.npz" for name in transfer["target"].unique()}
+    records = {name: read_record(Patterns, path) for name, path in paths.items()}
+    backdoors = {titles.get(name, name): root / "backdoors" / f"{name}.csv" for name in paths}
+    backdoors = {title: path for title, path in backdoors.items() if path.exists()}
+    grids = {f"patterns_{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}": name for name in paths}
+    drawn = {figure: draw_grid(records[name], budget, seed) for figure, name in grids.items()}
+    classes = list(dict.fromkeys(str(name) for record in records.values() for name in record.classes))
+    drawn |= draw_tables(tables, budget, [titles.get(name, name) for name in paths], classes)
+    values = {
+        "budget": budget,
+        "results": tables["margins"][tables["margins"]["best"]].replace({"control": METHODS}).to_dict("records"),
+        "success_tables": success_tables(tables, budget),
+        "grids": {figure: titles.get(name, name) for figure, name in grids.items()},
+        "transfer": tables["transfer_summary"].iloc[0],
+        "classifiers": len(paths),
+        "clean_rate": CLEAN_RATE,
+        **shape_values(tables["simplicity_means"]),
+        **anomaly_values(tables["class_anomaly"], backdoors, tables["trigger_means"]),
     }
-    known = dict(labels)
-    success, by_source = (table.replace({"classifier": known}) for table in (success, by_source))
-    transfer = transfer.replace({"source": known, "target": known})
-    lines = curves(success)
-    figures = {figure: draw_grid(found, budget, seed) for figure, (_, found) in grids.items()}
-    figures["patterns_budget"] = budget_curves(lines)
-    sections = [
-        Section(
-            "Patterns: few pixels that say a class",
-            f"{WHAT} {finding(success, lines, budget)} {CANNOT}",
-            "patterns_budget",
-            {
-                "Success by classifier, method and share of the pixels": by_budget(lines),
-                f"By how much the pattern beats each control at {budget:.0%}, with 95 % intervals": margin_table(
-                    success, budget
-                ),
-                "Soft masks, hard masks and seeds": soft_table(success, lines, budget),
-            },
-        )
-    ]
-    sections += [
-        Section(f"Patterns of {name}", PICTURES.format(budget=budget), figure) for figure, (name, _) in grids.items()
-    ]
-    matrix = wide_mean(transfer, "source", "target", "success")
-    figures["patterns_transfer"] = transfer_matrix(matrix)
-    sections.append(Section("Patterns on other networks", travel(matrix, budget), "patterns_transfer"))
-    chosen = by_source[(by_source["method"] == PATTERN) & (by_source["budget"] == budget)]
-    figures["patterns_by_source"] = source_matrices(
-        {name: by_class(chosen[chosen["classifier"] == name]) for name in success["classifier"].unique()}
-    )
-    sections.append(Section("Which images give in", SOURCES, "patterns_by_source"))
-    shown = [*files, *(path for path in paths.values() if path.exists())]
-    return Part(sections, figures, shown, method="Class-wise patterns: arXiv 2101.06898.")
+    method = "Class-wise patterns: arXiv 2101.06898."
+    return Part(TEMPLATE, values, drawn, [*files, *paths.values(), *backdoors.values()], method)
 
 
-WHAT = (
-    "For each class a mask was searched that cuts few pixels out of a <em>canvas</em>, a picture of the class, of "
-    "another class, or noise, so that whatever image these pixels are pasted on, the classifier says the class. "
-    "Searched on some images, tested on others. <em>Success</em> is the share of test images seen as the class, of "
-    "those that are not seen as it without the pattern; so without any pattern it is 0. Every line has equally many "
-    "pixels at the same place of the axis. Random pixels, the centre patch and the pixels to which the class’s logit "
-    "is most sensitive come from the same canvas and were not searched: what a pattern has beyond them, the search "
-    "has found. Neural Cleanse may choose colours, too, which no picture need have. Shaded: the 95 % interval over "
-    "classes."
-)
-CANNOT = (
-    "<strong>What this cannot show.</strong> A pattern that works is one of many: it is enough for the class, and "
-    "other pixels may be, too. One that fails does not say that the class has none: the search may have missed it, "
-    "or the canvas may not hold it. And a class that gives in to few pixels is no proof of a backdoor: natural "
-    "classes differ."
-)
-PICTURES = (
-    "The {budget:.0%} of the pixels that each mask holds highest, where they are in the image; the rest is "
-    "transparent (here: lilac). A row for each canvas that they are cut from, a column for each class; a dash: the "
-    "class has no image of its own to cut from. Files: <code>class_patterns/pictures</code>."
-)
-SOURCES = (
-    "Success of the patterns of each class (rows) on test images of each class (columns), mean over canvases and "
-    "seeds. A dark row is a class that many images can be turned into; a pale column are images that hardly any "
-    "pattern turns. Grey: no such image tested that is not seen as the class already. With few images of a class "
-    "each cell is rough: <code>by_source.csv</code> has their number."
-)
+def draw_tables(
+    tables: Mapping[str, pd.DataFrame], budget: float, names: Sequence[str], classes: Sequence[str]
+) -> dict[str, Figure]:
+    """The figures of success, transfer, success by source and costs.
+
+    Args:
+        tables: What the task has written, by name.
+        budget: The budget shown.
+        names: The classifiers.
+        classes: Names of the classes.
+    """
+    means = tables["transfer_means"].pivot(index="source", columns="target", values="success")
+    by_source = tables["by_source"]
+    by_source = by_source[(by_source["method"] == PATTERN) & (by_source["budget"] == budget)]
+    drawn = {
+        "patterns_budget": figures.budget_curves(tables["curves"]),
+        "patterns_transfer": figures.transfer_matrix(means.loc[list(names), list(names)]),
+        "patterns_by_source": figures.source_matrices(source_matrices(by_source, classes)),
+    }
+    if len(tables["class_anomaly"]):
+        drawn["patterns_costs"] = figures.class_costs(tables["class_anomaly"])
+    return drawn
 
 
-def finding(success: pd.DataFrame, lines: pd.DataFrame, budget: float) -> str:
-    """What patterns do at one budget, and by how much they beat the best control, in words."""
-    at = lines[lines["budget"] == budget].set_index(["classifier", "method"])["success"]
-    found = margins(success, budget)
-    told = []
-    for classifier in lines["classifier"].unique():
-        if (classifier, PATTERN) not in at.index:
-            continue
-        own = found[found["classifier"] == classifier].sort_values("margin")
-        text = f"{classifier} {at[classifier, PATTERN]:.0%}"
-        if len(own):
-            nearest = own.iloc[0]
-            sure = "" if nearest["lower"] > 0 else ", which may be chance"
-            text += (
-                f" ({SHORT[nearest['control']]}, the best control, {at[classifier, nearest['control']]:.0%}: "
-                f"{100 * nearest['margin']:+.0f} points [{100 * nearest['lower']:.0f}, {100 * nearest['upper']:.0f}]"
-                f"{sure})"
-            )
-        told.append(text)
-    text = "; ".join(told)
-    return f"At {budget:.0%} of the pixels the patterns succeed, mean over classes, canvases and seeds: {text}."
+def titled(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+    """A table with the display names of classifiers."""
+    columns = {"classifier", "source", "target"} if "classifier" not in table else {"classifier"}
+    return table.replace({column: dict(titles) for column in columns & set(table.columns)})
 
 
-def by_budget(lines: pd.DataFrame) -> pd.DataFrame:
+def success_tables(tables: Mapping[str, pd.DataFrame], budget: float) -> dict[str, pd.DataFrame]:
+    """The tables below the curves, by their caption."""
+    margins = tables["margins"]
+    rows = margins["classifier"] + " − " + margins["control"].map(METHODS)
+    points = (100 * margins[["margin", "lower", "upper"]]).set_index(rows).map("{:.1f}".format)
+    return {
+        "Success by classifier, method and share of the pixels": curve_table(tables["curves"]),
+        f"Margin of the pattern over each control at {budget:.0%}, in points, with 95 % intervals": points,
+        "Soft masks, hard masks and seeds": soft_table(tables["soft_masks"], tables["curves"], budget),
+    }
+
+
+def curve_table(curves: pd.DataFrame) -> pd.DataFrame:
     """A row for each classifier and method, a column for each budget; a dash where a method has none."""
-    named = lines.assign(
-        row=lines["classifier"] + ", " + lines["method"].map(SHORT),
-        column=[f"{100 * budget:g} %" for budget in lines["budget"]],
-    )
-    order = [f"{100 * budget:g} %" for budget in sorted(lines["budget"].unique())]
-    wide = named.pivot(index="row", columns="column", values="success").loc[named["row"].unique(), order]
-    return wide.map(lambda value: "–" if pd.isna(value) else f"{value:.1%}").rename_axis(columns=None)
+    names = {budget: f"{100 * budget:g} %" for budget in sorted(curves["budget"].unique())}
+    rows = curves["classifier"] + ", " + curves["method"].map(METHODS)
+    wide = curves.assign(row=rows).pivot(index="row", columns="budget", values="success")
+    return wide.loc[rows.unique(), list(names)].rename(columns=names).map(percent).rename_axis(columns=None)
 
 
-def margin_table(success: pd.DataFrame, budget: float) -> pd.DataFrame:
-    """A row for each classifier and control, in percentage points."""
-    table = margins(success, budget)
-    rows = table["classifier"] + " − " + table["control"].map(SHORT)
-    values = 100 * table[["margin", "lower", "upper"]]
-    return values.set_index(rows).map("{:.1f}".format).rename(columns={"margin": "points"})
+def soft_table(soft: pd.DataFrame, curves: pd.DataFrame, budget: float) -> pd.DataFrame:
+    """Success of soft and hard masks of each classifier and searched method, and the spread over seeds."""
+    table = soft.merge(curves[curves["budget"] == budget][["classifier", "method", "seeds"]])
+    names = {
+        "soft": "soft mask", "success": f"hard, {budget:.0%}", "gap": "gap", "clean": "predicted without pattern",
+        "seeds": "std over seeds",
+    }  # fmt: skip
+    rows = table["classifier"] + ", " + table["method"].map(METHODS)
+    return table[list(names)].rename(columns=names).map(percent).set_index(rows)
 
 
-def soft_table(success: pd.DataFrame, lines: pd.DataFrame, budget: float) -> pd.DataFrame:
-    """Of what was searched: success of soft and of hard masks, the gap, and the spread over seeds."""
-    found = {}
-    part = success[success["soft"].notna() & (success["budget"] == budget)]
-    spreads = lines.set_index(["classifier", "method", "budget"])["seeds"]
-    for (classifier, method), own in part.groupby(["classifier", "method"], sort=False):
-        means = [mean_over_classes(own, values)[0] for values in ("soft", "success", "gap", "clean")]
-        spread = float(spreads.loc[(classifier, method, budget)])  # type: ignore[index]
-        found[f"{classifier}, {SHORT[str(method)]}"] = [*means, spread]
-    columns = ["soft mask", f"hard, {budget:.0%}", "gap", "seen as the class without", "std over seeds"]
-    table = pd.DataFrame.from_dict(found, orient="index", columns=columns)
-    return table.map(lambda value: "–" if pd.isna(value) else f"{value:.1%}")
-
-
-def wide_mean(table: pd.DataFrame, rows: str, columns: str, values: str) -> pd.DataFrame:
-    """Means as a matrix, names in the order in which they come."""
-    order = table[columns].unique()
-    wide = table.groupby([rows, columns, "class"], sort=False)[values].mean().groupby([rows, columns]).mean().unstack()
-    return wide.loc[order, order]
-
-
-def by_class(table: pd.DataFrame) -> pd.DataFrame:
-    """Success of each class's patterns (rows) on images of each class (columns), in the order of the labels."""
-    rows = table["class"].unique().tolist()
-    columns = [*rows, *[name for name in table["source"].unique() if name not in rows]]
-    return table.pivot(index="class", columns="source", values="success").reindex(index=rows, columns=columns)
-
-
-def travel(matrix: pd.DataFrame, budget: float) -> str:
-    """What the matrix shows, in words."""
-    text = (
-        f"Success in % of the patterns of each classifier (rows), at {budget:.0%} of the pixels and with one seed, on "
-        "every classifier (columns), mean over classes. A pattern that travels is made of what the classifiers have in "
-        "common, as parts of things in the images; one that stays at home, of what only its own network reacts to. "
-    )
-    values = matrix.to_numpy(dtype=float)
-    if len(values) == 1:
-        return text + "With one classifier there is none to travel to."
-    own, others = float(np.nanmean(np.diag(values))), float(np.nanmean(values[~np.eye(len(values), dtype=bool)]))
-    return text + f"Mean on their own networks {own:.0%}, on others {others:.0%}."
-
-
-def draw_grid(found: PatternFile, budget: float, seed: int) -> Figure:
-    """The patterns of one classifier, of at most fifteen classes spread evenly."""
-    targets = list(dict.fromkeys(found.targets.tolist()))
-    count = min(MOST_CLASSES, len(targets))
-    shown = [targets[place] for place in np.linspace(0, len(targets) - 1, count).round().astype(int)]
-    several = {kind: int(found.numbers[found.kinds == kind].max()) > 0 for kind in set(found.kinds.tolist())}
-    pictures = {
-        ROWS[kind] + (f" {number + 1}" if several[kind] else ""): row_of(found, shown, kind, number, budget, seed)
-        for kind, number in dict.fromkeys(zip(found.kinds.tolist(), found.numbers.tolist(), strict=True))
+def shape_values(means: pd.DataFrame) -> dict[str, Any]:
+    """Tables of the shapes of patterns, and each classifier's differences to the first that are not chance."""
+    names = means["classifier"].unique().tolist()
+    further = means[means["classifier"] != names[0]] if names else means
+    certain = further[(further["lower"] > 0) | (further["upper"] < 0)]
+    tables = {"Shapes of patterns, mean over classes": shape_table([f"{mean:.3g}" for mean in means["mean"]], names)}
+    if len(further):
+        columns = (further[column] for column in ("difference", "lower", "upper"))
+        texts = [f"{value:+.2g} [{lower:.2g}, {upper:.2g}]" for value, lower, upper in zip(*columns, strict=True)]
+        rows = [f"{name} − {names[0]}" for name in names[1:]]
+        tables["Differences, with 95 % intervals over classes"] = shape_table(texts, rows)
+    return {
+        "shape_tables": tables,
+        "shape_names": SHAPE_NAMES,
+        "shape_reference": names[0] if names else None,
+        "shape_differences": {name: certain[certain["classifier"] == name].to_dict("records") for name in names[1:]},
     }
-    return pattern_grid(pictures, [str(found.classes[target]).replace("_", " ") for target in shown])
 
 
-def row_of(
-    found: PatternFile, targets: Sequence[int], kind: str, number: int, budget: float, seed: int
-) -> list[npt.NDArray]:
-    """The pictures of one kind of canvas, one for each class; empty where a class has none."""
-    pictures = []
+def shape_table(texts: Sequence[str], rows: Sequence[str]) -> pd.DataFrame:
+    """A row of texts for each name, a column for each shape; the texts come in this order."""
+    cells = np.array(texts, dtype=object).reshape(len(rows), len(SHAPE_NAMES))
+    return pd.DataFrame(cells.tolist(), index=list(rows), columns=list(SHAPE_NAMES.values()))
+
+
+def anomaly_values(anomaly: pd.DataFrame, backdoors: Mapping[str, Path], triggers: pd.DataFrame) -> dict[str, Any]:
+    """Tables of the costs of classes and of backdoors, and each classifier's flagged and planted classes."""
+    shown = anomaly[(anomaly["rank"] <= 3) | anomaly["planted"].astype(bool)]
+    columns = {
+        "class": shown["class"],
+        "pixels needed": shown["pixels"].map("{:.0f}".format),
+        "anomaly index": shown["anomaly_index"].map("{:.1f}".format),
+        "rank": shown["rank"],
+        "flagged": shown["flagged"].astype(bool).map({True: "yes", False: "no"}),
+        "planted": shown["planted"].astype(bool).map({True: "yes", False: "no"}),
+    }
+    tables = {"The three cheapest classes, and planted ones": pd.DataFrame(columns).set_index(shown["classifier"])}
+    if backdoors:
+        tables["Planted backdoors, on test images with and without the trigger"] = backdoor_table(backdoors)
+    if len(triggers):
+        tables["Share of the trigger that patterns hold, mean over patterns"] = trigger_table(triggers)
+    classes = anomaly.assign(**{"class": anomaly["class"].astype(str).str.replace("_", " ")})
+    anomalies = [
+        {
+            "classifier": name,
+            "flagged": part[part["flagged"].astype(bool)]["class"].tolist(),
+            "planted": part[part["planted"].astype(bool)].to_dict("records"),
+            "classes": len(part),
+        }
+        for name, part in classes.groupby("classifier", sort=False)
+    ]
+    return {"anomalies": anomalies, "anomaly_tables": tables}
+
+
+def backdoor_table(paths: Mapping[str, Path]) -> pd.DataFrame:
+    """Shares with their 95 % intervals, a row for each backdoored classifier."""
+    rows = {
+        title: {
+            row.measure: f"{row.share:.1%} [{row.lower:.1%}, {row.upper:.1%}]"
+            for row in pd.read_csv(path).itertuples(index=False)
+        }
+        for title, path in paths.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def trigger_table(triggers: pd.DataFrame) -> pd.DataFrame:
+    """Recall and intersection over union of the trigger's target class and of other classes, by kind of canvas."""
+    of_target = triggers["target"].astype(bool).map({True: "target class", False: "other classes"})
+    rows = triggers["classifier"] + ", " + of_target + ", " + triggers["kind"].map(KINDS)
+    wide = triggers.assign(row=rows).pivot(index="row", columns="pixels", values=["recall", "overlap"])
+    sizes = sorted(triggers["pixels"].unique())
+    names = [f"{value}, {pixels} pixels" for value in ("recall", "IoU") for pixels in sizes]  # as pivot orders them
+    return wide.set_axis(names, axis=1).loc[rows.unique()].map("{:.2f}".format)
+
+
+def source_matrices(by_source: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The success on images of each class, by classifier; equal rows and columns, as the panels share their axes."""
+    rows = [name for name in classes if name in set(by_source["class"])]
+    further = [name for name in classes if name in set(by_source["source"]) - set(rows)]
+    return {
+        str(name): part.pivot(index="class", columns="source", values="success").reindex(
+            index=rows, columns=[*rows, *further]
+        )
+        for name, part in by_source.groupby("classifier", sort=False)
+    }
+
+
+def percent(value: float) -> str:
+    """A share in percent, or a dash for NaN."""
+    return "–" if pd.isna(value) else f"{value:.1%}"
+
+
+def draw_grid(patterns: Patterns, budget: float, seed: int) -> Figure:
+    """The patterns of one classifier, of at most fifteen classes spread evenly."""
+    targets = list(dict.fromkeys(patterns.targets.tolist()))
+    count = min(figures.MOST_CLASSES, len(targets))
+    shown = [targets[index] for index in np.linspace(0, len(targets) - 1, count).round().astype(int)]
+    kinds = dict.fromkeys(zip(patterns.kinds.tolist(), patterns.numbers.tolist(), strict=True))
+    several = {kind for kind, number in kinds if number}
+    pictures = {
+        ROWS[kind] + (f" {number + 1}" if kind in several else ""): pictures_of(
+            patterns, shown, patterns.kinds == kind, patterns.numbers == number, budget, seed
+        )
+        for kind, number in kinds
+    }
+    return figures.pattern_grid(pictures, [str(patterns.classes[target]).replace("_", " ") for target in shown])
+
+
+def pictures_of(
+    patterns: Patterns, targets: Sequence[int], of_kind: Array, of_number: Array, budget: float, seed: int
+) -> list[Array]:
+    """The pictures of one kind and number of canvas, one for each class; empty where a class has none."""
+    pictures: list[Array] = []
     for target in targets:
-        pairs = np.flatnonzero((found.targets == target) & (found.kinds == kind) & (found.numbers == number))
-        picture: npt.NDArray = np.zeros(0, dtype=np.uint8)
-        if len(pairs):
-            pair = int(pairs[0])
-            picture = pattern_image(found.canvases[pair], found.pixels(pair, budget, seed))
-        pictures.append(picture)
+        pairs = np.flatnonzero((patterns.targets == target) & of_kind & of_number).tolist()
+        drawn = [pattern_image(patterns.canvases[pair], patterns.pixels(pair, budget, seed)) for pair in pairs[:1]]
+        pictures += drawn or [np.zeros(0, dtype=np.uint8)]
     return pictures

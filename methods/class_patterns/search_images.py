@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -12,30 +12,30 @@ from torch.utils.data import DataLoader, Sampler
 from datamodules.base import UNREADABLE, Batch, ImageDataModule, ImageDataset, Split
 from datamodules.loading import make_loader
 from datamodules.sampling import Draw, TrainingSampler
+from networks.seeding import seeded_generator
 
 Kind = Literal["own", "other", "noise", "learned"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 NOISE: tuple[Kind, ...] = ("noise", "learned")
 NO_IMAGE = -1  # the source of a canvas of noise
 
 
 class SearchImages(pl.LightningDataModule):
-    """Some images of a split, for a search that shares its patterns, not its images, among the ranks.
+    """Some images of a split, for a search that divides its patterns, not its images, among the ranks.
 
-    Every rank gets the same batches, in an order that depends on the seed and the epoch alone: ``(images in [0, 1],
-    labels, index)``. As in training, a partial last batch is left out; each epoch leaves out others. With ``targets``,
-    a batch has a fourth part: which classes each image is for; see :class:`ClassBatches`.
+    Every rank gets the same batches ``(images in [0, 1], labels, index)``, in an order that depends only on the seed
+    and the epoch. As in training, a partial last batch is left out; each epoch leaves out other images. With
+    ``targets``, a batch has a fourth part: the classes that see each image; see :class:`ClassBatches`.
 
     Args:
         images: All images.
         name: Their split.
-        chosen: Positions in it.
+        chosen: Indices of the search images in it.
         batch_size: Images of a step.
-        seed: Decides the order.
-        targets: Classes that have batches of their own, without their own images; ``None``: one batch for all.
+        seed: Seed of the order.
+        targets: Classes that have batches of their own, without images of the class; ``None``: one batch for all.
 
     Attributes:
-        consumed_batches: Batches, in the epoch that a search continues in, that were seen before.
+        consumed_batches: Batches of the present epoch that were seen before an interruption.
     """
 
     consumed_batches = 0
@@ -47,7 +47,7 @@ class SearchImages(pl.LightningDataModule):
         chosen: Sequence[int],
         batch_size: int,
         seed: int,
-        targets: Sequence[int] | None = None,
+        targets: Sequence[int] | None,
     ) -> None:
         super().__init__()
         self.images, self.source, self.chosen = images, name, list(chosen)
@@ -56,30 +56,31 @@ class SearchImages(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """The chosen images, shuffled."""
         split = self.images.split(self.source)
-        dataset, workers = SearchSplit(split, self.source, self.chosen), self.images.workers
-        seen = 0 if self.targets is not None else self.consumed_batches * self.batch_size
-        together = self.batch_size if self.targets is None else 1
-        sampler = TrainingSampler(dataset, together, self.seed, consumed=seen)
+        dataset, workers, consumed = SearchSplit(split, self.source, self.chosen), self.images.workers, 0
+        batch_size = self.batch_size if self.targets is None else 1  # class batches draw from a pass over all images
+        if self.targets is None:
+            consumed = self.consumed_batches * self.batch_size
+        sampler = TrainingSampler(dataset, batch_size, self.seed, consumed=consumed)
         if self.trainer is not None:
             sampler.set_epoch(self.trainer.current_epoch)
         options: dict[str, Any] = {"workers": workers, "persistent_workers": workers > 0}
         if self.targets is None:
             return make_loader(dataset, batch_size=self.batch_size, sampler=sampler, **options)
-        labels = torch.tensor([split.label(position) for position in self.chosen])
-        classes, consumed = len(self.images.classes), self.consumed_batches
-        batches = ClassBatches(sampler, labels, self.targets, classes, self.batch_size, consumed)
+        labels = torch.tensor([split.label(index) for index in self.chosen])
+        classes = len(self.images.classes)
+        batches = ClassBatches(sampler, labels, self.targets, classes, self.batch_size, self.consumed_batches)
         return make_loader(dataset, batch_size=1, batch_sampler=batches, **options)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Turn uint8 pixels into floats in [0, 1]; leave out images that could not be read."""
         images, labels, index, *rest = batch
         kept = labels != UNREADABLE
-        found = self.images.on_after_batch_transfer((images, labels, index), dataloader_idx)
-        return *found, *(part[kept] if self.images.on_error == "skip" else part for part in rest)
+        decoded = self.images.on_after_batch_transfer((images, labels, index), dataloader_idx)
+        return *decoded, *(part[kept] if self.images.on_error == "skip" else part for part in rest)
 
 
 class Member(NamedTuple):
-    """A search image of some step, and the classes that it is for, boolean ``(classes,)``."""
+    """A search image of a step, and the classes that see it, boolean ``(classes,)``."""
 
     draw: Draw
     classes: Tensor
@@ -96,23 +97,23 @@ class SearchSplit(torch.utils.data.Dataset[tuple[Any, ...]]):
 
     def __getitem__(self, key: Draw | Member) -> tuple[Any, ...]:
         draw = key.draw if isinstance(key, Member) else key
-        position = self.chosen[draw.image]
-        found = self.all[Draw(position, draw.seed) if self.name == "train" else position]
-        return (*found, key.classes) if isinstance(key, Member) else found
+        index = self.chosen[draw.image]
+        image = self.all[Draw(index, draw.seed) if self.name == "train" else index]
+        return (*image, key.classes) if isinstance(key, Member) else image
 
 
 class ClassBatches(Sampler[list[Member]]):
-    """For every class its own batches: the shuffled images without those of the class, ``batch_size`` at a time.
+    """A batch for every class: the shuffled images without those of the class, ``batch_size`` at a time.
 
-    A step loads each image once that some class has in it. The last batch of a class may be partial; a class with many
-    images of its own has fewer batches than others, and none in the last steps.
+    A step loads each image once that is in the batch of some class. The last batch of a class may be partial; a class
+    with many images has fewer batches than others, and none in the last steps.
 
     Args:
-        sampler: Decides the order of all images.
-        labels: The class of each image, ``(N,)``.
-        targets: The classes.
+        sampler: The order of all images.
+        labels: The label of each image, ``(N,)``.
+        targets: The classes that have batches.
         classes: Number of all classes.
-        batch_size: Images of a class's batch.
+        batch_size: Images of a batch.
         consumed: Steps of the first pass to leave out.
     """
 
@@ -123,7 +124,7 @@ class ClassBatches(Sampler[list[Member]]):
         targets: Sequence[int],
         classes: int,
         batch_size: int,
-        consumed: int = 0,
+        consumed: int,
     ) -> None:
         self.sampler, self.labels, self.targets, self.classes = sampler, labels, list(targets), classes
         self.batch_size, self.consumed = batch_size, consumed
@@ -139,23 +140,23 @@ class ClassBatches(Sampler[list[Member]]):
         consumed, self.consumed = self.consumed, 0
         for step in range(consumed, len(self)):
             used: dict[int, Tensor] = {}
-            for target, places in others.items():
-                for place in places[step * self.batch_size : (step + 1) * self.batch_size].tolist():
-                    used.setdefault(place, torch.zeros(self.classes, dtype=torch.bool))[target] = True
-            yield [Member(order[place], used[place]) for place in sorted(used)]
+            for target, positions in others.items():
+                for position in positions[step * self.batch_size : (step + 1) * self.batch_size].tolist():
+                    used.setdefault(position, torch.zeros(self.classes, dtype=torch.bool))[target] = True
+            yield [Member(order[position], used[position]) for position in sorted(used)]
 
 
 @dataclass(frozen=True)
 class Canvases:
-    """What patterns are cut out of: P pairs of a class and a canvas.
+    """The canvases of P pairs of a target class and a canvas.
 
     Attributes:
-        pixels: uint8, shape ``(P, 3, H, W)``; of a learned one, where the search begins.
-        targets: The classes that patterns shall stand for, ``(P,)``.
-        kinds: ``own`` (an image of the class), ``other`` (of another class), ``noise``, or ``learned`` (colours are
-            searched, too), for each pair.
-        numbers: Counts canvases of the same class and kind, from 0, ``(P,)``.
-        sources: The image's position in its split, ``(P,)``; ``NO_IMAGE`` for noise.
+        pixels: uint8, shape ``(P, 3, H, W)``; for learned colours, the start of the search.
+        targets: The target class of each pair, ``(P,)``.
+        kinds: Of each pair: ``own`` (an image of the class), ``other`` (of another class), ``noise``, or ``learned``
+            (noise whose colours are optimised, too).
+        numbers: Numbers the canvases of the same class and kind, from 0, ``(P,)``.
+        sources: Index of the image in its split, ``(P,)``; ``NO_IMAGE`` for noise.
     """
 
     pixels: Tensor
@@ -166,68 +167,70 @@ class Canvases:
 
     @property
     def learned(self) -> Tensor:
-        """Whether the colours are searched, too, ``(P,)``."""
+        """The pairs with learned colours, boolean ``(P,)``."""
         return torch.tensor([kind == "learned" for kind in self.kinds], dtype=torch.bool)
 
 
 def choose_canvases(
     split: ImageDataset, name: Split, targets: Sequence[int], counts: Mapping[Kind, int], seed: int
 ) -> Canvases:
-    """Canvases for every class: spread over its own images, images of others and noise at random.
+    """Canvases for every class: images spread over those of the class, random images of other classes, and noise.
 
-    A class without images gets no canvas of its own.
+    A class without images has no canvas of kind ``own``.
 
     Args:
         split: The images.
-        name: Of which split.
+        name: Their split.
         targets: The classes.
         counts: How many canvases of each kind.
-        seed: Decides images of others, and noise.
+        seed: Seed of the images of other classes, and of the noise.
 
     Raises:
-        ValueError: If a count is negative or of an unknown kind, or there is no canvas at all.
+        ValueError: If there is no canvas at all.
     """
-    unknown = [kind for kind in counts if kind not in KINDS]
-    if unknown or any(count < 0 for count in counts.values()):
-        raise ValueError(f"canvases are {dict(counts)}: give counts from 0 on, of {', '.join(KINDS)}")
-    labels = torch.tensor([split.label(position) for position in range(len(split))])
+    labels = torch.tensor([split.label(index) for index in range(len(split))])
     rows: list[tuple[Tensor, int, Kind, int, int]] = []
     shape = read(split, name, 0)[0].shape
     for target in targets:
-        own = (labels == target).nonzero().flatten()
-        middles = (2 * torch.arange(len(own)) + 1) * len(own) // (2 * max(1, min(counts.get("own", 0), len(own))))
-        spread = dict.fromkeys([*own[middles[middles < len(own)]].tolist(), *own.tolist()])
-        generator = torch.Generator().manual_seed(hash((seed, target)) % 2**62)
+        generator = seeded_generator(seed, target)
         others = (labels != target).nonzero().flatten()
-        drawn = others[torch.randperm(len(others), generator=generator)].tolist()
-        images_of: dict[Kind, list[int]] = {"own": list(spread), "other": drawn}
-        for kind, positions in images_of.items():
-            found = first_readable(split, name, positions, counts.get(kind, 0))
-            rows += [(image, target, kind, number, place) for number, (place, image) in enumerate(found)]
+        candidates: dict[Kind, list[int]] = {
+            "own": spread((labels == target).nonzero().flatten(), counts.get("own", 0)),
+            "other": others[torch.randperm(len(others), generator=generator)].tolist(),
+        }
+        for kind, indices in candidates.items():
+            images = first_readable(split, name, indices, counts.get(kind, 0))
+            rows += [(image, target, kind, number, index) for number, (index, image) in enumerate(images)]
         for kind in NOISE:
             for number in range(counts.get(kind, 0)):
                 noise = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
                 rows.append((noise, target, kind, number, NO_IMAGE))
     if not rows:
         raise ValueError(f"canvases {dict(counts)} of classes {list(targets)} are none: ask for one or more")
-    pixels, found_targets, kinds, numbers, sources = zip(*rows, strict=True)
-    return Canvases(torch.stack(pixels), torch.tensor(found_targets), list(kinds), list(numbers), list(sources))
+    pixels, row_targets, kinds, numbers, sources = zip(*rows, strict=True)
+    return Canvases(torch.stack(pixels), torch.tensor(row_targets), list(kinds), list(numbers), list(sources))
 
 
-def first_readable(split: ImageDataset, name: Split, positions: Sequence[int], count: int) -> list[tuple[int, Tensor]]:
-    """The first ``count`` images at these positions that can be read, each with its position."""
-    found: list[tuple[int, Tensor]] = []
-    for position in positions:
-        if len(found) == count:
+def spread(indices: Tensor, count: int) -> list[int]:
+    """All of some indices; the first ``count`` are the middles of equal parts, the others replace unreadable images."""
+    middles = (2 * torch.arange(len(indices)) + 1) * len(indices) // (2 * max(1, min(count, len(indices))))
+    return list(dict.fromkeys([*indices[middles[middles < len(indices)]].tolist(), *indices.tolist()]))
+
+
+def first_readable(split: ImageDataset, name: Split, indices: Sequence[int], count: int) -> list[tuple[int, Tensor]]:
+    """The first ``count`` images at these indices that can be read, each with its index."""
+    images: list[tuple[int, Tensor]] = []
+    for index in indices:
+        if len(images) == count:
             break
-        image, label = read(split, name, position)
+        image, label = read(split, name, index)
         if label != UNREADABLE:
-            found.append((position, image))
-    return found
+            images.append((index, image))
+    return images
 
 
-def read(split: ImageDataset, name: Split, position: int) -> tuple[Tensor, int]:
+def read(split: ImageDataset, name: Split, index: int) -> tuple[Tensor, int]:
     """An image of a split, always the same crop of it, and its label."""
-    key: Any = Draw(position, 0) if name == "train" else position
+    key: Any = Draw(index, 0) if name == "train" else index
     image, label, _ = split[key]
     return image, label

@@ -1,29 +1,32 @@
-"""How simple a pattern of pixels is, in numbers: how ragged, how busy, and in how many pieces."""
+"""Numbers that describe the shape of a pattern: its outline, contrast, edges and pieces."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from skimage.filters import sobel
 from skimage.measure import label
 
+from methods.class_patterns.patterns import Patterns
+
 GREY = np.array([0.299, 0.587, 0.114])  # Rec. 601
-EDGE = 0.1  # of a gradient's size; about a step of 0.2 between two flat greys
+EDGE = 0.1  # Sobel gradient that counts as an edge; a step of about 0.2 between two even greys has it
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Simplicity:
-    """A pattern's numbers; the fewer edges, pieces and variation, the simpler. NaN where nothing can be said.
+    """The numbers of a pattern; a simple one has a short outline, few edges, few pieces. NaN where undefined.
 
     Attributes:
-        pixels: Size of the pattern.
-        mask_variation: See :func:`mask_variation`; for each pixel of the pattern, from about 0 to 4.
+        pixels: Number of pixels.
+        mask_variation: See :func:`mask_variation`; divided by the number of pixels, from about 0 to 4.
         pixel_variation: See :func:`pixel_variation`, in [0, 1].
         edge_density: See :func:`edge_density`, in [0, 1].
         components: Number of pieces; pixels that touch at a corner belong together.
-        largest_share: Share of the pattern's pixels in its largest piece.
+        largest_share: Share of the pixels in the largest piece.
     """
 
     pixels: int
@@ -32,6 +35,22 @@ class Simplicity:
     edge_density: float
     components: int
     largest_share: float
+
+
+def simplicity_table(patterns: Patterns, budget: float, seed: int) -> pd.DataFrame:
+    """The numbers of every pattern at one budget.
+
+    Args:
+        patterns: The patterns.
+        budget: Share of the pixels.
+        seed: Seed of the search.
+
+    Returns:
+        A row for each: ``class``, ``kind``, ``number``, ``seed``, and the attributes of :class:`Simplicity`.
+    """
+    pairs = range(len(patterns.targets))
+    numbers = [vars(simplicity(patterns.pixels(pair, budget, seed), patterns.canvases[pair])) for pair in pairs]
+    return patterns.table(seed).join(pd.DataFrame(numbers))
 
 
 def simplicity(mask: npt.ArrayLike, canvas: npt.ArrayLike) -> Simplicity:
@@ -58,9 +77,9 @@ def simplicity(mask: npt.ArrayLike, canvas: npt.ArrayLike) -> Simplicity:
 
 
 def mask_variation(mask: Mask) -> int:
-    """Total variation of a mask: how often two neighbours, above or beside each other, are in and out of it.
+    """Total variation of a mask: the number of vertical or horizontal neighbours of which one is in the mask.
 
-    That is the length of the pattern's outline in pixels, without what of it lies on the border of the image.
+    This is the length of the pattern's outline in pixels, without the part that lies on the border of the image.
 
     Args:
         mask: Boolean ``(H, W)``.
@@ -69,9 +88,9 @@ def mask_variation(mask: Mask) -> int:
 
 
 def pixel_variation(mask: Mask, image: Floats) -> float:
-    """Total variation of a pattern's own pixels: the mean difference of two neighbours that both belong to it.
+    """Total variation within a pattern: the mean difference of two neighbours that both belong to it.
 
-    What is around the pattern has no part in it, so that a dark pattern is not simpler than a bright one.
+    Pixels outside the pattern have no influence, so that a dark pattern does not count as simpler than a bright one.
 
     Args:
         mask: Boolean ``(H, W)``.
@@ -87,12 +106,12 @@ def pixel_variation(mask: Mask, image: Floats) -> float:
 
 
 def edge_density(mask: Mask, image: Floats, threshold: float = EDGE) -> float:
-    """Share of a pattern's pixels that lie on an edge of the image that it is cut from.
+    """Share of a pattern's pixels that lie on an edge of its canvas.
 
     Args:
         mask: Boolean ``(H, W)``.
         image: ``(3, H, W)``, in [0, 1].
-        threshold: The least size of a Sobel gradient of the grey image, in [0, 1], that makes an edge.
+        threshold: Smallest Sobel gradient of the grey image, in [0, 1], that counts as an edge.
 
     Returns:
         In [0, 1]; NaN for an empty pattern.
@@ -104,7 +123,7 @@ def edge_density(mask: Mask, image: Floats, threshold: float = EDGE) -> float:
 
 
 def connected_components(mask: Mask) -> tuple[int, float]:
-    """Number of pieces of a pattern, and the share of its pixels in the largest; each pixel has eight neighbours.
+    """Number of pieces of a pattern, and the share of its pixels in the largest; a pixel has eight neighbours.
 
     Args:
         mask: Boolean ``(H, W)``.
@@ -119,7 +138,7 @@ def connected_components(mask: Mask) -> tuple[int, float]:
 
 
 def checked(mask: npt.ArrayLike, canvas: npt.ArrayLike) -> tuple[Mask, Floats]:
-    """A mask ``(H, W)`` and its canvas ``(3, H, W)`` in [0, 1], or an error that says what does not fit."""
+    """A mask ``(H, W)`` and its canvas ``(3, H, W)`` in [0, 1], checked."""
     chosen, image = np.asarray(mask), np.asarray(canvas)
     if chosen.ndim != 2 or chosen.dtype != np.bool_:
         raise ValueError(f"the mask is {chosen.dtype} of shape {chosen.shape}; expected booleans (H, W)")

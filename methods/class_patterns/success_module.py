@@ -1,4 +1,4 @@
-"""What a classifier sees in images with patterns pasted on them."""
+"""The predictions of a classifier on images with patterns pasted on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,22 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.finiteness import check_finite
-from lightning_modules.per_image_results import as_array
-from methods.class_patterns.masks import paste
+from lightning_modules.per_image_results import PerImageResults
+from methods.class_patterns.patterns import paste
 from methods.class_patterns.search_module import check_targets
-from metrics import PerImage
 from networks.classifier import freeze
 
 
 @dataclass(frozen=True)
 class PatternPredictions:
-    """Per-image results of N images for R patterns.
+    """Results of N images for R patterns.
 
     Attributes:
-        index: Position of each image in its split, ``(N,)``.
-        labels: The images' classes, ``(N,)``.
-        clean: The class seen in the image as it is, ``(N,)``.
-        hits: 1 where the image with the pattern is seen as the pattern's class, uint8 ``(N, R)``.
+        index: Index of each image in its split, ``(N,)``.
+        labels: The label of each image, ``(N,)``.
+        clean: The prediction on each image without a pattern, ``(N,)``.
+        hits: 1 where the prediction on the image with the pattern is the pattern's target class, uint8 ``(N, R)``.
     """
 
     index: np.ndarray
@@ -40,12 +39,12 @@ class PatternSuccess(pl.LightningModule):
 
     Args:
         classifier: From images in [0, 1] to logits.
-        masks: Of each pattern, in [0, 1] or boolean, each ``(H, W)``.
+        masks: One for each pattern, in [0, 1] or boolean, each ``(H, W)``.
         canvases: uint8, shape ``(C, 3, H, W)``.
-        canvas_of: For each pattern the canvas that it is cut out of, ``(R,)``.
-        targets: For each pattern the class that it shall stand for, ``(R,)``.
-        index: Positions of the test images in their split, ascending.
-        complete: Whether every image must be seen; else those that were not are left out of the result.
+        canvas_of: Index of each pattern's canvas, ``(R,)``.
+        targets: Target class of each pattern, ``(R,)``.
+        index: Indices of the test images in their split, ascending.
+        complete: Whether every image must be seen; otherwise missing images are left out of the result.
         chunk: Images of a forward pass.
 
     Raises:
@@ -62,8 +61,9 @@ class PatternSuccess(pl.LightningModule):
         canvas_of: Tensor,
         targets: Tensor,
         index: Sequence[int],
-        complete: bool = True,
-        chunk: int = 256,
+        *,
+        complete: bool,
+        chunk: int,
     ) -> None:
         super().__init__()
         if not len(masks) == len(canvas_of) == len(targets) or not len(masks):
@@ -71,42 +71,35 @@ class PatternSuccess(pl.LightningModule):
         self.classifier, self.chunk = freeze(classifier), chunk
         check_targets(classifier, targets, canvases.shape[-2:])
         self.masks, self.canvases, self.canvas_of, self.targets = list(masks), canvases, canvas_of, targets
-        self.register_buffer("chosen", torch.tensor(index), persistent=False)
-        self.seen = PerImage(len(index), (), torch.uint8, complete=complete)
-        self.labels = PerImage(len(index), (), torch.long, complete=complete)
-        self.clean = PerImage(len(index), (), torch.long, complete=complete)
-        self.hits = PerImage(len(index), (len(masks),), torch.uint8, complete=complete)
+        self.results = PerImageResults(
+            index, complete, labels=((), torch.long), clean=((), torch.long), hits=((len(masks),), torch.uint8)
+        )
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        """Show the classifier one batch, as it is and with every pattern."""
+        """Predict one batch without a pattern and with every pattern."""
         images, labels, index = batch
         if not len(images):
             return  # none of them could be read
-        place = torch.searchsorted(self.get_buffer("chosen"), index)
-        self.seen.update(torch.ones_like(index, dtype=torch.uint8), place)
-        self.labels.update(labels, place)
-        self.clean.update(self.answers(images, index), place)
+        clean = self.predictions(images, index)
         together = max(1, self.chunk // len(images))
-        hits = [self.hits_of(rows, images, index) for rows in torch.arange(len(self.masks)).split(together)]
-        self.hits.update(torch.cat(hits, dim=1), place)
+        hits = [self.hits_of(patterns, images, index) for patterns in torch.arange(len(self.masks)).split(together)]
+        self.results.update(index, labels=labels, clean=clean, hits=torch.cat(hits, dim=1))
 
-    def hits_of(self, rows: Tensor, images: Tensor, index: Tensor) -> Tensor:
-        """1 where an image ``(B, 3, H, W)`` with a pattern is seen as its class, uint8 ``(B, len(rows))``."""
-        masks = torch.stack([self.masks[row].to(images) for row in rows.tolist()])
-        canvases = self.canvases[self.canvas_of[rows]].to(images) / 255
+    def hits_of(self, patterns: Tensor, images: Tensor, index: Tensor) -> Tensor:
+        """1 where the prediction on an image with a pattern is its target, uint8 ``(B, len(patterns))``."""
+        masks = torch.stack([self.masks[pattern].to(images) for pattern in patterns.tolist()])
+        canvases = self.canvases[self.canvas_of[patterns]].to(images) / 255
         pasted = paste(images[:, None], canvases[None], masks[None]).flatten(0, 1)
-        seen = self.answers(pasted, index.repeat_interleave(len(rows))).reshape(len(images), -1)
-        return (seen == self.targets[rows].to(seen.device)).to(torch.uint8)
+        predictions = self.predictions(pasted, index.repeat_interleave(len(patterns))).reshape(len(images), -1)
+        return (predictions == self.targets[patterns].to(predictions.device)).to(torch.uint8)
 
-    def answers(self, images: Tensor, index: Tensor) -> Tensor:
-        """The class seen in each image, ``(B,)``."""
+    def predictions(self, images: Tensor, index: Tensor) -> Tensor:
+        """The prediction on each image, ``(B,)``."""
         logits = torch.cat([self.classifier(part) for part in images.split(self.chunk)])
         check_finite(logits, index, "the output of a classifier, shown patterns,")
         return logits.argmax(dim=1)
 
     def on_test_epoch_end(self) -> None:
-        """Put the ranks' predictions together."""
-        seen = as_array(self.seen).astype(bool)
-        index = self.get_buffer("chosen").cpu().numpy()
-        labels, clean, hits = (as_array(metric)[seen] for metric in (self.labels, self.clean, self.hits))
-        self.result = PatternPredictions(index[seen], labels, clean, hits)
+        """Put the predictions of all ranks together."""
+        index, values = self.results.compute()
+        self.result = PatternPredictions(index, **values)

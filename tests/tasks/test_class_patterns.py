@@ -11,8 +11,7 @@ import pytest
 import torch
 
 import run
-from methods.class_patterns.files import PatternFile
-from methods.class_patterns.masks import paste
+from methods.class_patterns.patterns import Patterns, paste
 from methods.class_patterns.report import read
 from methods.class_patterns.search_module import PatternSearch
 from methods.class_patterns.searches import chosen_classes
@@ -20,6 +19,7 @@ from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.weights import load_weights
 from study.data import make_data
+from study.records import read_record
 from tests.datamodules.trees import make_tree
 from tests.studies import Program, compose
 
@@ -39,7 +39,11 @@ def patterned(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return studies
 
 
-def pixels_of(found: PatternFile, pair: int) -> torch.Tensor:
+def read_patterns(path: Path) -> Patterns:
+    return read_record(Patterns, path)
+
+
+def pixels_of(found: Patterns, pair: int) -> torch.Tensor:
     """A canvas, in [0, 1]."""
     return torch.from_numpy(found.canvases[pair]).float() / 255
 
@@ -60,21 +64,21 @@ def hard_success(classifier: Classifier, images: torch.Tensor, scores: Any, canv
     return hits / len(images)
 
 
-def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
-    cfg, place = compose(patterned, *SMALL), patterned / "smoke" / "class_patterns"
-    data, table = make_data(cfg), pd.read_csv(place / "success.csv")
+def test_the_tables_equal_predictions_one_by_one(patterned: Path) -> None:
+    cfg, folder = compose(patterned, *SMALL), patterned / "smoke" / "class_patterns"
+    data, table = make_data(cfg), pd.read_csv(folder / "success.csv")
     test = data.split("test")
     networks = {"vgg_compact": CompactVGG, "resnet_compact": CompactResNet}
     for name, network in networks.items():
         classifier = Classifier(network(len(data.classes))).eval()
         load_weights(classifier, patterned / "smoke" / "classifiers" / f"{name}.safetensors")
-        with np.load(place / "predictions" / f"{name}.npz") as predictions:
+        with np.load(folder / "predictions" / f"{name}.npz") as predictions:
             images = torch.stack([test[index][0] for index in predictions["index"].tolist()]).float() / 255
             assert len(images) == 12
         with torch.no_grad():
             clean = classifier(images).argmax(dim=1)
 
-        found = PatternFile.load(place / f"{name}.npz")
+        found = read_patterns(folder / f"{name}.npz")
         for row in table[(table["classifier"] == name) & (table["seed"] == -1)].to_dict("records"):
             target, canvas = data.classes.index(row["class"]), pixels_of(found, row["pair"])
             free = clean != target
@@ -88,7 +92,7 @@ def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
                 scores = inputs.grad[0].abs().amax(dim=0).numpy()
                 assert row["success"] == pytest.approx(hard_success(classifier, images[free], scores, canvas, target))
         for seed, file in ((0, name), (1, f"{name}-seed1")):
-            found = PatternFile.load(place / f"{file}.npz")
+            found = read_patterns(folder / f"{file}.npz")
             rows = table[(table["classifier"] == name) & (table["seed"] == seed)]
             rows = rows[rows["method"].isin(["pattern", "neural_cleanse"]) & (rows["budget"] == 0.05)]
             assert sorted(rows["pair"]) == list(range(12))
@@ -111,7 +115,7 @@ def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
     assert ((table["lower"] <= table["success"]) & (table["success"] <= table["upper"])).all()
     assert (table[table["method"] == "canvas"]["budget"] == 1).all()
     assert np.allclose(table["gap"].dropna(), (table["soft"] - table["success"]).dropna())
-    transfer = pd.read_csv(place / "transfer.csv")
+    transfer = pd.read_csv(folder / "transfer.csv")
     own = transfer[transfer["source"] == transfer["target"]].merge(
         table.query("method == 'pattern' and budget == 0.05 and seed == 0"),
         left_on=["target", "class", "pair"], right_on=["classifier", "class", "pair"],
@@ -120,7 +124,7 @@ def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
     assert np.allclose(own["success_x"], own["success_y"])
     assert len(transfer) == 2 * len(own)
     others = transfer[(transfer["source"] == "vgg_compact") & (transfer["target"] == "resnet_compact")]
-    found = PatternFile.load(place / "vgg_compact.npz")
+    found = read_patterns(folder / "vgg_compact.npz")
     for row in others.to_dict("records"):  # of the last network above, the ResNet
         target, canvas = data.classes.index(row["class"]), pixels_of(found, row["pair"])
         scores, free = found.masks[row["pair"]], clean != target
@@ -128,9 +132,9 @@ def test_the_tables_say_what_the_classifier_says(patterned: Path) -> None:
 
 
 def test_pictures_are_transparent_where_the_pattern_is_not(patterned: Path) -> None:
-    place = patterned / "smoke" / "class_patterns"
-    found = PatternFile.load(place / "vgg_compact.npz")
-    pictures = sorted((place / "pictures" / "vgg_compact").glob("*.png"))
+    folder = patterned / "smoke" / "class_patterns"
+    found = read_patterns(folder / "vgg_compact.npz")
+    pictures = sorted((folder / "pictures" / "vgg_compact").glob("*.png"))
     assert len(pictures) == len(found.targets)
     for path in pictures:
         rgba = (255 * matplotlib.image.imread(path)).round().astype(np.uint8)
@@ -143,7 +147,7 @@ def test_pictures_are_transparent_where_the_pattern_is_not(patterned: Path) -> N
 
 def test_the_canvases_and_search_images_are_not_those_tested_on(patterned: Path) -> None:
     data = make_data(compose(patterned, *SMALL))
-    found = PatternFile.load(patterned / "smoke" / "class_patterns" / "vgg_compact.npz")
+    found = read_patterns(patterned / "smoke" / "class_patterns" / "vgg_compact.npz")
     assert found.searched.tolist() == sorted(set(found.searched.tolist()))
     for pair, source in enumerate(found.sources.tolist()):
         if source >= 0:
@@ -152,23 +156,23 @@ def test_the_canvases_and_search_images_are_not_those_tested_on(patterned: Path)
 
 def test_nothing_is_made_twice_and_another_seed_is_added(patterned: Path, tmp_path: Path) -> None:
     shutil.copytree(patterned, tmp_path, dirs_exist_ok=True)
-    place = tmp_path / "smoke" / "class_patterns"
+    folder = tmp_path / "smoke" / "class_patterns"
 
     def times() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
     before = times()
     run.run(compose(tmp_path, *SMALL, "class_patterns.chunk=7"))  # decides memory alone
     assert times() == before
     with pytest.raises(ValueError, match=r"class_patterns.seeds was \[0, 1\], now \[0, 1, 2\]"):
         run.run(compose(tmp_path, *SMALL, "class_patterns.seeds=[0,1,2]"))
-    for path in (place / "success.csv", *(place / "predictions").glob("*.npz")):
+    for path in (folder / "success.csv", *(folder / "predictions").glob("*.npz")):
         path.unlink()
     run.run(compose(tmp_path, *SMALL, "class_patterns.seeds=[0,1,2]"))
-    kept = [path for path in before if path.parent == place and path.suffix == ".npz"]
+    kept = [path for path in before if path.parent == folder and path.suffix == ".npz"]
     assert len(kept) == 4
     assert all(path.stat().st_mtime_ns == before[path] for path in kept)
-    assert set(pd.read_csv(place / "success.csv")["seed"]) == {-1, 0, 1, 2}
+    assert set(pd.read_csv(folder / "success.csv")["seed"]) == {-1, 0, 1, 2}
 
 
 class Interruption(Exception):
@@ -201,10 +205,11 @@ def test_a_killed_search_goes_on_to_the_same_patterns(
 
 def test_the_published_search_runs(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    options = ("preset=published", "epochs=1", "seeds=[3]", "canvases={other:0,noise:0,learned:0}")
+    options = ("epochs=1", "seeds=[3]", "canvases={other:0,noise:0,learned:0}")
     changes = [f"class_patterns.{option}" for option in options]
-    run.run(compose(tmp_path, *SMALL, *changes, "classifiers=[vgg_compact]"))
-    found = PatternFile.load(tmp_path / "smoke" / "class_patterns" / "vgg_compact-seed3.npz")
+    published = ("presets/class_patterns=published", "classifiers=[vgg_compact]")
+    run.run(compose(tmp_path, *SMALL, *changes, *published))
+    found = read_patterns(tmp_path / "smoke" / "class_patterns" / "vgg_compact-seed3.npz")
     steps = (found.masks - 0.5) / 0.02
     assert np.allclose(steps, steps.round(), atol=1e-3)
     assert np.abs(steps.round()).max() == 4  # as many as there are batches of four
@@ -213,16 +218,20 @@ def test_the_published_search_runs(finished: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("preset=wild", "preset=wild: choose stable or published"),
-        ("split=test", "split=test: choose val or train"),
-        ("budgets=[0.05,1.5]", "budgets=.*shares of the pixels"),
-        ("shown=0.3", "shown=0.3: choose one of budgets"),
-        ("seeds=[]", "seeds=.*at least one"),
+        ("optimizer=wild", "optimizer=wild: give adam or sign"),
+        ("split=test", "split=test: give val or train"),
+        ("budgets=[0.05,1.5]", "budgets=.*above 0 to 1"),
+        ("shown=0.3", "shown=0.3: choose one of class_patterns.budgets"),
+        ("seeds=[]", "seeds=.*1 or more of them"),
+        ("seeds=[0,0]", "seeds=.*each once"),
+        ("alpha=1.5", "alpha=1.5: give a number from 0 to 1"),
         ("classes=[class_0,cat]", "cat is no class of the data; choose from class_0"),
         ("classes=99", "classes=99: there are images of 6 classes"),
         ("search_images=1", "of one class"),
-        ("canvases={own:0,other:0,noise:0}", "one of the first three"),
-        ("epochs=0", "give 1 or more"),
+        ("canvases={own:0,other:0,noise:0}", "give one of own, other, noise at least"),
+        ("canvases.own=-1", "canvases.own=-1: give a whole number from 0 on"),
+        ("classes=[cat,cat]", "names, each once"),
+        ("epochs=0", "epochs=0: give a whole number from 1 on"),
     ],
 )
 def test_what_cannot_work_is_said_before_any_work(override: str, message: str, copied: Path) -> None:
@@ -241,7 +250,7 @@ def test_gradients_are_not_accumulated(finished: Path, tmp_path: Path, patterned
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     run.run(compose(tmp_path, *SMALL, "trainer.accumulate_grad_batches=2", "classifiers=[vgg_compact]"))
     file = Path("smoke/class_patterns/vgg_compact.npz")
-    one, two = (PatternFile.load(studies / file) for studies in (patterned, tmp_path))
+    one, two = (read_patterns(studies / file) for studies in (patterned, tmp_path))
     assert np.array_equal(one.masks, two.masks)
 
 
@@ -271,10 +280,10 @@ def test_two_ranks_make_the_tables_of_one(patterned: Path, finished: Path, tmp_p
     program("experiment=smoke", f"studies={tmp_path}", *SMALL, "trainer.devices=2", "trainer.strategy=ddp")
     one, two = (studies / "smoke" / "class_patterns" for studies in (patterned, tmp_path))
     for path in one.glob("*.npz"):
-        first, second = PatternFile.load(path), PatternFile.load(two / path.name)
+        first, second = read_patterns(path), read_patterns(two / path.name)
         assert np.allclose(first.masks, second.masks, atol=1e-3)
         assert np.array_equal(first.targets, second.targets)
-    table, another = (pd.read_csv(place / "success.csv") for place in (one, two))
+    table, another = (pd.read_csv(folder / "success.csv") for folder in (one, two))
     known = ["classifier", "class", "pair", "method", "budget", "seed", "images"]
     assert table[known].equals(another[known])
     assert (table["success"] - another["success"]).abs().mean() < 0.01  # rounding may turn an image on the edge

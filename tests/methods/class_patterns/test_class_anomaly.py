@@ -1,24 +1,20 @@
-"""Tables from patterns found: costs, triggers and shapes that are known beforehand; and the report's part on them."""
-
-from pathlib import Path
+"""Tables of patterns: costs, triggers and shapes that are known beforehand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from methods.class_patterns.backdoor_rates import calibrated_threshold
-from methods.class_patterns.class_anomaly import simplicity_table, suspicion_table, triggers_table
-from methods.class_patterns.files import PatternFile
-from methods.class_patterns.report_findings import read
-from methods.class_patterns.simplicity import simplicity
-from report.page import render_page
+from methods.class_patterns.class_anomaly import calibrated_threshold, class_anomaly_table
+from methods.class_patterns.planted_backdoor import trigger_table
+from methods.class_patterns.simplicity import simplicity, simplicity_table
+from methods.class_patterns.summaries import simplicity_means, trigger_means
+from tests.methods.class_patterns.made_patterns import CLASSES, made_patterns
 
-CLASSES = [f"0{number}" for number in range(7)] + ["null"]  # that pandas would read otherwise
 COUNTS = [10, 20, 40]
 
 
 def learned(rates: dict[str, list[float]], seeds: int = 2) -> pd.DataFrame:
-    """Success of patterns with free colours, evenly spread around given means over seeds."""
+    """Success of patterns with learned colours, evenly spread around given means over seeds."""
     return pd.DataFrame(
         {"class": name, "method": "neural_cleanse", "pixels": count, "seed": seed, "success": rate + sign * 0.05}
         for name, curve in rates.items()
@@ -27,26 +23,11 @@ def learned(rates: dict[str, list[float]], seeds: int = 2) -> pd.DataFrame:
     )
 
 
-def found_file(side: int = 12) -> PatternFile:
-    generator = np.random.default_rng(3)
-    count = len(CLASSES)
-    return PatternFile(
-        masks=generator.random((count, side, side), dtype=np.float32) * 0.5,
-        canvases=generator.integers(256, size=(count, 3, side, side), dtype=np.uint8),
-        targets=np.arange(count),
-        kinds=np.array(["own", "other"] * (count // 2)),
-        numbers=np.zeros(count, int),
-        sources=np.zeros(count, int),
-        searched=np.arange(4),
-        classes=np.array(CLASSES),
-    )
-
-
 def test_a_class_that_needs_few_pixels_is_first_and_flagged() -> None:
     generator = np.random.default_rng(0)
     rates = {name: sorted(generator.uniform(0.1, 0.7, 3)) for name in CLASSES[:-1]}
     rates[CLASSES[5]] = [0.9, 0.92, 0.94]
-    table = suspicion_table(learned(rates), CLASSES, pixels=144)
+    table = class_anomaly_table(learned(rates), CLASSES, pixels=144)
     assert table["class"].tolist()[0] == CLASSES[5]
     assert set(table["class"]) == set(CLASSES[:-1])  # the last one was not searched
     for row in table.to_dict("records"):
@@ -56,6 +37,7 @@ def test_a_class_that_needs_few_pixels_is_first_and_flagged() -> None:
         assert row["pixels"] == pytest.approx(expected, rel=1e-6)
         assert row["statistic"] == pytest.approx(np.log(expected))
         assert row["label"] == CLASSES.index(row["class"])
+        assert row["median_pixels"] == pytest.approx(table["pixels"].median())
         assert row["flagged"] == (row["anomaly_index"] > calibrated_threshold(7, 0.05))
 
 
@@ -66,22 +48,22 @@ def test_expensive_classes_are_not_flagged_because_others_are_more_expensive_sti
         ends = {name: 0.9 if number < cheap else 0.7 for number, name in enumerate(CLASSES)}
         success = learned(rates)
         whole = success[success["pixels"] == 40].assign(pixels=144, success=lambda table: table["class"].map(ends))  # noqa: B023
-        tables.append(suspicion_table(pd.concat([success, whole]), CLASSES, 144))
+        tables.append(class_anomaly_table(pd.concat([success, whole]), CLASSES, 144))
     assert not any(table["flagged"].any() for table in tables)
 
 
 def test_of_two_classes_none_stands_out() -> None:
-    assert suspicion_table(learned({name: [0.1, 0.5, 0.9] for name in CLASSES[:2]}), CLASSES, 144).empty
+    assert class_anomaly_table(learned({name: [0.1, 0.5, 0.9] for name in CLASSES[:2]}), CLASSES, 144).empty
     nothing = learned({name: [0.1, 0.5, 0.9] for name in CLASSES}).assign(method="pattern")
-    assert suspicion_table(nothing, CLASSES, 144).empty
+    assert class_anomaly_table(nothing, CLASSES, 144).empty
 
 
 def test_the_trigger_is_found_where_it_is() -> None:
-    found, trigger = found_file(), np.zeros((12, 12), dtype=bool)
+    found, trigger = made_patterns(), np.zeros((12, 12), dtype=bool)
     trigger[8:11, 8:11] = True
     found.masks[3][trigger] = 0.9
     found.masks[4][trigger] = 0.0
-    table = triggers_table(found, trigger, 3, [0.0, 0.125], seed=0)
+    table = trigger_table(found, trigger, 3, [0.0, 0.125], seed=0)
     assert sorted(table["pixels"].unique()) == [9, 18]
     assert table["target"].sum() == 2
     of_target = table[table["class"] == CLASSES[3]].set_index("pixels")
@@ -91,7 +73,7 @@ def test_the_trigger_is_found_where_it_is() -> None:
 
 
 def test_shapes_are_those_of_the_pixels_shown() -> None:
-    found = found_file()
+    found = made_patterns()
     table = simplicity_table(found, 0.25, seed=1)
     assert table["class"].tolist() == CLASSES
     assert table["pixels"].tolist() == [36] * len(CLASSES)
@@ -100,50 +82,26 @@ def test_shapes_are_those_of_the_pixels_shown() -> None:
     assert {name: row[name] for name in expected} == pytest.approx(expected)
 
 
-def write(root: Path, planted: bool) -> None:
-    place, found = root / "class_patterns", found_file()
-    place.mkdir()
-    trigger = np.zeros((12, 12), dtype=bool)
-    trigger[:3, :3] = True
-    found.masks[5][trigger] = 0.9
-    rates = {name: [0.1, 0.2 + number / 20, 0.6 + number / 50] for number, name in enumerate(CLASSES)}
-    costs = {"a": rates, "b": rates | ({CLASSES[5]: [0.9, 0.95, 0.97]} if planted else {})}
-    simple = [simplicity_table(found, 0.05 if name == "a" else 0.25, 0).assign(classifier=name) for name in costs]
-    pd.concat(simple).to_csv(place / "simplicity.csv", index=False)
-    tables = [suspicion_table(learned(curves), CLASSES, 144).assign(classifier=name) for name, curves in costs.items()]
-    suspicion = pd.concat(tables)
-    marked = (suspicion["label"] == 5) & (suspicion["classifier"] == "b")
-    suspicion.assign(planted=marked & planted).to_csv(place / "suspicion.csv", index=False)
-    if planted:
-        (root / "backdoors").mkdir()
-        shares = {"measure": ["clean accuracy", "attack success"], "share": [0.9, 0.98], "lower": 0.8, "upper": 1.0}
-        pd.DataFrame(shares).to_csv(root / "backdoors" / "b.csv", index=False)
-    triggers = triggers_table(found, trigger, 5, [0.25], 0).assign(classifier="b")
-    (triggers if planted else triggers[:0]).to_csv(place / "triggers.csv", index=False)
+def test_differences_of_shapes_are_paired_and_leave_out_noise() -> None:
+    made = simplicity_table(made_patterns(), 0.25, seed=0)
+    noise = made.assign(kind="noise", components=1000)
+    both = [
+        pd.concat([made, noise]).assign(classifier="a"),
+        made.assign(classifier="b", components=made["components"] + 2),
+    ]
+    table = simplicity_means(pd.concat(both))
+    pieces = table[table["shape"] == "components"].set_index("classifier")
+    assert pieces["mean"].to_dict() == pytest.approx(
+        {"a": made["components"].mean(), "b": made["components"].mean() + 2}
+    )
+    assert pieces.loc["b", ["difference", "lower", "upper"]].to_numpy(dtype=float).tolist() == [2, 2, 2]
+    assert np.isnan(pieces.loc["a", ["difference", "lower", "upper"]].to_numpy(dtype=float)).all()
+    assert "pixels" not in table["shape"].tolist()
 
 
-@pytest.mark.parametrize("planted", [True, False])
-def test_the_page_names_the_class_that_stands_out(planted: bool, tmp_path: Path) -> None:
-    write(tmp_path, planted)
-    part = read(tmp_path, {"a": "Network A", "b": "Network B"})
-    assert part is not None
-    shapes, costs = part.sections
-    assert shapes.tables is not None
-    assert costs.tables is not None
-    assert "Beside Network A: Network B: pieces higher (less simple)." in shapes.text
-    assert shapes.tables["Differences, with 95 % intervals over classes"].shape == (1, 5)
-    text = "Network A: none flagged; Network B: none flagged."
-    if planted:
-        text = "Network A: none flagged; Network B: 05 flagged (planted: 05, rank 1 of 8)."
-        works = costs.tables["Planted backdoors, on clean test images and on those with the trigger"]
-        assert works.to_dict("index")["Network B"]["attack success"] == "98.0% [80.0%, 100.0%]"
-        assert part.files[-1].name == "b.csv"
-        rows = costs.tables["How much of the trigger patterns hold, mean over patterns"]
-        assert list(rows.loc["Network B, the trigger’s class, image of another"]) == ["1.00", "1.00", "1.00", "0.25"]
-    assert text in costs.text
-    assert set(part.figures) == {"patterns_costs"}
-    assert "Network B" in render_page("t", "", [], part.sections, {})
-
-
-def test_without_patterns_there_is_no_part(tmp_path: Path) -> None:
-    assert read(tmp_path, {}) is None
+def test_means_of_triggers_are_by_target_kind_and_size() -> None:
+    columns = ["classifier", "target", "kind", "pixels", "recall", "overlap"]
+    rows = [("a", True, "own", 9, 1.0, 0.5), ("a", True, "own", 9, 0.5, 0.0), ("a", False, "own", 9, 0.1, 0.1)]
+    table = trigger_means(pd.DataFrame(rows, columns=columns))
+    assert table.to_numpy().tolist() == [["a", True, "own", 9, 0.75, 0.25], ["a", False, "own", 9, 0.1, 0.1]]
+    assert trigger_means(pd.DataFrame(columns=columns)).empty

@@ -5,16 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from methods.class_patterns.evaluation_plan import list_patterns
-from methods.class_patterns.masks import centre_patch, paste, pattern_image, pixel_count, random_pixels, top_pixels
-from methods.class_patterns.success import (
-    curves,
-    margins,
-    mean_over_classes,
-    success_by_source,
-    success_rates,
-    success_table,
-)
+from methods.class_patterns.evaluation_plan import plan_evaluation
+from methods.class_patterns.patterns import centre_patch, paste, pattern_image, pixel_count, random_pixels, top_pixels
+from methods.class_patterns.success import success_by_source, success_rates, success_table
+from methods.class_patterns.success_module import PatternPredictions
+from methods.class_patterns.summaries import curves, margins, mean_over_classes, transfer_means, transfer_summary
 from stats.proportion import wilson_interval
 
 
@@ -128,7 +123,8 @@ def test_hard_masks_stand_beside_the_soft_ones_they_come_from() -> None:
 
 def test_success_by_source_leaves_out_what_is_of_the_class_already() -> None:
     table = rows(["pattern", "pattern"], ["hard", "hard"], [0, 1])
-    found = success_by_source(HITS, CLEAN, LABELS, table, np.array([0, 0]), ["a", "b", "c"])
+    predictions = PatternPredictions(np.arange(4), LABELS, CLEAN, HITS)
+    found = success_by_source(predictions, table, np.array([0, 0]), ["a", "b", "c"])
     found = found.set_index("source")
     assert (found["class"] == "a").all()
     assert found["images"].to_dict() == {"b": 1, "c": 2}  # the image of a is seen as a
@@ -150,6 +146,7 @@ def test_means_are_over_classes_and_margins_are_paired() -> None:
     assert (upper - lower) / 2 == pytest.approx(half, rel=0.1)
     margin = margins(table, 0.05).iloc[0]
     assert [margin["margin"], margin["lower"], margin["upper"]] == pytest.approx([0.1] * 3)  # the classes cancel
+    assert margin["best"]
     curve = curves(table).set_index("method")
     means = curve["success"].to_dict()
     assert means["pattern"] - means["random"] == pytest.approx(0.1)
@@ -160,7 +157,7 @@ def test_means_are_over_classes_and_margins_are_paired() -> None:
 
 def test_every_control_has_as_many_pixels_as_the_pattern() -> None:
     masks = {0: torch.rand(3, 6, 6), 4: torch.rand(3, 6, 6)}
-    made = list_patterns(masks, [False, False, True], torch.rand(3, 6, 6), [0.25, 1.0])
+    made = plan_evaluation(masks, [False, False, True], torch.rand(3, 6, 6), [0.25, 1.0])
     table = made.table
     assert len(table) == len(made.masks) == len(made.canvas_of)
     for mask, row in zip(made.masks, made.rows, strict=True):
@@ -172,3 +169,30 @@ def test_every_control_has_as_many_pixels_as_the_pattern() -> None:
     assert counted == expected | {(2, "neural_cleanse"): 2 * len({0.25, 0.4, 0.7, 1.0})}  # its cost, too
     later = table[table["seed"] == 4].index
     assert all(made.canvas_of[place] == 3 + table["pair"][place] for place in later)
+
+
+def test_the_best_control_is_the_nearest_and_only_one() -> None:
+    gains = {"pattern": 0.5, "random": 0.1, "saliency": 0.3, "centre": 0.3, "neural_cleanse": 0.9}
+    records = [
+        {"classifier": name, "class": str(label), "pair": label, "method": method, "budget": 0.05, "success": gain}
+        for name in "xy" for label in range(3) for method, gain in gains.items()
+    ]  # fmt: skip
+    table = margins(pd.DataFrame(records), 0.05)
+    assert table["control"].tolist() == ["random", "saliency", "centre"] * 2
+    assert table["best"].tolist() == [False, True, False] * 2
+
+
+def test_means_of_a_transfer_are_over_classes() -> None:
+    records = [
+        ("x", "x", "a", 0.2),
+        ("x", "x", "a", 0.4),
+        ("x", "x", "b", 0.9),
+        ("x", "y", "a", 0.1),
+        ("y", "y", "a", 0.5),
+    ]
+    means = transfer_means(pd.DataFrame(records, columns=["source", "target", "class", "success"]))
+    assert means["success"].tolist() == pytest.approx([0.6, 0.1, 0.5])
+    summary = transfer_summary(means).iloc[0]
+    assert summary.to_dict() == pytest.approx({"same_classifier": 0.55, "other_classifiers": 0.1})
+    alone = transfer_summary(means[:1]).iloc[0]
+    assert np.isnan(alone["other_classifiers"])

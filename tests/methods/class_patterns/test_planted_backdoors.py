@@ -45,8 +45,8 @@ def test_a_backdoor_is_trained_and_measured(composed: Compose, tmp_path: Path) -
     others = labels != 3
     assert table["clean accuracy"] == (answers[0] == labels).mean()
     assert table["attack success"] == (answers[1][others] == 3).mean()
-    assert table["called the target without the trigger"] == (answers[0][others] == 3).mean()
-    assert table["attack success"] > table["called the target without the trigger"] + 0.5  # it is a backdoor
+    assert table["predicted as target without trigger"] == (answers[0][others] == 3).mean()
+    assert table["attack success"] > table["predicted as target without trigger"] + 0.5  # it is a backdoor
     numbers = json.loads((folder / "jobs" / "train_classifier-vgg_backdoored" / "metrics.json").read_text())
     assert numbers["test/attack_success"] == table["attack success"]
     assert numbers["val/accuracy"] == accuracy

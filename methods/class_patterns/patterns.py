@@ -1,10 +1,17 @@
-"""Masks: which pixels of a canvas make a pattern, and how it is pasted."""
+"""Patterns: some pixels of a canvas, chosen by a mask; how they are chosen, pasted, drawn and kept."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor
+
+from networks.seeding import combined_seed
+
+Array = npt.NDArray
 
 
 def pixel_count(budget: int | float, pixels: int) -> int:
@@ -16,7 +23,7 @@ def pixel_count(budget: int | float, pixels: int) -> int:
         pixels: Number of all pixels.
 
     Raises:
-        ValueError: If the budget is negative, not a number, or more than all pixels.
+        ValueError: If the budget is negative, NaN, or more than all pixels.
     """
     whole = isinstance(budget, int)
     most = pixels if whole else 1
@@ -26,14 +33,14 @@ def pixel_count(budget: int | float, pixels: int) -> int:
 
 
 def top_pixels(scores: Tensor, count: int, seed: int) -> Tensor:
-    """The ``count`` pixels with the highest scores; among equal ones, chance decides, not their place.
+    """The ``count`` pixels with the highest scores; ties are broken at random, not by the order of the pixels.
 
     With the same seed, a smaller count gives a subset of a larger one.
 
     Args:
         scores: Such as a soft mask, shape ``(H, W)``; no NaN.
         count: From 0 to H·W.
-        seed: Decides among equal scores.
+        seed: Seed of the order among equal scores.
 
     Returns:
         Boolean, shape ``(H, W)``, with exactly ``count`` pixels set; on the CPU.
@@ -53,11 +60,6 @@ def top_pixels(scores: Tensor, count: int, seed: int) -> Tensor:
     return chosen.reshape(scores.shape)
 
 
-def tie_seed(seed: int, pair: int) -> int:
-    """What decides among equal values of the mask of a pair of a class and a canvas, found with a seed."""
-    return hash((seed, pair)) % 2**62
-
-
 def random_pixels(shape: tuple[int, int], count: int, seed: int) -> Tensor:
     """``count`` pixels drawn at random: boolean, of ``shape``."""
     return top_pixels(torch.zeros(shape), count, seed)
@@ -70,7 +72,11 @@ def centre_patch(shape: tuple[int, int], count: int, seed: int) -> Tensor:
 
 
 def paste(images: Tensor, canvas: Tensor, mask: Tensor) -> Tensor:
-    """Put a pattern on images: the canvas where the mask is 1, the image where it is 0.
+    r"""Put a pattern on images: the canvas where the mask is 1, the image where it is 0.
+
+    .. math:: \tilde{x} = m \cdot x_c + (1 - m) \cdot x
+
+    where :math:`m` is the mask, :math:`x_c` the canvas and :math:`x` an image.
 
     Args:
         images: Shape ``(..., 3, H, W)``.
@@ -78,7 +84,7 @@ def paste(images: Tensor, canvas: Tensor, mask: Tensor) -> Tensor:
         mask: In [0, 1] or boolean, shape ``(..., H, W)``; one for the three channels.
 
     Returns:
-        Of the shape that all three broadcast to.
+        Images of the shape that all three broadcast to.
 
     Raises:
         ValueError: If heights and widths differ.
@@ -92,17 +98,64 @@ def paste(images: Tensor, canvas: Tensor, mask: Tensor) -> Tensor:
     return weight * canvas + (1 - weight) * images
 
 
-def pattern_image(canvas: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A pattern as a picture that is transparent where it is absent.
+def pattern_image(canvas: Array, mask: Array) -> Array:
+    """A pattern as a picture that is transparent outside the mask.
 
     Args:
         canvas: uint8, shape ``(3, H, W)``.
         mask: Boolean, or soft in [0, 1], shape ``(H, W)``.
 
     Returns:
-        RGBA, uint8, shape ``(H, W, 4)``; absent pixels are black under their transparency, so that nothing of the
-        canvas is told.
+        RGBA, uint8, shape ``(H, W, 4)``; fully transparent pixels are black, so that they reveal nothing of the canvas.
     """
     opacity = np.round(255 * mask.astype(np.float64)).astype(np.uint8)
     colours = canvas.transpose(1, 2, 0) * (opacity > 0)[..., None]
     return np.concatenate([colours.astype(np.uint8), opacity[..., None]], axis=-1)
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """The P patterns of one search, as its ``.npz`` file holds them; a pair is a class and a canvas.
+
+    Attributes:
+        masks: Soft, in [0, 1], float32, shape ``(P, H, W)``.
+        canvases: uint8, shape ``(P, 3, H, W)``; for ``learned`` ones, the colours after the search.
+        targets: The target class of each, ``(P,)``.
+        kinds: Kind of the canvas: ``own``, ``other``, ``noise`` or ``learned``, ``(P,)``.
+        numbers: Numbers the canvases of the same class and kind, from 0, ``(P,)``.
+        sources: The index of the canvas in its split, ``(P,)``; -1 for noise.
+        searched: Indices in that split of the search images.
+        classes: Names of all classes, in the order of the labels.
+    """
+
+    masks: Array
+    canvases: Array
+    targets: Array
+    kinds: Array
+    numbers: Array
+    sources: Array
+    searched: Array
+    classes: Array
+
+    def pixels(self, pair: int, budget: int | float, seed: int) -> Array:
+        """The pixels of a pattern.
+
+        Args:
+            pair: Index of the pattern.
+            budget: Share of all pixels, or, as an integer, their number.
+            seed: Seed of the search; breaks ties.
+
+        Returns:
+            Boolean, shape ``(H, W)``.
+        """
+        mask = torch.from_numpy(self.masks[pair])
+        return top_pixels(mask, pixel_count(budget, mask.numel()), combined_seed(seed, pair)).numpy()
+
+    def name(self, pair: int) -> str:
+        """The name of a pattern: its class, the kind of its canvas, and a number."""
+        return f"{self.classes[self.targets[pair]]} {self.kinds[pair]} {self.numbers[pair]}"
+
+    def table(self, seed: int) -> pd.DataFrame:
+        """A row for each pattern: ``class``, ``kind``, ``number`` and the ``seed`` of its search."""
+        columns = {"class": self.classes[self.targets], "kind": self.kinds, "number": self.numbers, "seed": seed}
+        return pd.DataFrame(columns)

@@ -1,4 +1,4 @@
-"""Answers to clean and to triggered images: each as a plain loop gives it, on one rank and on two."""
+"""Predictions on clean and on triggered images: each as a plain loop gives it, on one rank and on two."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,28 +11,32 @@ from torch import Tensor
 
 from datamodules import FakeImages, PoisonedImages
 from datamodules.poison import Poison, apply_trigger
-from methods.class_patterns.backdoor_predictions import BackdoorAnswers
+from methods.class_patterns.planted_backdoor import BackdoorPredictions
 from networks.classifier import Classifier
 
 ON_RANKS = """
 from datamodules.poison import Poison, apply_trigger
-from methods.class_patterns.backdoor_predictions import BackdoorAnswers
+from methods.class_patterns.planted_backdoor import BackdoorPredictions
 
 poison = Poison(1, side=9, position="random")
-found = tested(BackdoorAnswers(classifiers["a"], lambda images, index: apply_trigger(images, poison, index), 11))
+found = tested(
+    BackdoorPredictions(classifiers["a"], lambda images, index: apply_trigger(images, poison, index), 11, complete=True)
+)
 save({"found": found})
 """
 
 
 @pytest.mark.parametrize("poison", [Poison(2, side=8), Poison(2, "blend", opacity=0.6), Poison(2, position="random")])
-def test_answers_equal_a_plain_loop(
+def test_predictions_equal_a_plain_loop(
     poison: Poison,
     data: FakeImages,
     make_classifier: Callable[[int], Classifier],
     make_trainer: Callable[..., pl.Trainer],
 ) -> None:
     classifier = make_classifier(3)
-    module = BackdoorAnswers(classifier, lambda images, index: apply_trigger(images, poison, index), 11)
+    module = BackdoorPredictions(
+        classifier, lambda images, index: apply_trigger(images, poison, index), 11, complete=True
+    )
     make_trainer().test(module, datamodule=data, verbose=False)
     triggered, expected = PoisonedImages(data, poison).triggered("test"), []
     for index in range(11):
@@ -40,8 +44,8 @@ def test_answers_equal_a_plain_loop(
         stamped = apply_trigger(clean[None], poison, [index])[0]
         if label != poison.target:
             assert torch.equal(stamped, triggered[index][0])
-        answers = [int(classifier(image[None].float() / 255).argmax()) for image in (clean, stamped)]
-        expected.append([label, *answers])
+        predictions = [int(classifier(image[None].float() / 255).argmax()) for image in (clean, stamped)]
+        expected.append([label, *predictions])
     assert np.array_equal(module.result, expected)
     assert not module.classifier.training
 
@@ -49,17 +53,18 @@ def test_answers_equal_a_plain_loop(
 def test_broken_weights_are_named(
     data: FakeImages, make_classifier: Callable[[int], Classifier], make_trainer: Callable[..., pl.Trainer]
 ) -> None:
-    def stamp(images: Tensor, index: list[int]) -> Tensor:
+    def insert(images: Tensor, index: list[int]) -> Tensor:
         return images
 
     classifier = make_classifier(3)
     next(classifier.parameters()).data.fill_(float("nan"))
+    module = BackdoorPredictions(classifier, insert, 11, complete=True)
     with pytest.raises(ValueError, match="the output of the classifier is not finite for image 0"):
-        make_trainer().test(BackdoorAnswers(classifier, stamp, 11), datamodule=data, verbose=False)
+        make_trainer().test(module, datamodule=data, verbose=False)
 
 
 @pytest.mark.slow
-def test_two_ranks_give_the_same_answers(on_one_and_two_ranks: Any) -> None:
+def test_two_ranks_give_the_same_predictions(on_one_and_two_ranks: Any) -> None:
     one, first, second = on_one_and_two_ranks(ON_RANKS)
     assert one["found"].shape == (11, 3)
     assert np.array_equal(one["found"], first["found"])

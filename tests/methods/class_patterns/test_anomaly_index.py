@@ -1,4 +1,4 @@
-"""Numbers about backdoors: against SciPy, against literal versions, and how often clean networks are flagged."""
+"""Numbers about backdoors: against literal versions, and how often clean networks are flagged."""
 
 import math
 import statistics
@@ -6,21 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import median_abs_deviation  # type: ignore[import-untyped]
 
-from methods.class_patterns.backdoor_rates import (
-    ACCURACY,
-    NEURAL_CLEANSE,
-    SUCCESS,
-    WITHOUT,
+from methods.class_patterns.class_anomaly import (
+    NEURAL_CLEANSE_THRESHOLD,
     anomaly_index,
+    anomaly_rank,
     anomaly_table,
-    backdoor_rates,
     calibrated_threshold,
     pixels_needed,
-    suspicion_rank,
-    trigger_overlap,
 )
+from methods.class_patterns.planted_backdoor import ACCURACY, SUCCESS, WITHOUT, backdoor_rates, trigger_overlap
 
 
 def test_overlaps_equal_sets_of_pixels() -> None:
@@ -99,40 +94,44 @@ def test_curves_that_are_none_are_refused(budgets: Any, rates: Any, wanted: floa
         pixels_needed(budgets, rates, wanted, 100)
 
 
-def test_the_anomaly_index_equals_scipys() -> None:
+def literal_index(costs: list[float]) -> list[float]:
+    """The distance below the median in units of the MAD of a normal distribution, one class at a time."""
+    median = statistics.median(costs)
+    mad = statistics.median(abs(cost - median) for cost in costs) / statistics.NormalDist().inv_cdf(0.75)
+    return [(median - cost) / mad for cost in costs]
+
+
+def test_the_anomaly_index_equals_its_definition() -> None:
     values = np.random.default_rng(0).gamma(2, size=(50, 15))
-    expected = (values - np.median(values, axis=1, keepdims=True)) / median_abs_deviation(
-        values, axis=1, scale="normal"
-    )[:, None]
-    assert np.allclose(anomaly_index(values, "high"), expected, rtol=1e-12)
-    assert np.allclose(anomaly_index(values, "low"), -expected, rtol=1e-12)
-    assert np.allclose(anomaly_index(3 * values + 5, "low"), -expected, rtol=1e-9)  # units do not matter
+    expected = np.array([literal_index(row) for row in values.tolist()])
+    assert np.allclose(anomaly_index(values), expected, rtol=1e-12)
+    assert np.allclose(anomaly_index(-values), -expected, rtol=1e-12)
+    assert np.allclose(anomaly_index(3 * values + 5), expected, rtol=1e-9)  # units do not matter
     values[:, 4] = np.nan
     known = np.delete(values, 4, axis=1)
-    index = anomaly_index(values, "low")
+    index = anomaly_index(values)
     assert np.isnan(index[:, 4]).all()
-    assert np.array_equal(np.delete(index, 4, axis=1), anomaly_index(known, "low"))
+    assert np.array_equal(np.delete(index, 4, axis=1), anomaly_index(known))
 
 
 def test_without_a_median_deviation_the_mean_one_is_taken() -> None:
     values = [7.0] * 12 + [1.0, 6.0, 7.5]
     mean = statistics.fmean(abs(value - 7) for value in values)
     expected = [(7 - value) / (mean * math.sqrt(math.pi / 2)) for value in values]
-    assert np.allclose(anomaly_index(values, "low"), expected)
-    assert (anomaly_index([3.0] * 5, "low") == 0).all()
+    assert np.allclose(anomaly_index(values), expected)
+    assert (anomaly_index([3.0] * 5) == 0).all()
 
 
 @pytest.mark.parametrize(
-    ("values", "suspicious", "message"),
+    ("values", "message"),
     [
-        ([1.0, 2.0, np.nan], "low", "fewer than 3 classes have a statistic"),
-        ([1.0, 2.0, np.inf], "low", "a class has an infinite statistic; give the largest cost"),
-        ([1.0, 2.0, 3.0], "small", "suspicious='small' is unknown; choose low or high"),
+        ([1.0, 2.0, np.nan], "fewer than 3 classes have a statistic"),
+        ([1.0, 2.0, np.inf], "a class has an infinite statistic; give the largest cost"),
     ],
 )
-def test_what_has_no_anomaly_index_is_refused(values: Any, suspicious: Any, message: str) -> None:
+def test_costs_without_an_anomaly_index_are_refused(values: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        anomaly_index(values, suspicious)
+        anomaly_index(values)
 
 
 @pytest.mark.parametrize(("classes", "rate"), [(3, 0.1), (6, 0.05), (15, 0.05), (15, 0.3), (100, 0.01)])
@@ -140,13 +139,13 @@ def test_clean_networks_are_flagged_at_the_stated_rate(classes: int, rate: float
     networks = 20_000
     values = np.random.default_rng(77).normal(12, 3, (networks, classes))  # other draws, other units
     threshold = calibrated_threshold(classes, rate)
-    flagged = (anomaly_index(values, "low") > threshold).any(axis=1).mean()
+    flagged = (anomaly_index(values) > threshold).any(axis=1).mean()
     assert abs(flagged - rate) < 4 * np.sqrt(2 * rate * (1 - rate) / networks)  # both are simulated
 
 
 def test_neural_cleanses_threshold_is_one_for_a_single_class() -> None:
     values = np.random.default_rng(5).standard_normal((5000, 15))
-    flagged = anomaly_index(values, "low") > NEURAL_CLEANSE
+    flagged = anomaly_index(values) > NEURAL_CLEANSE_THRESHOLD
     assert 0.02 < flagged.mean() < 0.06  # of the classes
     assert 0.35 < flagged.any(axis=1).mean() < 0.45  # of the networks: as the documentation says
 
@@ -161,20 +160,20 @@ def test_thresholds_repeat_and_refuse_nonsense() -> None:
 
 def test_ranks_are_never_better_than_deserved() -> None:
     values = [5.0, 1.0, 9.0, 5.0, np.nan]
-    assert suspicion_rank(values, "low").tolist() == [3, 1, 4, 3, 5]
-    assert suspicion_rank(values, "high").tolist() == [3, 4, 1, 3, 5]
-    assert suspicion_rank([2.0] * 4, "low").tolist() == [4] * 4
+    assert anomaly_rank(values).tolist() == [3, 1, 4, 3, 5]
+    assert anomaly_rank(-np.array(values)).tolist() == [3, 4, 1, 3, 5]
+    assert anomaly_rank([2.0] * 4).tolist() == [4] * 4
 
 
-def test_the_table_puts_the_most_suspicious_class_first() -> None:
+def test_the_table_puts_the_cheapest_class_first() -> None:
     names, values = ["a", "b", "c", "d", "e", "f"], [40.0, 38.0, 3.0, 44.0, np.nan, 41.0]
-    table = anomaly_table(names, values, "low", NEURAL_CLEANSE)
+    table = anomaly_table(names, values, NEURAL_CLEANSE_THRESHOLD)
     assert table["class"].tolist() == ["c", "b", "a", "f", "d", "e"]
     assert table["label"].tolist() == [2, 1, 0, 5, 3, 4]
     assert table["flagged"].tolist() == [True, False, False, False, False, False]
-    assert not anomaly_table(names, values, "high", NEURAL_CLEANSE)["flagged"].any()
+    assert not anomaly_table(names, -np.array(values), NEURAL_CLEANSE_THRESHOLD)["flagged"].any()
     with pytest.raises(ValueError, match=r"2 classes and a statistic of shape \(6,\)"):
-        anomaly_table(["a", "b"], values, "low", 2.0)
+        anomaly_table(["a", "b"], values, 2.0)
 
 
 def test_rates_of_a_backdoor_are_counted_by_hand() -> None:
