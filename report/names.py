@@ -1,10 +1,10 @@
 """The names under which people read the classifiers and the sources of images of a study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from stats.accuracy_csv import ORIGINAL, PRETRAINED
+from stats.names import ORIGINAL, OWN, PRETRAINED
 
-IMAGES, START, OWN = "originals", "A_S", "own A_i"
+IMAGES, START = "originals", "A_S"
 CONTROLS = {"second_start": "second start", "extra_training": "extra training"}
 
 
@@ -36,3 +36,8 @@ def shortened(name: object, length: int) -> str:
     """A name of at most ``length`` characters, with spaces for underscores."""
     words = spaced(name)
     return words if len(words) <= length else words[: length - 1] + "…"
+
+
+def order_text(groups: Sequence[Sequence[str]]) -> str:
+    """An order in one line: ``a < b = c``."""
+    return " < ".join(" = ".join(group) for group in groups)

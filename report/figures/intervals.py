@@ -41,7 +41,7 @@ def forest(series: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def looks(sources: Sequence[str]) -> list[dict[str, Any]]:
-    """Colour and marker of each source: originals dark, A_S grey, own A_i in the accent's colour, each control another."""
+    """Colour and marker of each source: each source has always the same."""
     known = {"originals": INK, "A_S": GREY, "own A_i": ACCENT}
     others = [source for source in sources if source not in known]
     colours = known | {name: CONTROL_COLOURS[k % len(CONTROL_COLOURS)] for k, name in enumerate(others)}

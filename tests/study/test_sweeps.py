@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
+from report.sweeps import factors, means, sweep_figure, sweep_table
 
 import run
-from report.sweeps import factors, means, sweep_figure, sweep_table
 from tests.studies import Program, compose
 
 NAMES = ("vgg_compact", "resnet_compact")

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from report.figures.study import save_figure
 
 import run
-from report.figures.study import save_figure
 from report.page import Part
 from report.parts.intervals import read
 from tests.studies import compose_any
