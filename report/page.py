@@ -84,7 +84,7 @@ def make_environment() -> jinja2.Environment:
         "table": table_html,
         "name": typeset_html,
         "percent": lambda value, digits=0: f"{100 * value:.{digits}f} %",
-        "number": lambda value, digits=3: f"{value:.{digits}f}",
+        "number": lambda value, digits=3: f"{value:.{digits}f}".replace("-", "−"),
         "spaced": spaced,
         "listed": listed,
         "slug": lambda text: re.sub(r"\W+", "-", str(text).lower()).strip("-"),
@@ -100,9 +100,11 @@ def table_html(table: pd.DataFrame) -> Markup:
 
 
 def typeset_html(name: object) -> Markup:
-    """A name as HTML: what follows ``A_`` becomes a subscript."""
+    """A name as HTML: what follows ``A_`` becomes a subscript, at the beginning whole, later ``A_S`` and ``A_i`` alone."""
     text = html.escape(str(name))
-    return Markup(f"A<sub>{text.removeprefix('A_')}</sub>" if text.startswith("A_") else text)  # noqa: S704
+    if text.startswith("A_"):
+        return Markup(f"A<sub>{text.removeprefix('A_')}</sub>")  # noqa: S704
+    return Markup(re.sub(r"\bA_([Si])\b", r"A<sub>\1</sub>", text))  # noqa: S704
 
 
 def listed(names: Sequence[object]) -> str:

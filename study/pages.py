@@ -45,7 +45,7 @@ def shown_autoencoders(cfg: DictConfig) -> dict[str, Path]:
 
 
 def origin(cfg: DictConfig, config: DictConfig) -> Path | str:
-    """The provenance of weights that are made here, which must exist; of others, words that say where they come from."""
+    """The provenance of weights that are made here, which must exist; of others, the origin in words."""
     if config.weights:
         return "not at all: random weights" if config.weights == classifiers.RANDOM else "elsewhere"
     weights = classifier_file(cfg, config.name)

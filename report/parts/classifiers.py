@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from report.page import Part
-from report.parts.study import native_table
+from report.parts.study import native_table, spread
 
 TEMPLATE = "report/templates/classifiers.html.j2"
 VALIDATED, TESTED, ATTACKED = (
@@ -77,9 +77,3 @@ def attack(adversary: Mapping[str, Any]) -> str:
     norm = NORMS.get(adversary["norm"], adversary["norm"])
     steps = f", {adversary['steps']} steps" if "steps" in adversary else ""
     return f"PGD, {norm} ≤ {adversary['epsilon']:.3g}{steps}"
-
-
-def spread(values: pd.Series) -> str:
-    """The smallest and the largest of some shares."""
-    low, high = 100 * values.min(), 100 * values.max()
-    return f"{low:.1f} – {high:.1f} %" if high > low else f"{low:.1f} %"

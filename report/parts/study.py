@@ -71,9 +71,7 @@ def read(root: Path, titles: Mapping[str, str], views: pd.DataFrame) -> Part | N
         "views": views.rename(index=titles),
         "native": native_table(native, titles),
     }
-    facts = [("test images", str(images))] + [
-        (f"accuracy, {name}", f"{100 * of_own[name].min():.1f} – {100 * of_own[name].max():.1f} %") for name in of_own
-    ]
+    facts = [("test images", str(images)), *((f"accuracy, {name}", spread(of_own[name])) for name in of_own)]
     return Part(TEMPLATE, values, drawn, [*files, *([native] if native.exists() else [])], METHOD, facts)
 
 
@@ -105,3 +103,9 @@ def native_table(path: Path, titles: Mapping[str, str]) -> pd.DataFrame | None:
     if not path.exists():
         return None
     return pd.read_csv(path, index_col=0).rename(index=titles, columns=lambda column: column.replace("_", " "))
+
+
+def spread(values: pd.Series) -> str:
+    """The smallest and the largest of some shares."""
+    low, high = 100 * values.min(), 100 * values.max()
+    return f"{low:.1f} – {high:.1f} %" if high > low else f"{low:.1f} %"
