@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from stats.names import ORIGINAL, OWN, PRETRAINED
+from stats.names import ORIGINAL, PRETRAINED
 
 IMAGES, START = "originals", "A_S"
 CONTROLS = {"second_start": "second start", "extra_training": "extra training"}

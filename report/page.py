@@ -100,7 +100,7 @@ def table_html(table: pd.DataFrame) -> Markup:
 
 
 def typeset_html(name: object) -> Markup:
-    """A name as HTML: what follows ``A_`` becomes a subscript, at the beginning whole, later ``A_S`` and ``A_i`` alone."""
+    """A name as HTML: of a name that begins with ``A_`` the rest becomes a subscript, in others ``A_S`` and ``A_i``."""
     text = html.escape(str(name))
     if text.startswith("A_"):
         return Markup(f"A<sub>{text.removeprefix('A_')}</sub>")  # noqa: S704

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from stats.names import ORIGINAL
 from stats.disagreement import children_of, disagreements_by_class, exemplars
+from stats.names import ORIGINAL
 from stats.predictions import Predictions
 
 LISTED = 24  # positions of exemplars, at most

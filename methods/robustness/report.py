@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -150,7 +151,7 @@ def ticks(epsilons: pd.Series, scale: float) -> tuple[list[float], list[str]]:
     return kept, [f"{value:.3g}" for value in kept]
 
 
-def at_epsilon(transfer: pd.DataFrame, finding: Mapping[str, object]) -> pd.DataFrame:
+def at_epsilon(transfer: pd.DataFrame, finding: Mapping[Any, Any]) -> pd.DataFrame:
     """The accuracies of targets (columns) on the images of sources (rows) at the norm and epsilon of a finding."""
     chosen = transfer[(transfer["norm"] == finding["norm"]) & (transfer["epsilon"] == finding["epsilon"])]
     return unfolded(chosen.rename(columns={"source": "row", "target": "column"}), "accuracy")

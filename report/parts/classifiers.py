@@ -10,6 +10,7 @@ import pandas as pd
 
 from report.page import Part
 from report.parts.study import native_table, spread
+from report.provenance import settings_of
 
 TEMPLATE = "report/templates/classifiers.html.j2"
 VALIDATED, TESTED, ATTACKED = (
@@ -45,7 +46,7 @@ def read(
         "names": list(training),
         "training": pd.DataFrame.from_dict(training, orient="index", columns=["trained"]),
         "accuracy": table if table.shape[1] else None,
-        "attacker": attack(settings_of(robust)["attack"]) if robust.exists() else None,
+        "attacker": attack(settings_of(robust.with_suffix(".json"))["attack"]) if robust.exists() else None,
         "images": images,
         "views": views.rename(index=titles),
         "native": native_table(native, titles),
@@ -53,13 +54,6 @@ def read(
     files = [path for path in (native, robust) if path.exists()]
     facts = [("test images", str(images)), *((str(column), spread(table[column])) for column in table)]
     return Part(TEMPLATE, values, files=files, facts=facts)
-
-
-def settings_of(table: Path) -> dict[str, Any]:
-    """The settings that a table was made with."""
-    record: dict[str, Any] = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))
-    settings: dict[str, Any] = record["settings"]
-    return settings
 
 
 def described(settings: Mapping[str, Any]) -> str:

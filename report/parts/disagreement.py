@@ -12,9 +12,10 @@ from matplotlib.ticker import PercentFormatter
 
 from report.figures.matrices import heat_map
 from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE, name_columns
-from report.names import OWN, shortened, source_titles, spaced
+from report.names import shortened, source_titles, spaced
 from report.page import Part
-from stats.names import ORIGINAL, PRETRAINED
+from report.provenance import is_outdated
+from stats.names import ORIGINAL, OWN, PRETRAINED
 
 TEMPLATE = "report/templates/disagreement.html.j2"
 CLASSES = 20  # columns of the figure of classes, at most
@@ -50,6 +51,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     originals = table[table["source"] == ORIGINAL].replace({"child": titles, "parent": titles})
     ascending = originals.sort_values("share", kind="stable").to_dict("records")
     values = {
+        "outdated": is_outdated(root, "disagreement"),
         "least": ascending[0],
         "most": ascending[-1],
         "pairs": len(ascending),

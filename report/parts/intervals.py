@@ -1,6 +1,5 @@
 """Confidence intervals of the study's numbers and of its order: ``intervals/``, as ``task=intervals`` writes it."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from itertools import groupby
@@ -10,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from report.figures import intervals as interval_figures
-from report.names import OWN, classifier_title, order_text, source_title
+from report.names import classifier_title, order_text, source_title
 from report.page import Part
-from stats.names import ORIGINAL, PRETRAINED
+from report.provenance import is_outdated
+from stats.names import ORIGINAL, OWN, PRETRAINED
 
 TEMPLATE = "report/templates/intervals.html.j2"
 TABLES = ("accuracy", "accuracy_top5", "differences", "gains", "rrc", "nmi")
@@ -45,7 +45,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     }
     values = {
         "level": level,
-        "outdated": is_outdated(root),
+        "outdated": is_outdated(root, "intervals"),
         "order": order,
         "widest": widest,
         "seeds": seeds,
@@ -69,16 +69,6 @@ def level_of(root: Path) -> str:
     """The level of the study's intervals, as ``95 %``."""
     order = json.loads((root / "intervals" / "order.json").read_text(encoding="utf-8"))
     return f"{100 * order['level']:g} %"
-
-
-def is_outdated(root: Path) -> bool:
-    """Whether the intervals were made from other predictions than those of the cross evaluation."""
-    predictions, provenance = root / "cross_evaluation" / "predictions.npz", root / "intervals" / "provenance.json"
-    if not (predictions.exists() and provenance.exists()):
-        return False
-    used = json.loads(provenance.read_text(encoding="utf-8"))["inputs"]["predictions"]
-    with predictions.open("rb") as file:
-        return bool(hashlib.file_digest(file, "sha256").hexdigest() != used)
 
 
 def forest_series(accuracy: pd.DataFrame, classifiers: list[str], titles: Mapping[str, str]) -> dict[str, pd.DataFrame]:

@@ -12,8 +12,9 @@ from report.figures.lattice import lattice
 from report.figures.matrices import accuracy_matrix
 from report.figures.nmi import nmi_bars
 from report.figures.rrc import rrc_curve
-from report.names import IMAGES, OWN, START, order_text, source_titles
+from report.names import IMAGES, START, order_text, source_titles
 from report.page import Part
+from stats.names import OWN
 
 TEMPLATE = "report/templates/study.html.j2"
 METHOD = (
