@@ -114,6 +114,6 @@ def name_bands(ax: Axes, names: Sequence[str]) -> None:
 def legend_above(figure: Figure, ax: Axes, entries: int) -> None:
     """A legend of one or two lines above the axes, as far from them in a tall figure as in a low one."""
     inches = figure.get_figheight() * 0.77  # of the axes
-    ax.legend(
-        frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1 + 0.04 / inches), ncols=min(4, entries)
-    )
+    columns = -(-entries // -(-entries // 4))  # of at most four, and rows of about one length
+    position = (0.5, 1 + 0.04 / inches)
+    ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=position, ncols=columns)

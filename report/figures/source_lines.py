@@ -55,7 +55,8 @@ def add_legend(figure: Figure, axes: Sequence[Axes], columns: int = 6) -> None:
         unnamed |= any(str(line.get_label()).startswith("_child") and line.get_color() == GREY for line in ax.lines)
     if unnamed:
         entries["other autoencoders"] = Line2D([], [], color=GREY, linewidth=0.7)
+    rows = -(-len(entries) // columns)
     figure.legend(
         entries.values(), entries.keys(), frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0),
-        ncols=min(columns, len(entries)), columnspacing=1.4, handlelength=1.6,
+        ncols=-(-len(entries) // rows), columnspacing=1.4, handlelength=1.6,
     )  # fmt: skip

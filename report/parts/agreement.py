@@ -41,7 +41,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     if measures:
         figures["agreement"] = draw_matrices({name: square(pairs, name) for name in measures}, titles)
         values["pairs"] = named_pairs(pairs, measures, titles)
-        values |= {"measures": measures, "names": MEASURES, "correlations": correlations.to_dict("records")}
+        values |= {"measures": measures, "names": MEASURES, "correlations": correlations.dropna().to_dict("records")}
     return Part(TEMPLATE, values, figures, paths) if figures else None
 
 

@@ -93,7 +93,7 @@ def disagreement_figure(table: pd.DataFrame, titles: Mapping[str, str]) -> Figur
         ax.set_ylim(len(children) - 0.5, -0.5)
         ax.set_xlim(0, None)
         ax.xaxis.set_major_formatter(PercentFormatter(1))
-        ax.set_xlabel("images on which child and parent see different classes")
+        ax.set_xlabel("images for which child and parent predict different classes")
         ax.tick_params(axis="y", length=0)
         ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure
