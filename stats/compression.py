@@ -23,6 +23,11 @@ def class_shares(predictions: Predictions, parents: Mapping[str, str], classes: 
     Returns:
         Index ``class`` (by falling mean share; of equal ones the first class leads), a column for each child, and the
         ``mean`` over them.
+
+    Example:
+        >>> from stats.example import example_predictions
+        >>> class_shares(example_predictions(), {"c": "a"}, ["cat", "dog"]).round(2).to_dict("index")
+        {'dog': {'c': 0.33, 'mean': 0.33}, 'cat': {'c': 0.0, 'mean': 0.0}}
     """
     shares = {child: disagreements_by_class(predictions, child, parent)["share"] for child, parent in parents.items()}
     table = pd.DataFrame(shares)
@@ -40,6 +45,11 @@ def exemplar_table(predictions: Predictions, parents: Mapping[str, str]) -> pd.D
     Returns:
         Index ``parent``; columns ``compressed`` (children), ``exemplars``, ``share``, ``parent_right_on_them``,
         ``parent_right_elsewhere`` (NaN where there are no such images) and ``positions`` (the first of them).
+
+    Example:
+        >>> from stats.example import example_predictions
+        >>> exemplar_table(example_predictions(), {"c": "a"})[["exemplars", "positions"]].to_dict("index")
+        {'a': {'exemplars': 1, 'positions': '4'}}
     """
     rows = {}
     for parent, children in children_of(parents).items():

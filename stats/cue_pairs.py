@@ -19,6 +19,13 @@ def cue_tables(predictions: Predictions, sample: Sample) -> tuple[pd.DataFrame, 
     Returns:
         As :func:`separation`, with the column ``number``; and columns ``autoencoder``, ``classifier``, ``cue`` (``same
         cue`` or ``other cue``), ``rrc``.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from stats.example import example_predictions, example_sample
+        >>> predictions = replace(example_predictions(), label_sets=["colour", "colour", "shape"])
+        >>> cue_tables(predictions, example_sample())[1].round(2).to_numpy().tolist()[:3]
+        [['a', 'b', 'same cue', 0.67], ['a', 'c', 'other cue', 0.83], ['b', 'a', 'same cue', 0.83]]
     """
     names = predictions.classifiers
     same, apart = pairs_by_labels([predictions.label_sets[column] for column in predictions.classifier_columns])

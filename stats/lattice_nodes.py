@@ -22,6 +22,11 @@ def lattice_document(rrc: FloatArray, names: Sequence[str], threshold: float) ->
         ``autoencoders``; ``covers``: positions of neighbouring nodes, the upper one first.
 
     Source: B. Ganter, R. Wille, "Formal Concept Analysis", Springer 1999, section 1.1 (reduced labelling).
+
+    Example:
+        >>> import numpy as np
+        >>> lattice_document(np.array([[1.0, 0.9], [0.4, 1.0]]), ["a", "b"], 0.5)["nodes"]
+        [{'classifiers': ['a'], 'autoencoders': ['a']}, {'classifiers': ['b'], 'autoencoders': ['b']}]
     """
     concepts = formal_concepts((rrc >= threshold).T)
     nodes = []

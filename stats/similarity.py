@@ -24,6 +24,13 @@ def similarity_pairs(predictions: Predictions, kappa: pd.DataFrame, cka: pd.Data
     Returns:
         Columns ``classifier``, ``other``, ``kappa``, ``cka`` and ``rrc`` (mean of both directions; of controls it is
         not given); NaN where a pair was not measured.
+
+    Example:
+        >>> from stats.example import example_predictions
+        >>> kappa = pd.DataFrame([("original", "a", "b", 0.5)], columns=["source", "classifier", "other", "kappa"])
+        >>> cka = kappa.assign(other_source="original").rename(columns={"kappa": "cka"})
+        >>> similarity_pairs(example_predictions(), kappa, cka).round(2).to_numpy().tolist()
+        [['a', 'b', 0.5, 0.5, 0.75], ['a', 'c', nan, nan, 0.75], ['b', 'c', nan, nan, 0.67]]
     """
     keys = ["classifier", "other"]
     names = predictions.columns
@@ -38,6 +45,11 @@ def mutual_rates(predictions: Predictions) -> pd.DataFrame:
 
     Returns:
         Columns ``classifier``, ``other``, ``rrc``.
+
+    Example:
+        >>> from stats.example import example_predictions
+        >>> mutual_rates(example_predictions()).round(2).to_numpy().tolist()
+        [['a', 'b', 0.75], ['a', 'c', 0.75], ['b', 'c', 0.67]]
     """
     names = predictions.classifiers
     by_row = predictions.top1.mean(axis=0)[:, predictions.classifier_columns]
@@ -56,6 +68,11 @@ def measure_correlations(pairs: pd.DataFrame, measures: Sequence[str] = MEASURES
 
     Returns:
         Columns ``first``, ``second``, ``pairs``, ``spearman`` and ``pearson``; only measures with at least three pairs.
+
+    Example:
+        >>> pairs = pd.DataFrame({"kappa": [0.1, 0.2, 0.4], "cka": [0.3, 0.5, 0.6], "rrc": [1.0, np.nan, 1.0]})
+        >>> measure_correlations(pairs).round(2).to_numpy().tolist()
+        [['kappa', 'cka', 3, 1.0, 0.93]]
     """
     rows = []
     for first, second in combinations(measures, 2):

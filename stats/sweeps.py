@@ -34,7 +34,12 @@ def sweep_table(jobs: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def factors(table: pd.DataFrame) -> list[str]:
-    """The columns that vary between the jobs of a table, without seeds; the one with most values leads."""
+    """The columns that vary between the jobs of a table, without seeds; the one with most values leads.
+
+    Example:
+        >>> factors(pd.DataFrame({"seed": [0, 1, 2], "lr": [0.1, 0.1, 0.2], "objective": [1, 2, 3]}))
+        ['lr']
+    """
     names = [
         name for name in table.columns[: table.columns.get_loc("objective")] if name not in ("job", "seed", "status")
     ]
