@@ -97,7 +97,7 @@ def ranks_by_seed(ranks: pd.DataFrame) -> Figure:
         )
         ax.set_xlim(0.5, len(names) + 0.5)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_xlabel("rank: 1 is the classifier that the fewest autoencoders satisfy")
+        ax.set_xlabel("rank: 1 has the fewest sufficient autoencoders")
         legend_above(figure, ax, 2)
     return figure
 

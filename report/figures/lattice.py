@@ -18,8 +18,8 @@ Cover = tuple[int, int]
 def lattice(nodes: Sequence[Mapping[str, Sequence[str]]], covers: Sequence[Cover]) -> Figure:
     """Hasse diagram of a concept lattice, with reduced labels.
 
-    A classifier, named at the left of its node, is satisfied by the autoencoders named at the right of that node and of
-    every node above it. In a chain, the classifier that the fewest autoencoders satisfy is at the top.
+    For a classifier, named at the left of its node, the autoencoders named at the right of that node and of every node
+    above it are sufficient. In a chain, the classifier with the fewest sufficient autoencoders is at the top.
 
     Args:
         nodes: For each node, from the top down, the names of its ``classifiers`` and of its ``autoencoders``.

@@ -20,17 +20,18 @@ KEPT = "own kept"
 
 def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     """The part of a study with classifiers of the same and of different cues, in which ``task=intervals`` has run."""
-    paths = [root / "intervals" / name for name in ("cues.csv", "cue_pairs.csv")]
+    paths = [root / "intervals" / name for name in ("cues.csv", "cue_pairs.csv", "rrc.csv")]
     probes = root / "probe" / "accuracy.csv"
     if not all(path.exists() for path in paths):
         return None
     retention, pairs = pd.read_csv(paths[0], index_col="number"), pd.read_csv(paths[1])
+    names = list(dict.fromkeys(pd.read_csv(paths[2])["autoencoder"]))
     if not len(retention):
         return None
-    figures = {"cue_rrc": retention_figure(pairs, titles, float(retention["estimate"]["guessing"]))}
+    figures = {"cue_rrc": retention_figure(pairs, names, titles, float(retention["estimate"]["guessing"]))}
     if probes.exists():
         accuracy = pd.read_csv(probes).pivot_table("accuracy", "source", "classifier", sort=False)
-        baselines = sum(name not in set(pairs["autoencoder"]) for name in accuracy.index)
+        baselines = sum(name not in names for name in accuracy.index)
         named = accuracy.rename(index=source_titles(titles), columns=titles)
         figures["cue_probes"] = accuracy_matrix(named, baselines)
     values = {
@@ -39,7 +40,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         "rows": retention.to_dict("index"),
         "kept": retention[retention.index.str.startswith(KEPT)]["estimate"].min(),
     }
-    return Part(TEMPLATE, values, figures, [*paths, *([probes] if probes.exists() else [])])
+    return Part(TEMPLATE, values, figures, [*paths[:2], *([probes] if probes.exists() else [])])
 
 
 def row_title(number: str, titles: Mapping[str, str]) -> str:
@@ -48,15 +49,15 @@ def row_title(number: str, titles: Mapping[str, str]) -> str:
     return f"{what}, {titles.get(name, name)}" if name else what
 
 
-def retention_figure(pairs: pd.DataFrame, titles: Mapping[str, str], guessing: float) -> Figure:
+def retention_figure(pairs: pd.DataFrame, names: list[str], titles: Mapping[str, str], guessing: float) -> Figure:
     """For each autoencoder (rows) the relative rates of change of classifiers with its cue and with other cues.
 
     Args:
         pairs: Columns ``autoencoder``, ``classifier``, ``cue`` (``same cue`` or ``other cue``), ``rrc``.
+        names: The classifiers, from the top.
         titles: Display name of each classifier.
         guessing: RRC of classifiers that guess.
     """
-    names = list(dict.fromkeys([*pairs["classifier"], *pairs["autoencoder"]]))
     looks = {"other cue": {"color": INK, "markerfacecolor": "white"}, "same cue": {"color": ACCENT}}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 0.28 * len(names) + 1.0))

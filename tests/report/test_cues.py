@@ -6,7 +6,7 @@ import pandas as pd
 
 from report.parts import cues
 from stats.cue_pairs import cue_tables
-from stats.intervals import Resampling, Sample
+from stats.intervals import Resampling, Sample, rrc_intervals
 from stats.predictions import Predictions
 from tests.report.rendered import rendered
 from tests.stats.drawn import drawn_predictions, planted_cues
@@ -48,4 +48,5 @@ def write(predictions: Predictions, root: Path) -> None:
     retention, pairs = cue_tables(predictions, sample)
     retention.to_csv(root / "intervals" / "cues.csv", index=False)
     pairs.to_csv(root / "intervals" / "cue_pairs.csv", index=False)
+    rrc_intervals(predictions, sample).to_csv(root / "intervals" / "rrc.csv", index=False)
     (root / "intervals" / "order.json").write_text('{"level": 0.9}')
