@@ -12,6 +12,8 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from report.names import spaced
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -21,7 +23,7 @@ class Part:
 
     Attributes:
         template: Its prose: a Jinja file, as a path within the repository. It defines a macro ``sections`` and may
-            define a macro ``lead``, whose text stands at the top of the page.
+            define a macro ``lead`` with the text at the top of the page.
         values: What the template refers to: numbers, words and tables that a task has written.
         figures: Figures by the name of their files.
         files: The data behind them.
@@ -82,7 +84,8 @@ def make_environment() -> jinja2.Environment:
         "table": table_html,
         "name": typeset_html,
         "percent": lambda value, digits=0: f"{100 * value:.{digits}f} %",
-        "number": lambda value, digits=3: f"{value:.{digits}f}",
+        "number": lambda value, digits=3: f"{value:.{digits}f}".replace("-", "−"),
+        "spaced": spaced,
         "listed": listed,
         "slug": lambda text: re.sub(r"\W+", "-", str(text).lower()).strip("-"),
     }
@@ -90,16 +93,18 @@ def make_environment() -> jinja2.Environment:
 
 
 def table_html(table: pd.DataFrame) -> Markup:
-    """A table as HTML, numbers to three digits, ``A_S`` and its like with their subscript."""
+    """A table as HTML: numbers to three digits, a dash for NaN, ``A_S`` and its like with their subscript."""
     named = table.rename_axis(index=None).rename(index=typeset_html, columns=typeset_html)
     escaped = named.map(lambda cell: html.escape(cell) if isinstance(cell, str) else cell)
-    return Markup(escaped.to_html(float_format=lambda value: f"{value:.3f}", border=0, escape=False))  # noqa: S704
+    return Markup(escaped.to_html(float_format=lambda value: f"{value:.3f}", border=0, escape=False, na_rep="–"))  # noqa: S704
 
 
 def typeset_html(name: object) -> Markup:
-    """A name as HTML: what follows ``A_`` becomes a subscript."""
+    """A name as HTML: of a name that begins with ``A_`` the rest becomes a subscript, in others ``A_S`` and ``A_i``."""
     text = html.escape(str(name))
-    return Markup(f"A<sub>{text.removeprefix('A_')}</sub>" if text.startswith("A_") else text)  # noqa: S704
+    if text.startswith("A_"):
+        return Markup(f"A<sub>{text.removeprefix('A_')}</sub>")  # noqa: S704
+    return Markup(re.sub(r"\bA_([Si])\b", r"A<sub>\1</sub>", text))  # noqa: S704
 
 
 def listed(names: Sequence[object]) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
+from stats.compression import class_shares, exemplar_table
 from stats.disagreement import children_of, disagreements, exemplars, modal, predicted_classes
 from stats.names import ORIGINAL
 from stats.predictions import Predictions
@@ -20,7 +21,7 @@ from study.folder import study_folder
 from study.predictions import read_predictions
 from study.step import Result, Step, Table
 
-FILES = ("disagreement.csv", "exemplars.npz")
+FILES = ("disagreement.csv", "classes.csv", "exemplars.csv", "exemplars.npz")
 
 
 def run(cfg: DictConfig) -> float:
@@ -46,7 +47,13 @@ def run(cfg: DictConfig) -> float:
         table = disagreements(predictions, parents)
         share = float(table[table["source"] == ORIGINAL]["share"].mean())
         pictures = exemplar_arrays(predictions, parents, data, cfg.disagreement.images)
-        return Result(share, {FILES[0]: table, FILES[1]: pictures}, tables=[summary(table)])
+        contents = {
+            "disagreement.csv": table,
+            "classes.csv": class_shares(predictions, parents, data.classes),
+            "exemplars.csv": exemplar_table(predictions, parents),
+            "exemplars.npz": pictures,
+        }
+        return Result(share, contents, tables=[summary(table)])
 
     return Step(artifact, folder.job("disagreement")).run(make)
 

@@ -9,6 +9,8 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from networks.cost import flop_count, parameter_count
+from stats.cue_pairs import cue_tables
+from stats.gains import mean_gains
 from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_intervals, paired_differences, rrc_intervals
 from stats.order_certainty import order_certainty
 from stats.predictions import Predictions
@@ -22,7 +24,7 @@ from study.predictions import read_predictions
 from study.step import Result, Step, Table
 
 ROWS = 40  # at most, in the terminal
-TABLES = ("accuracy", "accuracy_top5", "differences", "rrc", "nmi")
+TABLES = ("accuracy", "accuracy_top5", "differences", "gains", "rrc", "nmi", "cues", "cue_pairs")
 
 
 def run(cfg: DictConfig) -> float:
@@ -75,12 +77,16 @@ def compute(
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """The tables by the names of their files, and the document about the order."""
     top1, top5 = (Sample(correct, predictions.sources, resampling) for correct in (predictions.top1, predictions.top5))
+    differences, (cues, cue_pairs) = paired_differences(predictions, top1), cue_tables(predictions, top1)
     tables = {
         "accuracy": accuracy_intervals(predictions, top1, predictions.top1),
         "accuracy_top5": accuracy_intervals(predictions, top5, predictions.top5),
-        "differences": paired_differences(predictions, top1),
+        "differences": differences,
+        "gains": mean_gains(differences),
         "rrc": rrc_intervals(predictions, top1),
         "nmi": nmi_intervals(predictions, resampling),
+        "cues": cues,
+        "cue_pairs": cue_pairs,
     }
     return tables, order_certainty(predictions, top1, covariates)
 

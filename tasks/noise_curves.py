@@ -5,6 +5,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from lightning_modules.noise_curves import NoiseCurves, NoiseCurvesResult
+from stats.gains import noise_means
 from stats.tables import accuracy_under_noise
 from study.artifact import Artifact, settings_of
 from study.data import make_data
@@ -22,7 +23,8 @@ def run(cfg: DictConfig) -> float:
     epsilons = [float(epsilon) for epsilon in options.epsilons]
     data, networks = make_data(cfg, options.batch_size), study_networks(cfg).without_controls()
     root = folder.root / "noise"
-    files, settings = [root / "accuracy.csv", root / "predictions.npz"], settings_of(cfg, "noise_curves")
+    files = [root / name for name in ("accuracy.csv", "means.csv", "predictions.npz")]
+    settings = settings_of(cfg, "noise_curves")
     artifact = Artifact(files, root / "noise.json", settings, networks.inputs(cfg, data), precious=False)
 
     def make() -> Result:
@@ -34,7 +36,7 @@ def run(cfg: DictConfig) -> float:
         labels = networks.right_classes(cfg, data, module.result.labels, module.result.index)
         table, arrays = results(module.result, networks, labels)
         mean = float(table.loc[table["source"] == table["classifier"], "accuracy"].mean())
-        contents = {"accuracy.csv": table, "predictions.npz": arrays}
+        contents = {"accuracy.csv": table, "means.csv": noise_means(table), "predictions.npz": arrays}
         return Result(mean, contents, {"mean accuracy": mean}, [summary(table)], data.unreadable())
 
     return Step(artifact, folder.job("noise_curves"), cfg.seed).run(make)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
+from stats.lattice_nodes import lattice_document
 from stats.order import order_document
 from study.accuracy_csv import read_accuracy_table
 from study.artifact import Artifact, require
@@ -26,7 +27,8 @@ def run(cfg: DictConfig) -> float:
     document = order_document(read_accuracy_table(path, without=controls))
     rates = pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder")
     width = document["widest"]["to"] - document["widest"]["from"] if document["widest"] else 0.0
-    files, inputs = [folder.order / "rrc.csv", folder.order / "order.json"], {"accuracy": sha256(path)}
+    files = [folder.order / name for name in ("rrc.csv", "order.json", "lattice.json")]
+    inputs = {"accuracy": sha256(path)}
     step = Step(Artifact(files, folder.order / "provenance.json", {}, inputs, precious=False), folder.job("order"))
 
     def make() -> Result:
@@ -34,11 +36,20 @@ def run(cfg: DictConfig) -> float:
             for logger in loggers:
                 logger.log_table("rrc", rates)
                 logger.log_metrics({"order/width_of_widest_chain": width}, 0)
-        return Result(width, {"rrc.csv": rates, "order.json": json.dumps(document, indent=2) + "\n"})
+        texts = {"order.json": document, "lattice.json": lattice_of(rates, document["widest"])}
+        contents = {name: json.dumps(content, indent=2) + "\n" for name, content in texts.items()}
+        return Result(width, {"rrc.csv": rates} | contents)
 
     step.run(make)
     show(document)
     return width
+
+
+def lattice_of(rates: pd.DataFrame, widest: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The concept lattice in the middle of the widest chain, for the page; ``None`` if there is no chain."""
+    if widest is None:
+        return None
+    return lattice_document(rates.to_numpy(), list(rates.columns), (widest["from"] + widest["to"]) / 2)
 
 
 def show(document: dict[str, Any]) -> None:

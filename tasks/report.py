@@ -1,83 +1,114 @@
-"""``task=report``: figures and a page of what the study has found."""
+"""``task=report``: figures, and a page of what the tasks of a study have written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
-from report.figures.study import save_figure as save_png_and_pdf
+from datamodules.base import ImageDataModule
+from report.figures.images import image_grid
+from report.figures.style import save_figure
+from report.names import source_titles
 from report.page import Part, render_page
-from report.parts import read_parts
-from study import classifiers
-from study.artifact import Artifact, settings_of
+from report.parts import classifiers as classifiers_part
+from report.parts import study as study_part
+from study.artifact import Artifact, require, settings_of
 from study.autoencoders import has_autoencoders
-from study.console import say_made, say_skipped
+from study.classifiers import every_classifier
 from study.data import make_data
 from study.files import sha256, whole_file
 from study.folder import StudyFolder, study_folder
 from study.loggers import open_loggers
-from study.pages import ClassifiersPage, Page, StudyPage, labels_of
+from study.pages import origin, shown_autoencoders, titles_of, views_table
+from study.showcase import choose_test_images, reconstruct
+from study.step import Result, Step
+from tasks.registry import TASKS, load
 
 
 def run(cfg: DictConfig) -> float:
-    """Draw the study's figures and lay out its page; returns the number of figures.
+    """Draw the figures of a study and lay out its page; returns the number of figures.
 
-    The page shows what was measured. Without a cross evaluation, and with other measurements or without autoencoders,
-    it is one of the classifiers alone.
+    The page shows what was measured. It is a page of the classifiers alone if the study has no autoencoders, or if only
+    other measurements than the cross evaluation exist.
     """
-    folder, data = study_folder(cfg), make_data(cfg)
-    configs = classifiers.every_classifier(cfg)
-    parts = read_parts(folder.root, labels_of(configs))
-    whole = has_autoencoders(cfg) and (folder.accuracy.exists() or not parts)
-    base: StudyPage | ClassifiersPage = StudyPage(cfg) if whole else ClassifiersPage(cfg, configs)
-    tables = list(dict.fromkeys([*base.tables, *(path for part in parts for path in part.files)]))
-    path = folder.report / "index.html"
-    inputs = {named(folder, table): sha256(table) for table in [*tables, *base.others]} | {"images": data.fingerprint()}
-    artifact = Artifact(
-        [path], folder.report / "provenance.json", settings_of(cfg, "report", "study"), inputs, precious=False
-    )
-    if artifact.exists():
-        return say_skipped(path, artifact.objective())
-    page = base.lay_out(data, configs)
-    drawn = dict(page.figures)
-    for part in parts:
-        drawn |= part.figures
-    with artifact.making(len(drawn)) as temporary:
-        for name, figure in drawn.items():
-            save_figure(figure, folder, name)
-        files = {f"../{table.relative_to(folder.root)}": named(folder, table) for table in tables}
-        temporary[path].write_text(text_of(cfg.study, page, parts, files), encoding="utf-8")
-    with open_loggers(cfg, folder.job("report"), artifact.identity) as loggers:
-        for board in loggers:
-            for name, figure in drawn.items():
-                board.log_figure(name, figure)
-    say_made(path)
-    return float(len(drawn))
+    folder, data, configs = study_folder(cfg), make_data(cfg), every_classifier(cfg)
+    titles = titles_of(configs)
+    parts = written_parts(folder.root, titles)
+    with_autoencoders = has_autoencoders(cfg) and (folder.accuracy.exists() or not parts)
+    first, weights = first_part(cfg, data, titles, with_autoencoders)
+    parts = [first, *parts]
+    files = list(dict.fromkeys(path for part in parts for path in part.files))
+    inputs = {named(folder, path): sha256(path) for path in [*files, *weights.values()]}
+    inputs |= {"images": data.fingerprint()}
+    index, settings = folder.report / "index.html", settings_of(cfg, "report", "study")
+    artifact = Artifact([index], folder.report / "provenance.json", settings, inputs, precious=False)
+    step = Step(artifact, folder.job("report"))
+
+    def make() -> Result:
+        if with_autoencoders:
+            pictures = picture_figures(cfg, data, weights, source_titles(titles))
+            parts[0] = replace(first, figures=pictures | dict(first.figures))
+        figures = {name: figure for part in parts for name, figure in part.figures.items()}
+        for name, figure in figures.items():
+            write_figure(figure, folder, name)
+        with open_loggers(cfg, step.job, artifact.identity) as loggers:
+            for logger in loggers:
+                for name, figure in figures.items():
+                    logger.log_figure(name, figure)
+        links = {f"../{path.relative_to(folder.root)}": named(folder, path) for path in files}
+        page = render_page(f"What the networks of “{cfg.study}” like to see", parts, links)
+        return Result(float(len(figures)), {index.name: page})
+
+    return step.run(make)
 
 
-def text_of(study: str, page: Page, parts: Sequence[Part], files: Mapping[str, str]) -> str:
-    """The page's HTML: what it begins with, then the parts."""
-    return render_page(
-        f"What the networks of “{study}” like to see",
-        " ".join([page.lead, *(part.lead for part in parts if part.lead)]),
-        page.facts,
-        [
-            *(section for section in page.sections if section.figure in (None, *page.figures)),
-            *(section for part in parts for section in part.sections),
-        ],
-        files,
-        list(dict.fromkeys([*page.methods, *(part.method for part in parts if part.method is not None)])),
+def written_parts(root: Path, titles: Mapping[str, str]) -> list[Part]:
+    """The parts of all tasks that have written something, in the order of the registry."""
+    readers = [load(f"{module}:read") for task in TASKS for module in task.report]
+    return [part for read in readers if (part := read(root, titles)) is not None]
+
+
+def first_part(
+    cfg: DictConfig, data: ImageDataModule, titles: Mapping[str, str], with_autoencoders: bool
+) -> tuple[Part, dict[str, Path]]:
+    """The part that the page begins with, and the further files that it is made from."""
+    folder, configs = study_folder(cfg), every_classifier(cfg)
+    views = views_table(configs, data.smallest_side)
+    if with_autoencoders:
+        require(folder.accuracy, cfg, "cross_evaluate")
+        require(folder.order / "lattice.json", cfg, "order")
+        part = study_part.read(folder.root, titles, views)
+        if part is None:
+            raise FileNotFoundError(f"{folder.cross_evaluation} is not complete: run task=cross_evaluate again")
+        return part, shown_autoencoders(cfg)
+    records = {name: origin(cfg, config) for name, config in configs.items()}
+    part = classifiers_part.read(folder.root, titles, views, len(data.split("test")), records)
+    return part, {name: record for name, record in records.items() if isinstance(record, Path)}
+
+
+def picture_figures(
+    cfg: DictConfig, data: ImageDataModule, weights: Mapping[str, Path], names: Mapping[str, str]
+) -> dict[str, Figure]:
+    """The figures of photographs and test images with their reconstructions."""
+    tests = choose_test_images(data, cfg.report.test_images)
+    photographs = list(data.showcase(cfg.report.photographs).values())
+    whole, small = (
+        {names[source]: images for source, images in columns.items()}
+        for columns in reconstruct(cfg, weights, [photographs, [image for _, image in tests]])
     )
+    figures = {"photographs": image_grid(whole, width=1.75)} if photographs else {}
+    return figures | {"test_images": image_grid(small, [name for name, _ in tests])}
 
 
 def named(folder: StudyFolder, path: Path) -> str:
-    """A file's name among the inputs: its place in the study, or, in another one, its path."""
+    """The name of a file among the inputs: its path in the study, or, of another study, its whole path."""
     return str(path.relative_to(folder.root) if path.is_relative_to(folder.root) else path)
 
 
-def save_figure(figure: Figure, folder: StudyFolder, name: str) -> None:
-    """Write a figure's PNG and PDF, each whole or not at all."""
+def write_figure(figure: Figure, folder: StudyFolder, name: str) -> None:
+    """Write the PNG and the PDF of a figure, each whole or not at all."""
     png, pdf = (folder.report / "figures" / f"{name}.{suffix}" for suffix in ("png", "pdf"))
-    with whole_file(png) as temporary_png, whole_file(pdf) as temporary_pdf:
-        save_png_and_pdf(figure, temporary_png, temporary_pdf)
+    with whole_file(png) as partial_png, whole_file(pdf) as partial_pdf:
+        save_figure(figure, partial_png, partial_pdf)

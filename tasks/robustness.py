@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.poisoned import without_poison
 from datamodules.subset import ImageSubset, stratified_indices
 from lightning_modules import RobustAccuracy
+from methods.robustness.findings import findings
 from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, pgd_attacks
 from methods.robustness.tables import WORST, accuracy_rows, masking_rows, transfer_rows
 from networks.attacks import PgdAttack
@@ -24,7 +25,7 @@ from study.networks import study_networks
 from study.step import Result, Step, Table
 from study.trainer import accelerate, make_trainer
 
-FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "predictions.npz")
+FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "findings.csv", "predictions.npz")
 
 
 def run(cfg: DictConfig) -> float:
@@ -125,6 +126,7 @@ def tables(result: RobustnessResult) -> dict[str, Any]:
         "accuracy.csv": accuracy_rows(result.clean, attacked, names, threats, DEFENCES),
         "transfer.csv": transfer_rows(result.transferred, names, threats),
         "masking.csv": masking_rows(result.vanishing, attacked["pgd"], worst, names, threats, DEFENCES),
+        "findings.csv": findings(result),
         "predictions.npz": {
             "classifiers": np.array(names),
             "defences": np.array(DEFENCES),

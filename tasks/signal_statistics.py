@@ -13,9 +13,10 @@ from metrics.spectrum import is_measurable
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet
 from networks.strides import stride_products
-from stats.class_accuracies import class_accuracies
+from stats.class_accuracies import class_accuracies, largest_changes
 from stats.names import ORIGINAL, PRETRAINED
 from stats.predictions import Predictions
+from stats.similarity import measure_correlations, similarity_pairs
 from stats.tables import CHANNELS, checkerboard_table, lab_table, pair_table, spectrum_table
 from study.artifact import Artifact, require, settings_of
 from study.data import make_data
@@ -28,7 +29,11 @@ from study.trainer import make_trainer
 
 AUTOENCODER = "autoencoder"
 OWN = "own"
-TABLES = ("lab_histograms", "lab_distances", "spectra", "checkerboard", "cka", "kappa", "classes")
+TABLES = (
+    "lab_histograms", "lab_distances", "spectra", "checkerboard", "cka", "kappa", "classes", "class_changes",
+    "similarity", "correlations",
+)  # fmt: skip
+CHANGES = 3  # gains, and as many losses, of each classifier
 Strides = dict[str, dict[int, float]]
 
 
@@ -50,7 +55,7 @@ def run(cfg: DictConfig) -> float:
         module, strides = make_module(cfg, data, networks)
         make_trainer(cfg).test(module, datamodule=data, verbose=False)
         tables = make_tables(module.result, networks, strides)
-        tables |= prediction_tables(read_predictions(predictions), data.classes)
+        tables |= prediction_tables(read_predictions(predictions), tables["cka"], data.classes)
         distances = tables["lab_distances"].query("other == @ORIGINAL")
         mean = float(distances[list(CHANNELS)].to_numpy().mean())
         files = {f"{name}.csv": table for name, table in tables.items()}
@@ -148,8 +153,8 @@ def cka_table(result: SignalStatisticsResult, networks: StudyNetworks) -> pd.Dat
     return pd.concat(tables).assign(images=images)[columns]
 
 
-def prediction_tables(predictions: Predictions, classes: list[str]) -> dict[str, pd.DataFrame]:
-    """Agreement of classifiers on every source of images, and accuracies per class."""
+def prediction_tables(predictions: Predictions, cka: pd.DataFrame, classes: list[str]) -> dict[str, pd.DataFrame]:
+    """Agreement of classifiers on every source of images, accuracies per class, and the similarity of classifiers."""
     labels = predictions.labels
     same_labels = (labels[:, :, None] == labels[:, None, :]).all(axis=0)
     tables = []
@@ -164,7 +169,15 @@ def prediction_tables(predictions: Predictions, classes: list[str]) -> dict[str,
     accuracies = class_accuracies(predictions)
     named = [classes[label] if 0 <= label < len(classes) else str(label) for label in accuracies["class"]]
     accuracies.insert(2, "name", named)
-    return {"kappa": kappa.groupby(keys, sort=False, as_index=False).mean(), "classes": accuracies}
+    kappa = kappa.groupby(keys, sort=False, as_index=False).mean()
+    similarity = similarity_pairs(predictions, kappa, cka)
+    return {
+        "kappa": kappa,
+        "classes": accuracies,
+        "class_changes": largest_changes(accuracies, CHANGES),
+        "similarity": similarity,
+        "correlations": measure_correlations(similarity),
+    }
 
 
 def summary(distances: pd.DataFrame, checkerboards: pd.DataFrame) -> Table:

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from report.figures.study import save_figure
-from report.sweeps import means, sweep_figure, sweep_table
+from report.figures.style import save_figure
+from report.figures.sweep import sweep_figure
+from stats.sweeps import factors, means, sweep_table
 from study.console import say, say_made, show_table
 from study.files import whole_file
 from study.folder import study_folder
@@ -33,7 +34,7 @@ def run(cfg: DictConfig) -> float:
     csv, png, pdf = (folder / "sweep" / f"jobs.{suffix}" for suffix in ("csv", "png", "pdf"))
     with whole_file(csv) as temporary:
         table.to_csv(temporary, index=False)
-    figure = sweep_figure(table, options.number)
+    figure = sweep_figure(table, options.number, factors(table))
     with whole_file(png) as temporary_png, whole_file(pdf) as temporary_pdf:
         save_figure(figure, temporary_png, temporary_pdf)
     with open_loggers(cfg, folder / "jobs" / "sweep_table", str(sorted(table["job"]))) as loggers:

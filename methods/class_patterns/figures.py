@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from report.figures.study import ACCENT, GREY, INK, LETTER, PAGE, PALE, STYLE, name_columns, typeset
+from report.figures.style import ACCENT, GREY, INK, LETTER, PAGE, PALE, STYLE, name_columns, typeset
 
 ABSENT = (216, 204, 236)  # behind transparent pixels: a lilac, since photographs are often black, white or grey
 MOST_NAMES = 30  # along an axis

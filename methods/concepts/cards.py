@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from report.figures.study import ACCENT, GREY, INK, PAGE, STYLE
+from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]

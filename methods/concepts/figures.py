@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from report.figures.study import ACCENT, GREY, INK, PAGE, STYLE, name_columns, typeset
+from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE, name_columns, typeset
 from stats.proportion import wilson_interval
 
 Floats = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import NullFormatter
 
 from methods.layer_features.results import INVERSION, MAXIMIZATION, METHODS, START, SYNTHESIS, FeatureRecord
-from report.figures.study import ACCENT, GREY, INK, PAGE, STYLE
+from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE
 
 NAMES = {
     START: "start",

@@ -1,27 +1,24 @@
-"""Part of the report: accuracy under attack, alone and behind autoencoders, and which attacks travel."""
+"""Part of the page: accuracy under attack, alone and behind autoencoders, and which attacks transfer."""
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from report.figures.study import ACCENT, GREY, INK, PALE, STYLE
-from report.page import Part, Section
+from report.figures.matrices import heat_map, slanted_columns
+from report.figures.style import ACCENT, GREY, INK, PALE, STYLE
+from report.page import Part
 
 FOLDER = "robustness"
-FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "predictions.npz")
+TEMPLATE = "methods/robustness/report.html.j2"
+FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "findings.csv", "predictions.npz")
 TITLES = {"linf": "$L_\\infty$", "l2": "$L_2$"}
-NORMS = {"linf": "L<sub>∞</sub>", "l2": "L<sub>2</sub>"}
-MEASURES = {
-    "linf": "every value of every pixel may change by up to ε (told in 255ths, the grey levels of a file)",
-    "l2": "the Euclidean length of the whole change, pixels in [0, 1], is at most ε",
-}
 BEHIND = {"pretrained": "behind $A_S$", "own": "behind $A_i$"}
 LINES = (  # attack, name, colour, line, width
     ("transfer", "images made for the classifier alone", "#d08c2f", "--", 1.1),
@@ -30,97 +27,42 @@ LINES = (  # attack, name, colour, line, width
     ("worst", "worst of all attacks", ACCENT, "-", 1.8),
 )
 ALONE = "classifier alone, worst of all attacks"
+ROWS = {"plain": "alone", "pretrained": "behind A_S", "own": "behind A_i"}
+ATTACKS = {"fgsm": "FGSM", "pgd": "PGD", "transfer": "transfer", "bpda": "BPDA", "worst": "worst"}
+FEW = 8  # classifiers, up to which heat maps stand side by side
 
 
-def read(root: Path, labels: Mapping[str, str]) -> Part | None:
-    """The part, or ``None`` where nothing was attacked.
+def read(root: Path, titles: Mapping[str, str]) -> Part | None:
+    """The part, or ``None`` if no attack was made.
 
     Args:
         root: The study's folder.
-        labels: What people call each classifier.
+        titles: Display name of each classifier.
     """
     files = [root / FOLDER / name for name in FILES]
     if not all(path.exists() for path in files):
         return None
-    accuracy = pd.read_csv(files[0]).replace({"classifier": dict(labels)})
-    transfer = pd.read_csv(files[1]).replace({"source": dict(labels), "target": dict(labels)})
-    masking = pd.read_csv(files[2]).replace({"classifier": dict(labels)})
-    with np.load(files[3]) as file:
-        predictions = {name: file[name] for name in file.files}
-    figures, sections = {}, []
-    for norm in accuracy["norm"].unique():
-        part = accuracy[accuracy["norm"] == norm]
-        figures[f"robustness_{norm}"] = curves(part, norm)
-        text = f"{MEASURES[norm][:1].upper()}{MEASURES[norm][1:]}. {HOW_TO_READ} {finding(predictions, norm)}"
-        tables = {
-            f"Accuracy under attack, {part['images'].iloc[0]} images": wide(part, norm),
-            "Where gradients mislead PGD: shares of images": masks(masking, norm),
-        }
-        sections.append(
-            Section(f"Under attack, {norm.upper().replace('INF', '∞')}", text, f"robustness_{norm}", tables)
+    accuracy, masking, findings = (pd.read_csv(files[number]) for number in (0, 2, 3))
+    transfer = pd.read_csv(files[1]).replace({"source": titles, "target": titles})
+    accuracy, masking = (table.replace({"classifier": titles}) for table in (accuracy, masking))
+    figures, norms = {}, []
+    for finding in findings.to_dict("records"):
+        norm = str(finding["norm"])
+        of_norm = accuracy[accuracy["norm"] == norm]
+        figures[f"robustness_{norm}"] = curves(of_norm, norm)
+        norms.append(
+            finding
+            | {
+                "shown_epsilon": shown(norm, finding["epsilon"]),
+                "images": int(of_norm["images"].iloc[0]),
+                "accuracy": wide(of_norm, norm),
+                "masking": masks(masking, norm),
+            }
         )
-    figures["robustness_transfer"] = matrices({norm: middle(transfer, norm) for norm in transfer["norm"].unique()})
-    sections.append(Section("Attacks that travel", travel_text(transfer), "robustness_transfer"))
-    return Part(sections, figures, files)
-
-
-HOW_TO_READ = (
-    "Attackers know the classifier. Dashed: they do not know of the autoencoder, and their images lose much of their "
-    "effect on the way through it. The other lines know it. Only the worst of all attacks (thick, with its 95 % "
-    "interval) says what an autoencoder protects from; even that is an upper bound, because a better attack may exist."
-)
-
-
-def finding(predictions: Mapping[str, npt.NDArray], norm: str) -> str:
-    """What own autoencoders do against attackers that do and do not know them, in words, at the middle epsilon."""
-    epsilons = predictions["epsilons"][predictions["norms"] == norm]
-    epsilon = sorted(epsilons.tolist())[len(epsilons) // 2]
-    place = int(np.flatnonzero((predictions["norms"] == norm) & (predictions["epsilons"] == epsilon))[0])
-    own, transfer = predictions["defences"].tolist().index("own"), predictions["attacks"].tolist().index("transfer")
-    clean = predictions["clean"].mean(axis=(0, 1))
-    alone, known = (
-        predictions["worst"][:, :, place, 0].mean(axis=1),
-        predictions["worst"][:, :, place, own].mean(axis=1),
-    )
-    unknown = predictions["right"][:, :, place, own, transfer].mean(axis=1)
-    gain, error = paired(known - alone)
-    if gain - error > 0:
-        answer = f"these attacks find it to protect from those who know it, too, by {points(gain, error)}"
-    elif gain + error < 0:
-        answer = f"against those who know it, it makes things worse, by {points(-gain, error)}"
-    else:
-        answer = f"against those who know it, no effect can be told ({points(gain, error)})"
-    hidden, hidden_error = paired(unknown - known)
-    return (
-        f"At ε = {shown(norm, epsilon)}, mean over the classifiers: alone, {clean[0]:.0%} without attack and "
-        f"{alone.mean():.0%} at worst; behind their own A<sub>i</sub> {clean[own]:.0%} without attack, "
-        f"{unknown.mean():.0%} under images made for the classifier alone, {known.mean():.0%} at worst. So {answer}; "
-        f"{points(hidden, hidden_error)} more are due to the attacker’s ignorance alone. "
-        f"{doubt(predictions, place, own)}"
-    )
-
-
-def doubt(predictions: Mapping[str, npt.NDArray], place: int, own: int) -> str:
-    """How often gradients misled PGD behind the own autoencoder, in words."""
-    pgd = predictions["right"][:, :, place, own, predictions["attacks"].tolist().index("pgd")]
-    missed = float((pgd & ~predictions["worst"][:, :, place, own]).mean())
-    if missed == 0:
-        return "Weaker attacks found nothing that PGD had missed, so there is no sign that gradients mislead it."
-    return (
-        f"For {missed:.0%} of the images a weaker attack succeeded where PGD, which knows most, had not: gradients "
-        "through the autoencoder mislead it, and part of the protection may be no more than that."
-    )
-
-
-def paired(differences: npt.NDArray) -> tuple[float, float]:
-    """Mean of differences, one for each image, and half the width of its 95 % interval."""
-    error = differences.std(ddof=1) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
-    return float(differences.mean()), float(1.96 * error)
-
-
-def points(value: float, error: float) -> str:
-    """A difference of shares with its interval, in percentage points."""
-    return f"{100 * value:.0f} ± {100 * error:.0f} points"
+    at_middle = {finding["norm"]: (finding["epsilon"], at_epsilon(transfer, finding)) for finding in norms}
+    figures["robustness_transfer"] = matrices(at_middle)
+    values = {"norms": norms, "classifiers": transfer["target"].nunique()}
+    return Part(TEMPLATE, values, figures, files)
 
 
 def shown(norm: str, epsilon: float) -> str:
@@ -133,10 +75,6 @@ def wide(table: pd.DataFrame, norm: str) -> pd.DataFrame:
     rows = table["classifier"] + ", " + table["defence"].map(ROWS) + ": " + table["attack"].map(ATTACKS)
     named = table.assign(row=rows, column=[f"ε {shown(norm, epsilon)}" for epsilon in table["epsilon"]])
     return unfolded(named, "accuracy")
-
-
-ROWS = {"plain": "alone", "pretrained": "behind A_S", "own": "behind A_i"}
-ATTACKS = {"fgsm": "FGSM", "pgd": "PGD", "transfer": "transfer", "bpda": "BPDA", "worst": "worst"}
 
 
 def masks(table: pd.DataFrame, norm: str) -> pd.DataFrame:
@@ -158,8 +96,8 @@ def curves(table: pd.DataFrame, norm: str) -> Figure:
     """Accuracy against epsilon: a panel for each classifier behind each autoencoder.
 
     Args:
-        table: The rows of ``accuracy.csv`` of one norm, with classifiers as people call them.
-        norm: Which.
+        table: The rows of ``accuracy.csv`` of one norm, with display names of classifiers.
+        norm: The norm, ``linf`` or ``l2``.
     """
     names = table["classifier"].unique().tolist()
     across = min(6, len(names))
@@ -167,17 +105,16 @@ def curves(table: pd.DataFrame, norm: str) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(4.5, 1.55 * across + 0.6), 1.35 * rows + 0.9))
         axes = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
-        for number, place in np.ndindex(rows * across // len(BEHIND), len(BEHIND)):
-            ax = axes[number // across * len(BEHIND) + place, number % across]
+        for number, defence in np.ndindex(rows * across // len(BEHIND), len(BEHIND)):
+            ax = axes[number // across * len(BEHIND) + defence, number % across]
             if number >= len(names):
                 ax.set_visible(False)
                 continue
-            own = table[table["classifier"] == names[number]]
-            panel(ax, own, list(BEHIND)[place], norm)
-            if place == 0:
+            panel(ax, table[table["classifier"] == names[number]], list(BEHIND)[defence], norm)
+            if defence == 0:
                 ax.set_title(names[number], color=INK, pad=4)
             if number % across == 0:
-                ax.set_ylabel(list(BEHIND.values())[place])
+                ax.set_ylabel(list(BEHIND.values())[defence])
         figure.supylabel("accuracy", fontsize=9)
         figure.supxlabel("ε" + (" (255ths)" if norm == "linf" else ""), fontsize=9)
         handles, texts = axes[0, 0].get_legend_handles_labels()
@@ -205,7 +142,7 @@ def panel(ax: Axes, table: pd.DataFrame, defence: str, norm: str) -> None:
 
 
 def ticks(epsilons: pd.Series, scale: float) -> tuple[list[float], list[str]]:
-    """Places and names of ticks, without those that would touch."""
+    """Positions and names of ticks, without those that would touch."""
     values = sorted({scale * float(value) for value in epsilons})
     kept = [values[-1]]
     for value in reversed(values[:-1]):
@@ -214,13 +151,10 @@ def ticks(epsilons: pd.Series, scale: float) -> tuple[list[float], list[str]]:
     return kept, [f"{value:.3g}" for value in kept]
 
 
-def middle(transfer: pd.DataFrame, norm: str) -> tuple[float, pd.DataFrame]:
-    """The middle epsilon of a norm, and the accuracies of targets (columns) on the images of sources (rows)."""
-    part = transfer[transfer["norm"] == norm]
-    epsilons = sorted(part["epsilon"].unique())
-    epsilon = epsilons[len(epsilons) // 2]
-    chosen = part[part["epsilon"] == epsilon].rename(columns={"source": "row", "target": "column"})
-    return float(epsilon), unfolded(chosen, "accuracy")
+def at_epsilon(transfer: pd.DataFrame, finding: Mapping[Any, Any]) -> pd.DataFrame:
+    """The accuracies of targets (columns) on the images of sources (rows) at the norm and epsilon of a finding."""
+    chosen = transfer[(transfer["norm"] == finding["norm"]) & (transfer["epsilon"] == finding["epsilon"])]
+    return unfolded(chosen.rename(columns={"source": "row", "target": "column"}), "accuracy")
 
 
 def matrices(tables: Mapping[str, tuple[float, pd.DataFrame]]) -> Figure:
@@ -230,44 +164,18 @@ def matrices(tables: Mapping[str, tuple[float, pd.DataFrame]]) -> Figure:
         tables: By norm, an epsilon and the accuracies at it.
     """
     count = len(next(iter(tables.values()))[1])
-    side = max(2.0, 0.6 * count) if count <= 8 else 0.33 * count
-    shape = (1, len(tables)) if count <= 8 else (len(tables), 1)
+    side = max(2.0, 0.6 * count) if count <= FEW else 0.33 * count
+    shape = (1, len(tables)) if count <= FEW else (len(tables), 1)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=((side + 1.5) * shape[1], (side + 1.2) * shape[0]))
         axes: Sequence[Axes] = figure.subplots(*shape, squeeze=False).flatten().tolist()
         for ax, (norm, (epsilon, table)) in zip(axes, tables.items(), strict=True):
-            values = table.to_numpy(dtype=float)
-            ax.imshow(values, cmap="GnBu", vmin=0, vmax=1)
-            for (row, column), value in np.ndenumerate(values):
-                ax.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=9 if count <= 8 else 6,
-                        color="white" if value > 0.6 else INK)  # fmt: skip
-            ax.set_xticks(range(count), list(table.columns), rotation=45, ha="right", rotation_mode="anchor")
-            ax.set_yticks(range(count), list(table.index))
-            ax.tick_params(length=0)
+            size = 9 if count <= FEW else 6
+            heat_map(ax, table, (0, 1), lambda share: f"{100 * share:.0f}", size, square=True)
+            slanted_columns(ax, table)
             ax.set_title(f"{TITLES[norm]}, ε = {shown(norm, epsilon)}", color=INK)
-            ax.set_xlabel("seen by")
-            ax.spines[:].set_visible(False)
+            ax.set_xlabel("evaluated by")
             if ax is axes[0] or shape[1] == 1:
                 ax.set_ylabel("made against")
         figure.tight_layout()
     return figure
-
-
-def travel_text(transfer: pd.DataFrame) -> str:
-    """What the matrices show, in words."""
-    parts = []
-    for norm in transfer["norm"].unique():
-        epsilon, table = middle(transfer, norm)
-        values = table.to_numpy(dtype=float)
-        own = float(np.diag(values).mean())
-        if len(values) == 1:
-            return "With one classifier there is none for its attacks to travel to."
-        others = float((values.sum() - np.trace(values)) / (values.size - len(values)))
-        parts.append(f"{own:.0%} and {others:.0%} at {NORMS[norm]} ε = {shown(norm, epsilon)}")
-    return (
-        "Accuracy in % of each classifier (columns) on the images that PGD made against each (rows), all without an "
-        "autoencoder. On the diagonal are the attacked ones themselves; a dark row is an attack that stays at home, a "
-        "pale one travels. Mean accuracy on a classifier’s own attacks and on those of others: "
-        + "; ".join(parts)
-        + "."
-    )

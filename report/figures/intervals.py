@@ -6,10 +6,11 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from report.figures.study import ACCENT, DEEP, FAINT, GREY, INK, PALE, STYLE, typeset
+from report.figures.style import ACCENT, DEEP, FAINT, GREY, INK, PALE, STYLE, typeset
 
 CONTROL_COLOURS = ("#b7791f", "#8a5a83", "#c05640", "#5b7fa3")
 MARKERS = ("o", "s", "D", "v", "^", "P", "X")
@@ -28,31 +29,19 @@ def forest(series: Mapping[str, pd.DataFrame]) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.3, 0.8 + band * len(names)))
         ax = figure.subplots()
-        for place in range(0, len(names), 2):
-            ax.axhspan(place - 0.5, place + 0.5, color=FAINT, linewidth=0, zorder=0)
+        name_bands(ax, names)
         for (source, table), offset, look in zip(series.items(), offsets, looks(list(series)), strict=True):
-            found = table.loc[names]
-            places = np.arange(len(names)) + offset
-            ax.hlines(places, found["lower"], found["upper"], color=look["color"], linewidth=1.2, zorder=2)
-            ax.plot(
-                found["estimate"],
-                places,
-                linestyle="none",
-                markersize=3.8,
-                label=typeset(source).replace("A_i", "$A_i$"),
-                zorder=3,
-                **look,
-            )
-        ax.set_yticks(range(len(names)), names)
-        ax.tick_params(axis="y", length=0)
-        ax.set_ylim(len(names) - 0.5, -0.5)
+            of_names, heights = table.loc[names], np.arange(len(names)) + offset
+            ax.hlines(heights, of_names["lower"], of_names["upper"], color=look["color"], linewidth=1.2, zorder=2)
+            label = typeset(source).replace("A_i", "$A_i$")
+            ax.plot(of_names["estimate"], heights, linestyle="none", markersize=3.8, label=label, zorder=3, **look)
         ax.set_xlabel("top-1 accuracy")
         legend_above(figure, ax, len(series))
     return figure
 
 
 def looks(sources: Sequence[str]) -> list[dict[str, Any]]:
-    """Colour and marker of each source: originals dark, A_S grey, own A_i in the accent's colour, controls others."""
+    """Colour and marker of each source: each source has always the same."""
     known = {"originals": INK, "A_S": GREY, "own A_i": ACCENT}
     others = [source for source in sources if source not in known]
     colours = known | {name: CONTROL_COLOURS[k % len(CONTROL_COLOURS)] for k, name in enumerate(others)}
@@ -91,15 +80,14 @@ def ranks_by_seed(ranks: pd.DataFrame) -> Figure:
     """Each classifier's rank with each seed (small dots) and the mean over seeds (bars).
 
     Args:
-        ranks: A row for each seed, a column for each classifier, in the order in which they shall be drawn.
+        ranks: A row for each seed, a column for each classifier, in the order in which they are drawn.
     """
     names = list(ranks.columns)
     shifts = np.linspace(-0.22, 0.22, len(ranks))  # equal ranks must not hide each other
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.3, 0.8 + 0.3 * len(names)))
         ax = figure.subplots()
-        for place in range(0, len(names), 2):
-            ax.axhspan(place - 0.5, place + 0.5, color=FAINT, linewidth=0, zorder=0)
+        name_bands(ax, names)
         for shift, (_, row) in zip(shifts, ranks.iterrows(), strict=True):
             ax.plot(row, np.arange(len(names)) + shift, "o", color=GREY, markersize=3.8)
         ax.plot([], [], "o", color=GREY, markersize=3.8, label="one seed")
@@ -107,19 +95,25 @@ def ranks_by_seed(ranks: pd.DataFrame) -> Figure:
         ax.vlines(
             means, np.arange(len(names)) - 0.36, np.arange(len(names)) + 0.36, color=ACCENT, linewidth=2.2, label="mean"
         )
-        ax.set_yticks(range(len(names)), names)
-        ax.tick_params(axis="y", length=0)
-        ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_xlim(0.5, len(names) + 0.5)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_xlabel("rank: 1 is served by the fewest autoencoders")
+        ax.set_xlabel("rank: 1 has the fewest sufficient autoencoders")
         legend_above(figure, ax, 2)
     return figure
 
 
-def legend_above(figure: Figure, ax: Any, entries: int) -> None:
+def name_bands(ax: Axes, names: Sequence[str]) -> None:
+    """A row for each name, from the top; every second one is shaded."""
+    for row in range(0, len(names), 2):
+        ax.axhspan(row - 0.5, row + 0.5, color=FAINT, linewidth=0, zorder=0)
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+
+
+def legend_above(figure: Figure, ax: Axes, entries: int) -> None:
     """A legend of one or two lines above the axes, as far from them in a tall figure as in a low one."""
     inches = figure.get_figheight() * 0.77  # of the axes
-    ax.legend(
-        frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1 + 0.04 / inches), ncols=min(4, entries)
-    )
+    columns = -(-entries // -(-entries // 4))  # of at most four, and rows of about one length
+    position = (0.5, 1 + 0.04 / inches)
+    ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=position, ncols=columns)

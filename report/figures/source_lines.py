@@ -1,4 +1,4 @@
-"""How lines of many sources of images are told apart in a figure, be they 4 or 24."""
+"""How a figure tells the lines of many sources of images apart, be they 4 or 24."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,31 +8,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from report.figures.study import GREY, INK, typeset
-from report.study import row_names
+from report.figures.style import GREY, INK, typeset
+from report.names import source_title
 from stats.names import ORIGINAL, PRETRAINED
 
 COLOURS = ("#0b6e69", "#c8553d", "#d99a2b", "#5b6fb5", "#8a5a9e", "#6fae4e", "#d67fa5", "#6d4c33")
 START_COLOUR = "#7b8794"
 
 
-def source_name(name: str, labels: Mapping[str, str]) -> str:
-    """What people call a source of images: ``originals``, ``A_S``, ``A_<label>``, or its own name with spaces."""
-    return row_names(labels).get(name, name.replace("_", " "))
-
-
-def classifier_name(name: str, labels: Mapping[str, str]) -> str:
-    """What people call a classifier."""
-    return labels.get(name, name.replace("_", " "))
-
-
-def line_styles(sources: Sequence[str], ranking: pd.Series, labels: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """How to draw the line of each source: colours of their own while there are few, else only for the extremes.
+def line_styles(sources: Sequence[str], ranking: pd.Series, titles: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """How to draw the line of each source: each has its colour while there are few, else only the extremes have one.
 
     Args:
         sources: Their names; ``original`` and ``pretrained`` among them get the styles that they have everywhere.
         ranking: A number for each: where there are more sources than colours, those with the largest are coloured.
-        labels: What people call each classifier.
+        titles: Display name of each classifier.
 
     Returns:
         Arguments of ``Axes.plot``; lines without a ``label`` of their own are in the background.
@@ -51,21 +41,22 @@ def line_styles(sources: Sequence[str], ranking: pd.Series, labels: Mapping[str,
     for name, colour in zip(shown, COLOURS, strict=False):
         styles[name] = {"color": colour, "linewidth": 1.2, "zorder": 5}
     for name in (ORIGINAL, PRETRAINED, *shown):
-        styles[name]["label"] = typeset(source_name(name, labels))
+        styles[name]["label"] = typeset(source_title(name, titles))
     return {name: styles[name] for name in sources}
 
 
 def add_legend(figure: Figure, axes: Sequence[Axes], columns: int = 6) -> None:
     """One legend above all panels."""
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     unnamed = False
     for ax in axes:
         handles, names = ax.get_legend_handles_labels()
-        found |= dict(zip(names, handles, strict=True))
+        entries |= dict(zip(names, handles, strict=True))
         unnamed |= any(str(line.get_label()).startswith("_child") and line.get_color() == GREY for line in ax.lines)
     if unnamed:
-        found["other autoencoders"] = Line2D([], [], color=GREY, linewidth=0.7)
+        entries["other autoencoders"] = Line2D([], [], color=GREY, linewidth=0.7)
+    rows = -(-len(entries) // columns)
     figure.legend(
-        found.values(), found.keys(), frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0),
-        ncols=min(columns, len(found)), columnspacing=1.4, handlelength=1.6,
+        entries.values(), entries.keys(), frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0),
+        ncols=-(-len(entries) // rows), columnspacing=1.4, handlelength=1.6,
     )  # fmt: skip

@@ -1,82 +1,72 @@
-"""Which classes gain and lose through an autoencoder, and how alike classifiers are by three measures."""
+"""The classes on which an autoencoder changes accuracy most, and how similar classifiers are by three measures."""
 
 import math
 from collections.abc import Mapping
-from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from report.figures.source_lines import classifier_name
-from report.figures.study import ACCENT, INK, STYLE
-from report.page import Part, Section
-from stats.class_accuracies import largest_changes
-from stats.names import ORIGINAL
+from report.figures.matrices import heat_map, slanted_columns
+from report.figures.style import ACCENT, INK, STYLE
+from report.names import classifier_title, shortened, spaced
+from report.page import Part
 
-SHOWN_CHANGES = 3  # gains, and as many losses, of each classifier
+TEMPLATE = "report/templates/agreement.html.j2"
+FEW = 8  # classifiers, up to which cells hold their numbers
 LOSS = "#c8553d"
-MEANINGS = {
-    "kappa": "κ: how often they give the same answer on the originals, beyond chance.",
-    "cka": "CKA (linear, debiased): how alike the test images lie in their last features.",
-    "rrc": "RRC, mean of both directions: how well each reads the images made for the other.",
-}
 MEASURES = {"kappa": "Cohen’s κ", "cka": "CKA", "rrc": "RRC, symmetrised"}
 
 
-def read(root: Path, labels: Mapping[str, str]) -> Part | None:
+def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     """The part on classes and agreement, if ``task=signal_statistics`` measured them."""
-    folder = root / "signal_statistics"
-    paths = [folder / name for name in ("classes.csv", "kappa.csv", "cka.csv")]
+    names = ("classes", "class_changes", "similarity", "correlations")
+    paths = [root / "signal_statistics" / f"{name}.csv" for name in names]
     if not all(path.exists() for path in paths):
         return None
-    classes, kappa, cka = (pd.read_csv(path) for path in paths)
-    sections, figures = [], {}
-    changed = largest_changes(classes[classes["classifier"].isin(list(labels))], SHOWN_CHANGES)
+    classes, changed, pairs, correlations = (pd.read_csv(path) for path in paths)
+    values: dict[str, Any] = {"classes": None, "pairs": None}
+    figures: dict[str, Figure] = {}
     if len(changed):
-        figures["class_changes"] = draw_changes(changed, labels)
-        tables = {"Largest changes of each classifier": change_table(changed, labels)}
-        sections.append(Section("Classes that gain and lose", class_text(classes), "class_changes", tables))
-    rrc_path = root / "order" / "rrc.csv"
-    rrc = pd.read_csv(rrc_path, index_col=0) if rrc_path.exists() else None
-    measures = similarity_matrices(kappa, cka, rrc, list(labels))
-    if len(labels) > 1 and measures:
-        figures["agreement"] = draw_matrices(measures, labels)
-        pairs = pair_table(measures)
-        text = agreement_text(pairs)
-        tables = {"Pairs of classifiers": named_pairs(pairs, labels)}
-        if len(pairs) > 2:
-            tables["Spearman correlation between the measures"] = (
-                pairs.rank().corr().rename(index=MEASURES, columns=MEASURES)
-            )
-        sections.append(Section("How alike the classifiers are", text, "agreement", tables))
-    return Part(sections, figures, paths) if sections else None
+        figures["class_changes"] = draw_changes(changed, titles)
+        values["classes"] = {
+            "fewest": int(classes["images"].min()),
+            "most": int(classes["images"].max()),
+            "table": change_table(changed, titles),
+        }
+    measures = [name for name in MEASURES if pairs[name].notna().any()]
+    if measures:
+        figures["agreement"] = draw_matrices({name: square(pairs, name) for name in measures}, titles)
+        values["pairs"] = named_pairs(pairs, measures, titles)
+        values |= {"measures": measures, "names": MEASURES, "correlations": correlations.dropna().to_dict("records")}
+    return Part(TEMPLATE, values, figures, paths) if figures else None
 
 
-def draw_changes(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+def draw_changes(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """Bars of the largest gains and losses, a panel for each classifier."""
     names = list(dict.fromkeys(table["classifier"]))
-    columns = min(len(names), 2 if len(names) <= 8 else 4)
+    columns = min(len(names), 2 if len(names) <= FEW else 4)
     rows = math.ceil(len(names) / columns)
+    most = table.groupby("classifier").size().max()
     limit = 100 * table["change"].abs().max() * 1.4
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(0.4 + 3.1 * columns, 0.5 + 1.35 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
         for ax, name in zip(axes.flat, names, strict=False):
-            found = table[table["classifier"] == name]
-            change = 100 * found["change"].to_numpy()
-            places = -np.arange(len(found))
-            ax.barh(places, change, color=[ACCENT if value > 0 else LOSS for value in change], height=0.7)
-            for place, value in zip(places, change, strict=True):
+            of_classifier = table[table["classifier"] == name]
+            change, heights = 100 * of_classifier["change"].to_numpy(), -np.arange(len(of_classifier))
+            ax.barh(heights, change, color=[ACCENT if value > 0 else LOSS for value in change], height=0.7)
+            for height, value in zip(heights, change, strict=True):
                 side = "left" if value > 0 else "right"
-                ax.text(value, place, f" {value:+.0f} ".replace("-", "−"), ha=side, va="center", fontsize=7, color=INK)
-            ax.set_yticks(places, [shortened(str(value)) for value in found["name"]], fontsize=7)
+                ax.text(value, height, f" {value:+.0f} ".replace("-", "−"), ha=side, va="center", fontsize=7, color=INK)
+            ax.set_yticks(heights, [shortened(value, 22) for value in of_classifier["name"]], fontsize=7)
             ax.axvline(0, color=INK, linewidth=0.6)
-            ax.set_title(classifier_name(name, labels), fontsize=8, color=INK)
+            ax.set_title(classifier_title(name, titles), fontsize=8, color=INK)
             ax.set_xlim(-limit, limit)
-            ax.set_ylim(-2 * SHOWN_CHANGES + 0.4, 0.6)
+            ax.set_ylim(-most + 0.4, 0.6)
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
         for ax in axes.flat[len(names) :]:
@@ -85,115 +75,50 @@ def draw_changes(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     return figure
 
 
-def shortened(name: str, length: int = 22) -> str:
-    """A class's name short enough for an axis."""
-    name = name.replace("_", " ")
-    return name if len(name) <= length else name[: length - 1] + "…"
-
-
-def change_table(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+def change_table(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
     """The numbers behind the bars."""
     pairs = zip(table["classifier"], table["name"], strict=True)
-    rows = [f"{classifier_name(classifier, labels)}, {str(name).replace('_', ' ')}" for classifier, name in pairs]
+    rows = [f"{classifier_title(classifier, titles)}, {spaced(name)}" for classifier, name in pairs]
     columns = {"images": "images", "original": "originals", "pretrained": "through A_S", "own": "through own A_i"}
     return table[list(columns)].rename(columns=columns).set_axis(rows, axis=0)
 
 
-def class_text(classes: pd.DataFrame) -> str:
-    """How to read the bars, and how few images may be behind one."""
-    fewest, most = int(classes["images"].min()), int(classes["images"].max())
-    number = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    return (
-        "For each classifier the classes whose accuracy rises and falls most from the originals to its own "
-        f"A<sub>i</sub>’s images, at most {SHOWN_CHANGES} of each. A class has {number} test images, so one image is "
-        f"{100 / fewest:.1f} percentage points in the smallest; among many classes some differ that much by chance. "
-        "Overall accuracy hides such an exchange of classes."
-    )
-
-
-def similarity_matrices(
-    kappa: pd.DataFrame, cka: pd.DataFrame, rrc: pd.DataFrame | None, names: list[str]
-) -> dict[str, pd.DataFrame]:
-    """Square, symmetric tables of the classifiers ``names`` by measure; measures that were not taken are left out."""
-    cka = cka[(cka["source"] == ORIGINAL) & (cka["other_source"] == ORIGINAL)]
-    found = {
-        "kappa": square(kappa[kappa["source"] == ORIGINAL], "kappa", names),
-        "cka": square(cka, "cka", names),
-    }
-    if rrc is not None and set(names) <= set(rrc.index):
-        values = rrc.loc[names, names]
-        found["rrc"] = (values + values.T) / 2
-    return {key: table for key, table in found.items() if table.notna().to_numpy().sum() > len(names)}
-
-
-def square(pairs: pd.DataFrame, value: str, names: list[str]) -> pd.DataFrame:
-    """A symmetric table with 1 on the diagonal from one row for each pair."""
-    table = pd.DataFrame(np.nan, index=names, columns=names)
+def square(pairs: pd.DataFrame, value: str) -> pd.DataFrame:
+    """A symmetric table with 1 on the diagonal from one row for each pair; NaN for pairs that were not measured."""
+    names = list(dict.fromkeys([*pairs["classifier"], *pairs["other"]]))
+    table = pd.DataFrame(np.where(np.eye(len(names)), 1.0, np.nan), names, names)
     for first, second, number in zip(pairs["classifier"], pairs["other"], pairs[value], strict=True):
-        if first in names and second in names:
-            table.loc[first, second] = table.loc[second, first] = number
-    for name in names:
-        table.loc[name, name] = 1.0
+        table.loc[first, second] = table.loc[second, first] = number
     return table
 
 
-def draw_matrices(measures: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
-    """Heat maps side by side; each has a colour scale of its own, from its lowest pair to 1."""
+def draw_matrices(measures: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> Figure:
+    """Heat maps side by side; each has its own colour scale, from its lowest pair to 1."""
     count = len(next(iter(measures.values())))
-    side = max(1.9, min(0.19 * count, 4.6)) if count > 8 else 2.1
+    side = max(1.9, min(0.19 * count, 4.6)) if count > FEW else 2.1
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(0.9 + (side + 0.7) * len(measures), side + 1.1), layout="constrained")
         axes = figure.subplots(1, len(measures), squeeze=False)[0]
         for ax, (key, table) in zip(axes, measures.items(), strict=True):
-            values = table.to_numpy(dtype=float)
-            low = float(np.nanmin(values))
-            high = max(1.0, float(np.nanmax(values)))
-            image = ax.imshow(values, cmap="GnBu", vmin=low - 0.2 * (high - low), vmax=high)
-            if count <= 8:
-                for (row, column), value in np.ndenumerate(values):
-                    colour = "white" if value > low + 0.6 * (high - low) else INK
-                    ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
-            names = [classifier_name(str(name), labels) for name in table.index]
-            size = 8 if count <= 8 else 6
-            ax.set_xticks(range(count), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=size)
-            ax.set_yticks(range(count), names if ax is axes[0] else [""] * count, fontsize=size)
+            low, high = float(np.nanmin(table.to_numpy())), max(1.0, float(np.nanmax(table.to_numpy())))
+            named = table.rename(index=lambda name: classifier_title(name, titles),
+                                 columns=lambda name: classifier_title(name, titles))  # fmt: skip
+            image = heat_map(ax, named, (low - 0.2 * (high - low), high), cell_text if count <= FEW else None, 7,
+                             square=True)  # fmt: skip
+            slanted_columns(ax, named)
+            ax.tick_params(labelsize=8 if count <= FEW else 6, labelleft=ax is axes[0])
             ax.set_title(MEASURES[key])
-            ax.tick_params(length=0)
-            ax.spines[:].set_visible(False)
             figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03).outline.set_visible(False)
     return figure
 
 
-def pair_table(measures: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row for each pair of classifiers with all measures, a column for each measure."""
-    first = next(iter(measures.values()))
-    rows, columns = np.triu_indices(len(first), k=1)
-    index = pd.MultiIndex.from_arrays([first.index[rows], first.columns[columns]])
-    return pd.DataFrame({key: table.to_numpy()[rows, columns] for key, table in measures.items()}, index=index).dropna()
+def cell_text(value: float) -> str:
+    """A similarity in its cell; nothing where it was not measured."""
+    return "" if math.isnan(value) else f"{value:.2f}"
 
 
-def named_pairs(pairs: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """The pairs as people call them, the most alike by the first measure first."""
-    ranked = pairs.sort_values(pairs.columns[0], ascending=False)
-    names = [" – ".join(classifier_name(str(name), labels) for name in pair) for pair in ranked.index]
-    return ranked.set_axis(names, axis=0).rename(columns=MEASURES)
-
-
-def agreement_text(pairs: pd.DataFrame) -> str:
-    """What the measures are, and how far they go together."""
-    meanings = " ".join(MEANINGS[key] for key in pairs.columns)
-    text = (
-        f"Answers to how alike two classifiers are. {meanings} Two good classifiers have a high κ because both are "
-        "right. Each map has its own colour scale. "
-    )
-    if len(pairs) < 3 or len(pairs.columns) < 2:
-        return text + "There are too few pairs of classifiers to correlate the measures."
-    spearman, pearson = pairs.rank().corr(), pairs.corr()
-    found = [
-        f"{MEASURES[one]} and {MEASURES[other]} {spearman[one][other]:.2f} (Pearson {pearson[one][other]:.2f})"
-        for one, other in combinations(pairs.columns, 2)
-    ]
-    return (
-        f"{text}Spearman’s correlation over the {len(pairs)} pairs: {'; '.join(found)}. Pairs share classifiers, so "
-        "these are fewer independent observations than they look."
-    )
+def named_pairs(pairs: pd.DataFrame, measures: list[str], titles: Mapping[str, str]) -> pd.DataFrame:
+    """The pairs with their measures, the most similar by the first measure first."""
+    ranked = pairs.dropna(subset=measures, how="all").sort_values(measures[0], ascending=False)
+    sides = [ranked[side].map(lambda name: classifier_title(name, titles)) for side in ("classifier", "other")]
+    return ranked[measures].set_axis(sides[0] + " – " + sides[1], axis=0).rename(columns=MEASURES)

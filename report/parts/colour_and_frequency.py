@@ -1,8 +1,9 @@
-"""What autoencoders do to colours and to spatial frequencies, checkerboards among them."""
+"""What autoencoders change in colours and in spatial frequencies, including checkerboard patterns."""
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,31 +11,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from report.figures.source_lines import add_legend, classifier_name, line_styles, source_name
-from report.figures.study import INK, STYLE, typeset
-from report.page import Part, Section, typeset_html
+from report.figures.matrices import heat_map
+from report.figures.source_lines import add_legend, line_styles
+from report.figures.style import STYLE
+from report.names import classifier_title, source_title
+from report.page import Part
 from stats.names import ORIGINAL, PRETRAINED
 
+TEMPLATE = "report/templates/colour_and_frequency.html.j2"
 FILES = ("lab_histograms.csv", "lab_distances.csv", "spectra.csv", "checkerboard.csv")
 CHANNELS = {"L": "lightness L", "a": "a: green – red", "b": "b: blue – yellow"}
 RAREST = 0.01  # % of pixels per unit: colours below are not shown
 MERGED = {"L": 8, "a": 2, "b": 2}  # bins drawn as one: pixels of 8 bits leave gaps between finer ones
-COLOUR_TEXT = (
-    "How the pixels of all test images are spread over the lightness and the two colour axes of CIE LAB, on a "
-    "logarithmic scale, so that rare colours show. Where an autoencoder’s line ends before that of the originals, it "
-    "has given up the strongest colours. The table has the mean shift of a pixel, in LAB units, that turns one "
-    "histogram into the other (1-Wasserstein distance); about 2 is just visible side by side. The histograms ignore "
-    "where a pixel lies: images can differ although their histograms agree."
-)
-SPECTRUM_TEXT = (
-    "Left: mean power of the images at each spatial frequency, from slow changes to the finest grid of pixels (1/2). "
-    "Right: the same relative to the originals. Below 0 dB an autoencoder has removed detail of that size, above it "
-    "has added some. Images are taken as the classifiers get them, not cut to [0, 1]. The figure does not say whether "
-    "added detail has anything to do with the image."
-)
 
 
-def read(root: Path, labels: Mapping[str, str]) -> Part | None:
+def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     """The part on colour and frequency, if ``task=signal_statistics`` measured them."""
     folder = root / "signal_statistics"
     paths = [folder / name for name in FILES]
@@ -43,32 +34,35 @@ def read(root: Path, labels: Mapping[str, str]) -> Part | None:
     histograms, distances, spectra, boards = (pd.read_csv(path) for path in paths)
     far = distances[distances["other"] == ORIGINAL].set_index("source")[list(CHANNELS)]
     figures = {
-        "lab_histograms": draw_histograms(histograms, far.mean(axis=1), labels),
-        "spectra": draw_spectra(spectra, labels),
+        "lab_histograms": draw_histograms(histograms, far.mean(axis=1), titles),
+        "spectra": draw_spectra(spectra, titles),
     }
-    tables = {"Distances of LAB histograms": distance_table(distances, labels)}
-    sections = [
-        Section("Colours", COLOUR_TEXT, "lab_histograms", tables),
-        Section("Spatial frequencies", SPECTRUM_TEXT, "spectra"),
-    ]
+    values: dict[str, Any] = {"distances": distance_table(distances, titles), "checkerboard": None}
     measured = boards.dropna(subset="score")
     if len(measured):
-        figures["checkerboard"] = draw_checkerboards(measured, labels)
-        tables = {"Strides, and their periods in pixels of these images": stride_table(boards, labels)}
-        sections.append(Section("Checkerboards", checkerboard_text(measured, labels), "checkerboard", tables))
-    return Part(sections, figures, paths)
+        figures["checkerboard"] = draw_checkerboards(measured, titles)
+        best = measured.sort_values("score").iloc[-1]
+        originals = measured[measured["source"] == ORIGINAL]["score"]
+        values["checkerboard"] = {
+            "strides": stride_table(boards, titles),
+            "originals": (originals.min(), originals.max()),
+            "highest": best["score"],
+            "source": source_title(best["source"], titles),
+            "period": best["period"],
+        }
+    return Part(TEMPLATE, values, figures, paths)
 
 
-def draw_histograms(table: pd.DataFrame, ranking: pd.Series, labels: Mapping[str, str]) -> Figure:
+def draw_histograms(table: pd.DataFrame, ranking: pd.Series, titles: Mapping[str, str]) -> Figure:
     """LAB histograms of every source of images.
 
     Args:
         table: As ``lab_histograms.csv``.
         ranking: Of each source, how far it is from the originals.
-        labels: What people call each classifier.
+        titles: Display name of each classifier.
     """
     sources = list(dict.fromkeys(table["source"]))
-    styles = line_styles(sources, ranking, labels)
+    styles = line_styles(sources, ranking, titles)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.6), layout="constrained")
         axes = figure.subplots(1, 3)
@@ -94,19 +88,19 @@ def densities(table: pd.DataFrame, merged: int) -> pd.DataFrame:
     return density.set_axis((edges[1:] + edges[:-1]) / 2, axis=0)
 
 
-def distance_table(distances: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+def distance_table(distances: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
     """LAB distances of each autoencoder's images, to the originals and to A_S, side by side."""
     wide = distances.pivot_table(list(CHANNELS), "source", "other", sort=False)
     order = [(channel, other) for other in (ORIGINAL, PRETRAINED) for channel in CHANNELS if (channel, other) in wide]
-    names = [f"{channel}, to {source_name(other, labels)}" for channel, other in order]
-    return wide[order].fillna(0.0).set_axis(names, axis=1).rename(index=lambda name: source_name(name, labels))
+    names = [f"{channel}, to {source_title(other, titles)}" for channel, other in order]
+    return wide[order].fillna(0.0).set_axis(names, axis=1).rename(index=lambda name: source_title(name, titles))
 
 
-def draw_spectra(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+def draw_spectra(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """Radial power spectra, and their ratios to the originals'."""
     power = table.pivot_table("power", "frequency", "source", sort=False)
     ratio = 10 * power.div(power[ORIGINAL], axis=0).map(math.log10)
-    styles = line_styles(list(power.columns), ratio.abs().max(), labels)
+    styles = line_styles(list(power.columns), ratio.abs().max(), titles)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.9), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -129,54 +123,37 @@ def label_frequencies(ax: Axes, lowest: float) -> None:
     ax.set_xlabel("frequency, cycles per pixel")
 
 
-def draw_checkerboards(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+def draw_checkerboards(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """Heat map of the scores: a row for each source of images, a column for each period."""
     scores = table.drop_duplicates(["source", "period"]).pivot_table("score", "source", "period", sort=False)
     scores = scores[sorted(scores.columns)]
-    values = scores.to_numpy()
-    limit = max(6.0, float(np.nanmax(np.abs(values))))
+    named = scores.rename(index=lambda name: source_title(name, titles))
+    limit = max(6.0, float(np.nanmax(np.abs(scores.to_numpy()))))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.2 + 0.75 * len(scores.columns), 0.9 + 0.26 * len(scores)), layout="constrained")
         ax = figure.subplots()
-        image = ax.imshow(values, cmap="BrBG", vmin=-limit, vmax=limit, aspect="auto")
-        for (row, column), value in np.ndenumerate(values):
-            colour = "white" if abs(value) > 0.55 * limit else INK
-            text = "–" if np.isnan(value) else f"{value:.1f}".replace("-", "−")
-            ax.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+        image = heat_map(ax, named, (-limit, limit), score_text, colours="BrBG")
         ax.set_xticks(range(len(scores.columns)), [f"{period:.4g}" for period in scores.columns])
-        ax.set_yticks(range(len(scores)), [typeset(source_name(str(name), labels)) for name in scores.index])
         ax.set_xlabel("period, pixels")
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
         bar = figure.colorbar(image, ax=ax, label="score, dB", fraction=0.08, pad=0.04)
         bar.outline.set_visible(False)
     return figure
 
 
-def stride_table(boards: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+def score_text(score: float) -> str:
+    """A score in its cell; a dash where it cannot be measured."""
+    return "–" if math.isnan(score) else f"{score:.1f}".replace("-", "−")
+
+
+def stride_table(boards: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
     """The strides of each network, and which of their periods these images are too small or too coarse to show."""
     first = boards[boards["source"] == boards["source"].iloc[0]]
     rows = {}
-    for network, found in first.groupby("network", sort=False):
-        shown, hidden = found.dropna(subset="score"), found[found["score"].isna()]
-        rows[classifier_name(str(network), labels)] = (
-            ", ".join(map(str, found["stride"])),
+    for network, boards_of in first.groupby("network", sort=False):
+        shown, hidden = boards_of.dropna(subset="score"), boards_of[boards_of["score"].isna()]
+        rows[classifier_title(str(network), titles)] = (
+            ", ".join(map(str, boards_of["stride"])),
             ", ".join(f"{period:.4g}" for period in shown["period"]) or "–",
             ", ".join(f"{period:.4g}" for period in hidden["period"]) or "–",
         )
     return pd.DataFrame.from_dict(rows, orient="index", columns=["strides", "periods", "not measurable here"])
-
-
-def checkerboard_text(table: pd.DataFrame, labels: Mapping[str, str]) -> str:
-    """How to read the scores, and the highest one."""
-    best = table.sort_values("score").to_dict("records")[-1]
-    originals = table[table["source"] == ORIGINAL]["score"]
-    source = typeset_html(source_name(str(best["source"]), labels))
-    return (
-        "A layer of stride p treats every p-th pixel alike, and so can leave a pattern that repeats every p pixels. "
-        "The score says how far the power at exactly that period stands out from that at neighbouring frequencies "
-        "(mean of the horizontal, vertical and diagonal one, in decibel: 10 dB is ten times the power). Where nothing "
-        f"stands out it is 0; the originals have {originals.min():.1f} to {originals.max():.1f} dB. Highest is "
-        f"{best['score']:.1f} dB, for {source} at a period of {best['period']:.4g} pixels. Patterns whose sign follows "
-        "the image are smeared over other frequencies and escape the score."
-    )

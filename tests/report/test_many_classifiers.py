@@ -1,25 +1,28 @@
 """A study of two dozen classifiers: from its tables to its page, with text that does not meet other text."""
 
-from dataclasses import replace
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from report.figures.images import image_grid
 from report.figures.lattice import lattice
-from report.figures.study import image_grid
-from report.page import render_page
-from report.study import StudyTables, draw_figures, lead, row_names, sections
+from report.names import source_titles
+from report.page import Part
+from report.parts import study
+from stats.lattice_nodes import lattice_document
 from stats.names import ORIGINAL
-from stats.order import relative_rate_of_change
+from stats.order import order_document
 from study.console import show_table
 from tasks.order import run as order
+from tests.report.rendered import rendered
 from tests.studies import compose
 
 NAMES = """
@@ -29,18 +32,41 @@ shufflenet_v2_x1_0 swin_t swin_v2_b vit_b_16 vit_l_32 maxvit_t
 """.split()  # noqa: SIM905
 
 
-def synthetic(names: list[str]) -> StudyTables:
+def accuracies(names: Sequence[str]) -> pd.DataFrame:
     """Classifiers of different quality that miss what an autoencoder of smaller needs leaves out."""
     random, n = np.random.default_rng(0), len(names)
     quality, needs = np.sort(random.uniform(0.5, 0.9, n)), random.uniform(0, 1, n)
     own = quality * (1 - 0.6 * (needs[None] - needs[:, None]).clip(0)) + random.normal(0, 0.01, (n, n))
-    rows = [*row_names(dict(zip(names, names, strict=True))).values()]
-    accuracy = pd.DataFrame(np.vstack([quality + 0.05, *[quality - 0.1] * 3, own]).clip(0.01, 0.99), rows, names)
-    spread = random.uniform(0.02, 0.5, (n + 4, 4))
-    nmi = pd.DataFrame(spread, rows, ["intra_mean", "intra_std", "inter_mean", "inter_std"])
-    rrc = pd.DataFrame(relative_rate_of_change(accuracy.iloc[4:].to_numpy()), rows[4:], names)
+    rows = [*source_titles(dict.fromkeys(names, ""))]
+    values = np.vstack([quality + 0.05, *[quality - 0.1] * 3, own]).clip(0.01, 0.99)
+    return pd.DataFrame(values, pd.Index(rows, name="autoencoder"), list(names))
+
+
+def write_study(root: Path, accuracy: pd.DataFrame) -> None:
+    """The files that the first part of the page reads."""
+    names = list(accuracy.columns)
+    spread = np.random.default_rng(1).uniform(0.02, 0.5, (len(accuracy), 4))
+    nmi = pd.DataFrame(spread, accuracy.index, ["intra_mean", "intra_std", "inter_mean", "inter_std"])
+    document = order_document(accuracy.loc[names])
+    rrc, widest = pd.DataFrame(document["rrc"]).T, document["widest"]
+    nodes = widest and lattice_document(rrc.to_numpy(), names, (widest["from"] + widest["to"]) / 2)
+    for folder in ("cross_evaluation", "order"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for name, table in (("accuracy", accuracy), ("accuracy_top5", accuracy), ("nmi", nmi)):
+        table.to_csv(root / "cross_evaluation" / f"{name}.csv")
+    np.savez(root / "cross_evaluation" / "predictions.npz", allow_pickle=False, labels=np.zeros(100))
+    rrc.to_csv(root / "order" / "rrc.csv")
+    (root / "order" / "order.json").write_text(json.dumps(document))
+    (root / "order" / "lattice.json").write_text(json.dumps(nodes))
+
+
+def read_study(root: Path, accuracy: pd.DataFrame) -> Part:
+    write_study(root, accuracy)
+    names = list(accuracy.columns)
     views = pd.DataFrame({"sees": "224 × 224 pixels"}, index=names)
-    return StudyTables(accuracy, accuracy, nmi, rrc, 100, views, None)
+    part = study.read(root, dict(zip(names, names, strict=True)), views)
+    assert part is not None
+    return part
 
 
 def shown_texts(figure: Figure) -> list[Text]:
@@ -57,14 +83,17 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("count", [2, 4, 9, pytest.param(24, marks=pytest.mark.slow)])
-def test_texts_do_not_meet(count: int) -> None:
-    study = synthetic(NAMES[:count])
-    images = {name: [torch.rand(3, 6, 8), torch.rand(3, 6, 6)] for name in study.accuracy.index}
-    photographs = {name: pictures[:1] for name, pictures in images.items()}
-    drawn = draw_figures(study, photographs, images, ["hubble\ndeep\nfield", "grass"])
-    ordered = pd.DataFrame(np.triu(np.ones((count, count), bool)), study.rrc.columns, study.rrc.index)
-    drawn["longest chain"] = lattice(ordered)
-    drawn["one group"] = lattice(ordered | True)
+def test_texts_do_not_meet(count: int, tmp_path: Path) -> None:
+    names = NAMES[:count]
+    drawn = dict(read_study(tmp_path, accuracies(names)).figures)
+    sources = source_titles(dict(zip(names, names, strict=True))).values()
+    images = {name: [np.random.rand(3, 6, 8), np.random.rand(3, 6, 6)] for name in sources}  # noqa: NPY002
+    drawn["photographs"] = image_grid({name: pictures[:1] for name, pictures in images.items()}, width=1.75)
+    drawn["test_images"] = image_grid(images, ["hubble\ndeep\nfield", "grass"])
+    for name, rates in (("longest chain", np.triu(np.ones((count, count)))), ("one group", np.ones((count, count)))):
+        document = lattice_document(rates, names, 0.5)
+        nodes = [node | {"autoencoders": [f"A_{i}" for i in node["autoencoders"]]} for node in document["nodes"]]
+        drawn[name] = lattice(nodes, document["covers"])
     for name, figure in drawn.items():
         assert figure.get_figwidth() < 15, name
         assert figure.get_figheight() < 15, name
@@ -77,7 +106,7 @@ def test_texts_do_not_meet(count: int) -> None:
 
 
 def test_every_source_has_its_images_in_its_row() -> None:
-    images = {f"A_{name}": [torch.full((3, 4, 4), number / 24)] for number, name in enumerate(NAMES)}
+    images = {f"A_{name}": [np.full((3, 4, 4), number / 24)] for number, name in enumerate(NAMES)}
     figure = image_grid(images, ["grass"])
     texts = {text.get_text(): text.get_position() for text in figure.texts}
     assert len(texts) == len(figure.axes) == 24
@@ -90,33 +119,42 @@ def test_every_source_has_its_images_in_its_row() -> None:
         assert bottom < level < top
 
 
-def test_the_page_shows_the_widest_ranges_and_says_where_the_others_are() -> None:
-    study = synthetic(NAMES)
-    page = render_page("many", lead(study), [], sections(study), {})
-    assert f"The 20 widest of {len(study.intervals)} ranges of thresholds (all are in order.json)" in page
-    few = synthetic(NAMES[:4])
-    assert "Every threshold" in render_page("few", lead(few), [], sections(few), {})
+def test_the_page_shows_the_widest_ranges_and_says_where_the_others_are(tmp_path: Path) -> None:
+    ranges = len(order_document(accuracies(NAMES).loc[NAMES])["intervals"])
+    page = rendered(read_study(tmp_path / "many", accuracies(NAMES)))
+    assert f"The 20 widest of {ranges} ranges of thresholds (all are in order.json)" in page
+    assert "Every threshold" in rendered(read_study(tmp_path / "few", accuracies(NAMES[:4])))
 
 
-def test_a_narrow_order_is_called_a_hint_and_without_whole_images_there_is_no_figure_of_them() -> None:
-    study = synthetic(NAMES[:4])
+def test_a_narrow_order_is_called_a_hint_and_without_whole_images_there_is_no_section_of_them(tmp_path: Path) -> None:
+    names = NAMES[:4]
     for high, narrow in ((0.9, False), (0.52, True)):
-        rrc = pd.DataFrame(np.where(np.triu(np.ones((4, 4))) > 0, high, 0.5), study.rrc.index, study.rrc.columns)
-        text = lead(replace(study, rrc=rrc))
-        assert ("That range is only 0.020 wide: take the order as a hint." in text) == narrow
-    images = {name: [torch.rand(3, 6, 8)] for name in study.accuracy.index}
-    drawn = draw_figures(study, {name: [] for name in images}, images, ["grass"])
-    assert "photographs" not in drawn
-    assert "test_images" in drawn
+        accuracy = accuracies(names)
+        accuracy.loc[names] = np.where(np.triu(np.ones((4, 4)), 1) > 0, high / 2, 0.25) + np.eye(4) * 0.25
+        page = rendered(read_study(tmp_path, accuracy))
+        assert ("That range is only 0.020 wide: take the order as a hint." in page) == narrow
+        assert "Whole photographs" not in page
+
+
+def test_without_an_order_the_page_says_so_and_has_no_lattice(tmp_path: Path) -> None:
+    accuracy = accuracies(["a", "b"])
+    accuracy.loc[["a", "b"]] = [[0.5, 0.2], [0.2, 0.5]]
+    write_study(tmp_path, accuracy)
+    document = json.loads((tmp_path / "order" / "order.json").read_text())
+    (tmp_path / "order" / "order.json").write_text(json.dumps(document | {"widest": None}))
+    (tmp_path / "order" / "lattice.json").write_text("null")
+    part = study.read(tmp_path, {"a": "A", "b": "B"}, pd.DataFrame(index=["a", "b"]))
+    assert part is not None
+    assert "lattice" not in part.figures
+    assert "the classifiers have no total order" in rendered(part)
 
 
 def test_the_task_prints_few_of_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    study = synthetic(NAMES)
-    table = study.accuracy.iloc[4:].set_axis(NAMES).rename_axis("autoencoder")
+    table = accuracies(NAMES).loc[NAMES]
     table.to_csv(tmp_path / "mine.csv")
     order(compose(tmp_path, "task=order", f"accuracy={tmp_path / 'mine.csv'}"))
     printed = capsys.readouterr().out
-    assert f"and {len(study.intervals) - 20} narrower ones" in printed
+    assert f"and {len(order_document(table)['intervals']) - 20} narrower ones" in printed
     assert printed.count("(0.") + printed.count("(1.") < 30
 
 

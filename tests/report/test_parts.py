@@ -9,8 +9,13 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from report.parts import agreement, colour_and_frequency, noise
 from stats.class_accuracies import class_accuracies, largest_changes
+from stats.gains import noise_means
 from stats.predictions import Predictions
-from stats.tables import accuracy_under_noise, checkerboard_table, lab_table, pair_table, spectrum_table
+from stats.similarity import measure_correlations, similarity_pairs
+from stats.tables import accuracy_under_noise, checkerboard_table, pair_table
+from tests.report.measurements import write_measurements
+from tests.report.rendered import anchors, rendered
+from tests.stats import drawn
 
 
 def drawn_predictions() -> Predictions:
@@ -79,70 +84,73 @@ def test_pairs_are_listed_once_and_unmeasurable_periods_stay_empty() -> None:
 def study(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """The files of a study with so many classifiers, and a control among the sources."""
     names = [f"net_{number}" for number in range(request.param)]
-    generator = np.random.default_rng(1)
-    rows = ["original", "pretrained", *names, "mse_control"]
-    folder = tmp_path / "signal_statistics"
-    for path in (folder, tmp_path / "noise", tmp_path / "order"):
-        path.mkdir()
-    edges = np.stack([np.linspace(0, 100, 257), *[np.linspace(-128, 128, 257)] * 2])
-    lab_table(rows, edges, generator.integers(0, 99, (len(rows), 3, 256))).to_csv(folder / "lab_histograms.csv")
-    far = pd.DataFrame(generator.random((len(rows) - 1, 3)), columns=["L", "a", "b"]).assign(source=rows[1:])
-    pd.concat([far.assign(other=other) for other in ("original", "pretrained")]).to_csv(folder / "lab_distances.csv")
-    spectrum_table(rows, np.arange(1, 25) / 48, generator.random((len(rows), 24))).to_csv(folder / "spectra.csv")
-    strides = {"autoencoder": {2: 2.0, 4: 4.0}, names[0]: {4: 3.0, 32: 24.0}}
-    scores = generator.normal(size=(len(rows), 3, 3))
-    checkerboard_table(rows, [2.0, 3.0, 4.0], scores, strides).to_csv(folder / "checkerboard.csv")
-    values = generator.random((2, len(names), len(names)))
-    pairs = pair_table(names, kappa=values[0], cka=values[1]).assign(source="original", other_source="original")
-    pairs.to_csv(folder / "kappa.csv")
-    pairs.to_csv(folder / "cka.csv")
-    rrc = pd.DataFrame(generator.random((len(names), len(names))), index=names, columns=names)
-    rrc.to_csv(tmp_path / "order" / "rrc.csv")
-    classes = pd.DataFrame({"classifier": np.repeat(names, 3), "class": [0, 1, 2] * len(names), "images": 5})
-    changes = generator.normal(scale=0.1, size=len(classes))
-    classes = classes.assign(name=["a_very_long_name_of_a_class", "b", "c"] * len(names), original=0.5, pretrained=0.4)
-    classes.assign(own=0.5 + changes, change=changes).to_csv(folder / "classes.csv")
-    sources = [source for name in names for source in ("original", "pretrained", name)]
-    right = generator.random((9, 2, len(sources))) < 0.7
-    table = accuracy_under_noise(right, sources, [name for name in names for _ in range(3)], [0.0, 1.0])
-    table.to_csv(tmp_path / "noise" / "accuracy.csv")
+    write_measurements(tmp_path, names)
     return tmp_path, {name: f"Net <{name[-2:]}>" for name in names}
 
 
 def test_parts_read_what_was_measured(study: tuple[Path, dict[str, str]]) -> None:
-    root, labels = study
+    root, titles = study
     for read in (colour_and_frequency.read, noise.read, agreement.read):
-        part = read(root, labels)
+        part = read(root, titles)
         assert part is not None
-        assert {section.figure for section in part.sections} == set(part.figures)
+        page = rendered(part)
+        assert anchors(page) == set(part.figures)
         assert all(path.exists() for path in part.files)
-        assert not any("Net <" in section.text for section in part.sections)
+        assert "Net <" not in page
+        assert "Net &lt;" in page
         for figure in part.figures.values():
             figure.canvas.draw()  # what cannot be drawn raises
-        assert read(root / "nowhere", labels) is None
+        assert read(root / "nowhere", titles) is None
 
 
 def test_correlations_in_the_text_are_those_of_scipy(study: tuple[Path, dict[str, str]]) -> None:
-    root, labels = study
-    part = agreement.read(root, labels)
+    root, titles = study
+    part = agreement.read(root, titles)
     assert part is not None
-    text = part.sections[-1].text
-    if len(labels) == 2:
-        assert "too few pairs" in text
+    page = rendered(part)
+    if len(titles) == 2:
+        assert "too few pairs" in page
         return
-    pairs = pd.read_csv(root / "signal_statistics" / "cka.csv")
-    rrc = pd.read_csv(root / "order" / "rrc.csv", index_col=0)
-    both = [
-        (rrc.loc[one, other] + rrc.loc[other, one]) / 2
-        for one, other in zip(pairs["classifier"], pairs["other"], strict=True)
-    ]
-    assert f"CKA and RRC, symmetrised {spearmanr(pairs['cka'], both).statistic:.2f}" in text
-    assert f"Cohen’s κ and CKA {spearmanr(pairs['kappa'], pairs['cka']).statistic:.2f}" in text
+    pairs = pd.read_csv(root / "signal_statistics" / "similarity.csv")
+    for first, second, names in (("cka", "rrc", "CKA and RRC, symmetrised"), ("kappa", "cka", "Cohen’s κ and CKA")):
+        value = spearmanr(pairs[first], pairs[second]).statistic
+        assert f"{names} {value:.2f}".replace("-", "−") in page
 
 
-def test_without_an_order_agreement_has_two_measures(study: tuple[Path, dict[str, str]]) -> None:
-    root, labels = study
-    (root / "order" / "rrc.csv").unlink()
-    part = agreement.read(root, labels)
+def test_without_relative_rates_agreement_has_two_measures(study: tuple[Path, dict[str, str]]) -> None:
+    root, titles = study
+    path = root / "signal_statistics" / "similarity.csv"
+    pairs = pd.read_csv(path).assign(rrc=np.nan)
+    pairs.to_csv(path, index=False)
+    measure_correlations(pairs).to_csv(path.with_name("correlations.csv"), index=False)
+    part = agreement.read(root, titles)
     assert part is not None
-    assert "RRC" not in part.sections[-1].text
+    assert "RRC" not in rendered(part)
+
+
+def test_similarity_takes_relative_rates_in_both_directions_and_leaves_controls_out() -> None:
+    predictions = drawn.drawn_predictions(names=["a", "b", "c"])
+    kappa = pair_table(predictions.columns, kappa=np.full((4, 4), 0.5)).assign(source="original")
+    cka = pair_table(predictions.columns, cka=np.full((4, 4), 0.7)).assign(source="original", other_source="original")
+    pairs = similarity_pairs(predictions, kappa, cka[:-1]).set_index(["classifier", "other"])
+    right = {
+        (source, name): predictions.top1[:, predictions.rows_of(source), predictions.column(name)].mean()
+        for source in "abc"
+        for name in "abc"
+    }
+    for one, other in (("a", "b"), ("a", "c"), ("b", "c")):
+        rates = [right[one, other], right[other, one]] / np.minimum(right[one, one], right[other, other])
+        assert pairs.loc[(one, other), "rrc"] == pytest.approx(rates.mean())
+    controls = pairs[pairs.index.get_level_values("other") == "control"]
+    assert controls["rrc"].isna().all()
+    assert len(pairs) == 6
+    assert pairs["cka"].isna().sum() == 1
+
+
+def test_noise_means_leave_out_the_images_without_noise() -> None:
+    rows = [("original", "a", 0.0, 1.0), ("original", "a", 0.5, 0.5), ("original", "a", 1.0, 0.3),
+            ("a", "a", 0.0, 0.9), ("a", "a", 0.5, 0.7), ("a", "a", 1.0, 0.5)]  # fmt: skip
+    table = noise_means(pd.DataFrame(rows, columns=["source", "classifier", "epsilon", "accuracy"]))
+    [row] = table.to_dict("records")
+    assert (row["classifier"], row["original"], row["own"]) == ("a", pytest.approx(0.4), pytest.approx(0.6))
+    assert np.isnan(row["pretrained"])

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 import run
-from report.sweeps import factors, means, sweep_figure, sweep_table
+from report.figures.sweep import sweep_figure
+from stats.sweeps import factors, means, sweep_table
 from tests.studies import Program, compose
 
 NAMES = ("vgg_compact", "resnet_compact")
@@ -155,7 +156,7 @@ def test_means_are_taken_over_seeds_of_what_varies() -> None:
     assert factors(table) == ["pretrain.optimizer.lr"]  # the study's name says the same
     summary = means(table, "objective").set_index("pretrain.optimizer.lr")
     assert summary.to_numpy().ravel().tolist() == pytest.approx([2.0, 2**0.5, 2, 6.0, 2**0.5, 2])
-    [axes] = sweep_figure(table, "objective").axes
+    [axes] = sweep_figure(table, "objective", factors(table)).axes
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "0.01"]
     assert sorted(np.concatenate([line.get_ydata() for line in axes.lines])) == [1.0, 3.0, 5.0, 7.0]
 

@@ -14,18 +14,21 @@ import pytest
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
-import report.parts
 import run
+import tasks.registry
+import tasks.report
 import tasks.study
-from report.page import Part, Section
+from report.page import Part
 from study.autoencoders import has_autoencoders
 from study.folder import study_folder
-from study.pages import labels_of
+from study.pages import titles_of
+from tasks.registry import ANALYSIS, Task
 from tests.studies import compose
 
 ALONE = ("autoencoder=none", "train_classifier.epochs=1", "study=alone")
 MEASURED = (*ALONE, "analyses=[counting]")
-ATTACKED = ("analyses=[robust_accuracy,counting]", "robust_accuracy.adversary={epsilon:0.02,steps:2}")
+ATTACK = ("robustness.alone.attack.epsilon=0.02", "robustness.alone.attack.steps=2")
+ATTACKED = ("analyses=[robustness,counting]", *ATTACK)
 
 
 @pytest.fixture
@@ -40,20 +43,23 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         pd.DataFrame({"classifier": list(cfg.classifiers), "count": 7}).to_csv(path, index=False)
         return 7.0
 
-    def read(root: Path, labels: Mapping[str, str]) -> Part | None:
+    def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         path = root / "counting" / "counts.csv"
         if not path.exists():
             return None
         figure = Figure()
-        figure.subplots().bar(list(labels.values()), pd.read_csv(path)["count"])
-        section = Section("What was counted", "Bars.", "counting", {"Counts": pd.read_csv(path, index_col=0)})
-        return Part([section], {"counting": figure}, [path], "A. Author, “Counting” (arXiv 0000.00000).")
+        figure.subplots().bar(list(titles.values()), pd.read_csv(path)["count"])
+        values = {"counts": pd.read_csv(path, index_col=0)}
+        method = "A. Author, “Counting” (arXiv 0000.00000)."
+        return Part("tests/tasks/counting.html.j2", values, {"counting": figure}, [path], method)
 
-    module = ModuleType("tasks.counting")
-    module.run = measure  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tasks.counting", module)
-    monkeypatch.setattr(tasks.study, "ANALYSES", (*tasks.study.ANALYSES, "counting"))
-    monkeypatch.setattr(report.parts, "PARTS", (*report.parts.PARTS, read))
+    module = ModuleType("counting")
+    module.run, module.read = measure, read  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "counting", module)
+    task = Task("counting", "counts", ANALYSIS, None, function="counting:run", report=("counting",))
+    for user in (tasks.registry, tasks.study, tasks.report):
+        monkeypatch.setattr(user, "TASKS", (*tasks.registry.TASKS, task))
+    monkeypatch.setitem(tasks.registry.BY_NAME, "counting", task)
     return calls
 
 
@@ -64,12 +70,12 @@ def page_of(studies: Path, study: str = "alone") -> str:
 def test_classifiers_are_trained_and_analysed_and_nothing_else(tmp_path: Path, counted: list[str]) -> None:
     cfg = compose(tmp_path, *ALONE, *ATTACKED)
     assert run.run(cfg) == 7.0
-    assert counted == ["study"]
+    assert counted == ["counting"]
     made = {str(path.relative_to(tmp_path / "alone")) for path in (tmp_path / "alone").rglob("*") if path.is_file()}
     folders = {name.split("/")[0] for name in made}
-    assert folders == {"classifiers", "counting", "report", "jobs", "robust_accuracy.csv", "robust_accuracy.json"}
+    assert folders == {"classifiers", "counting", "report", "jobs", "robustness"}
     page = page_of(tmp_path)
-    for text in ("What was counted", "What each classifier looks at", "How they were trained", "under attack",
+    for text in ("What was counted", "Field of view", "How they were trained", "under attack",
                  "PGD, L∞ ≤ 0.02, 2 steps", "A. Author, “Counting” (arXiv 0000.00000)."):  # fmt: skip
         assert text in page
     assert "1803.08337" not in page
@@ -79,8 +85,8 @@ def test_classifiers_are_trained_and_analysed_and_nothing_else(tmp_path: Path, c
 
 
 def test_the_page_shows_what_the_trainings_found(tmp_path: Path) -> None:
-    run.run(compose(tmp_path, *ALONE, ATTACKED[1], "analyses=[robust_accuracy]", "controls=[random_weights]"))
-    table = pd.read_csv(tmp_path / "alone" / "robust_accuracy.csv", index_col=0)
+    run.run(compose(tmp_path, *ALONE, *ATTACK, "analyses=[robustness]", "controls=[random_weights]"))
+    table = pd.read_csv(tmp_path / "alone" / "robustness" / "alone.csv", index_col=0)
     for name in ("vgg_compact", "resnet_compact"):
         record = json.loads((tmp_path / "alone" / "classifiers" / f"{name}.json").read_text())
         for value in (record["objective"], *table.loc[name, ["accuracy", "robust_accuracy"]]):
@@ -103,7 +109,7 @@ def test_analyses_are_part_of_a_study_with_autoencoders_too(finished: Path, tmp_
     assert width == run.run(compose(finished))  # still that of the order
     page = page_of(tmp_path, "smoke")
     assert "What was counted" in page
-    assert "Who can read whose images" in page
+    assert "Cross-classifier accuracy" in page
     assert "1803.08337" in page
 
 
@@ -133,8 +139,8 @@ def test_images_may_be_smaller_than_an_autoencoder_takes(tmp_path: Path) -> None
         (["measurements=[robustness]"], r"measurements=\['robustness'\] needs autoencoders, and autoencoder=none says"),
         (["controls=[second_start]"], r"controls=\['second_start'\] needs autoencoders, .*autoencoder=segnet_compact"),
         (
-            ["analyses=[robust_accuracy]", "robust_accuracy.adversary.norm=l1"],
-            r"robust_accuracy.adversary.norm='l1' is unknown; choose linf or l2",
+            ["analyses=[robustness]", "robustness.alone.attack.norm=l1"],
+            r"robustness.alone.attack.norm=l1: give linf or l2",
         ),
         (["seeds=[0,1]"], r"seeds=\[0, 1\] needs autoencoders"),
         (["task=finetune"], r"task=finetune needs autoencoders"),
@@ -155,7 +161,7 @@ def test_a_signal_makes_no_autoencoder_of_none(tmp_path: Path) -> None:
     assert np.isfinite(run.run(compose(tmp_path, *ALONE, "objective=no_switches")))
 
 
-def test_classifiers_with_the_same_label_are_told_apart() -> None:
-    labels = {"vgg": "VGG", "vgg_wide": "VGG", "resnet": "ResNet"}
-    configs = {name: OmegaConf.create({"label": label}) for name, label in labels.items()}
-    assert labels_of(configs) == {"vgg": "VGG (vgg)", "vgg_wide": "VGG (vgg_wide)", "resnet": "ResNet"}
+def test_classifiers_with_the_same_title_are_told_apart() -> None:
+    titles = {"vgg": "VGG", "vgg_wide": "VGG", "resnet": "ResNet"}
+    configs = {name: OmegaConf.create({"title": title}) for name, title in titles.items()}
+    assert titles_of(configs) == {"vgg": "VGG (vgg)", "vgg_wide": "VGG (vgg_wide)", "resnet": "ResNet"}

@@ -9,25 +9,26 @@ import pandas as pd
 import pytest
 
 import run
-from report.figures.study import save_figure
+from report.figures.style import save_figure
 from report.page import Part
 from report.parts.intervals import read
+from tests.report.rendered import anchors, rendered
 from tests.studies import compose_any
 
-LABELS = {"vgg": "VGG", "resnet": "ResNet <50>", "alexnet": "AlexNet", "lenet": "LeNet"}
+TITLES = {"vgg": "VGG", "resnet": "ResNet <50>", "alexnet": "AlexNet", "lenet": "LeNet"}
 
 
 def write_predictions(studies: Path, seeds: int = 2, seed: int = 0) -> None:
     """A study's predictions of 60 images, with a control autoencoder."""
     generator = np.random.default_rng(seed)
-    sources = ["original", "pretrained", "extra_training", *(name for name in LABELS for _ in range(seeds))]
-    own = [f"{name}-seed{k}" if k else name for name in LABELS for k in range(seeds)]
+    sources = ["original", "pretrained", "extra_training", *(name for name in TITLES for _ in range(seeds))]
+    own = [f"{name}-seed{k}" if k else name for name in TITLES for k in range(seeds)]
     top1 = generator.random((60, len(sources), 4)) < generator.uniform(0.4, 0.9, (len(sources), 4))
     path = studies / "drawn" / "cross_evaluation" / "predictions.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
         path, rows=np.array(["original", "pretrained", "extra_training", *own]), sources=np.array(sources),
-        columns=np.array(list(LABELS)), controls=np.array(["extra_training"]), index=np.arange(60),
+        columns=np.array(list(TITLES)), controls=np.array(["extra_training"]), index=np.arange(60),
         labels=np.zeros(60, dtype=int), predicted=np.zeros(top1.shape, dtype=int), top1=top1, top5=top1,
         nmi_intra=generator.random((60, len(sources))), nmi_inter=generator.random((30, len(sources))),
     )  # fmt: skip
@@ -58,14 +59,14 @@ def test_task_writes_tables_once_and_anew_for_other_predictions(
     assert "there already" in capsys.readouterr().out
     assert made(tmp_path) == first
     write_predictions(tmp_path, seed=1)
-    part = read(tmp_path / "drawn", LABELS)
+    part = read(tmp_path / "drawn", TITLES)
     assert part is not None
-    assert "of an earlier cross evaluation" in part.sections[0].text
+    assert "of an earlier cross evaluation" in rendered(part)
     call(tmp_path)
     assert made(tmp_path)["accuracy.csv"] != first["accuracy.csv"]
-    part = read(tmp_path / "drawn", LABELS)
+    part = read(tmp_path / "drawn", TITLES)
     assert part is not None
-    assert "of an earlier cross evaluation" not in part.sections[0].text
+    assert "of an earlier cross evaluation" not in rendered(part)
 
 
 def test_covariates_come_from_a_file(tmp_path: Path) -> None:
@@ -86,26 +87,27 @@ def test_covariates_come_from_a_file(tmp_path: Path) -> None:
 def test_part_shows_what_was_measured(seeds: int, tmp_path: Path) -> None:
     write_predictions(tmp_path, seeds)
     root = tmp_path / "drawn"
-    assert read(root, LABELS) is None
+    assert read(root, TITLES) is None
     call(tmp_path)
-    part = read(root, LABELS)
+    part = read(root, TITLES)
     assert isinstance(part, Part)
     widest = json.loads((root / "intervals" / "order.json").read_text())["widest"]
-    share = "" if widest is None else f"{100 * widest['same_order_share']:.1f} % give exactly this order."
-    assert part.lead.endswith(share)
-    assert bool(part.lead) == bool(share)
-    assert len(part.sections) == len(part.figures) == (2 if seeds == 1 else 3)
-    assert {section.figure for section in part.sections} == set(part.figures)
-    tables = part.sections[0].tables
-    assert tables is not None
-    accuracy = tables["Accuracy, with 95 % intervals"]
+    page = rendered(part)
+    if widest is None:
+        assert "give exactly the order of the widest range" not in page
+    else:
+        share = f"{100 * widest['same_order_share']:.1f} % of the resamples of the test images give exactly the order"
+        assert share in page
+    assert len(part.figures) == (2 if seeds == 1 else 3)
+    assert anchors(page) == set(part.figures)
+    accuracy = part.values["number_tables"]["Accuracy, with 95 % intervals"]
     assert list(accuracy.columns) == ["originals", "A_S", "own A_i", "extra training"]
     written: Any = pd.read_csv(root / "intervals" / "accuracy.csv").set_index(["autoencoder", "classifier"])
     found = pd.read_csv(root / "intervals" / "differences.csv").groupby("minus")["estimate"].mean()
-    text = f"the other {100 * float(found['extra_training']):.1f} come from the classifiers’ own signal"
-    assert text in part.sections[0].text
+    text = f"the other {100 * float(found['extra_training']):.1f} come from the loss of the classifiers"
+    assert text.replace("-", "−") in page
     row = written.loc[("vgg", "vgg")]
     assert accuracy.loc["VGG", "own A_i"] == f"{row['estimate']:.3f} [{row['lower']:.3f}, {row['upper']:.3f}]"
-    assert all("<50>" not in section.text for section in part.sections)  # names are not HTML
+    assert "<50>" not in page  # names are not HTML
     for name, figure in part.figures.items():
         save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")

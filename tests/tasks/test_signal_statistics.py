@@ -49,7 +49,7 @@ def test_signal_statistics_and_noise_curves_of_a_study(
     assert capsys.readouterr().out.count("there already:") == 2
     run.run(compose(tmp_path, "task=report"))
     page = (tmp_path / "smoke" / "report" / "index.html").read_text()
-    for title in ("Colours", "Checkerboards", "Noise", "How alike the classifiers are"):
+    for title in ("Colours", "Checkerboards", "Noise", "Agreement of the classifiers"):
         assert title in page
 
 

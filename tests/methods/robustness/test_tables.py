@@ -1,12 +1,18 @@
 """Tables of accuracies under attack, and what the report says of them, on made-up predictions."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from methods.robustness.report import finding, read
+from methods.robustness.findings import findings
+from methods.robustness.module import RobustnessResult, list_threats
+from methods.robustness.report import read
 from methods.robustness.tables import accuracy_rows, masking_rows
+from report.page import render_page
+from study.step import write
+from tasks.robustness import tables
 
 
 def test_rows_hold_the_clean_accuracy_at_no_budget() -> None:
@@ -26,23 +32,43 @@ def test_masking_counts_what_the_stronger_attack_missed() -> None:
     assert table["missed"].tolist() == table["no_gradient"].tolist() == pytest.approx([1 / 3])
 
 
-@pytest.mark.parametrize(
-    ("known", "words"), [(0.9, "to protect"), (0.1, "makes things worse"), (0.5, "no effect can be told")]
-)
-def test_the_report_says_what_the_predictions_say(known: float, words: str) -> None:
+def result(known: float) -> RobustnessResult:
+    """Random predictions under one threat: right with .5 alone and with ``known`` behind the own autoencoder."""
     random = np.random.default_rng(0)
-    shape = (200, 2, 1, 3)
-    worst = random.random(shape) < np.array([0.5, 0.5, known])
-    predictions = {
-        "norms": np.array(["linf"]), "epsilons": np.array([4 / 255]),
-        "defences": np.array(["plain", "pretrained", "own"]),
-        "attacks": np.array(["fgsm", "pgd", "transfer", "bpda"]), "clean": np.ones((200, 2, 3), bool), "worst": worst,
-        "right": np.repeat(worst[..., None], 4, axis=-1),
-    }  # fmt: skip
-    text = finding(predictions, "linf")
-    assert words in text
-    assert "ε = 4/255" in text
-    assert "no sign that gradients mislead" in text
+    right = random.random((200, 2, 1, 3)) < np.array([0.5, 0.5, known])
+    return RobustnessResult(
+        ["a", "b"], list_threats({"linf": [4 / 255]}), np.arange(200), np.zeros((200, 2), int),
+        np.ones((200, 2, 3), bool), np.repeat(right[..., None], 4, axis=-1), np.zeros((200, 2, 3), bool),
+        random.random((200, 1, 2, 2)) < 0.4,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("known", "words"), [(0.9, "protects even"), (0.1, "makes things worse"), (0.5, "no effect can be told")]
+)
+def test_the_page_says_what_the_predictions_say(known: float, words: str, tmp_path: Path) -> None:
+    (tmp_path / "robustness").mkdir()
+    for name, content in tables(result(known)).items():
+        write(content, tmp_path / "robustness" / name)
+    part = read(tmp_path, {"a": "A", "b": "B"})
+    assert part is not None
+    page = re.sub(r"\s+", " ", render_page("title", [part], {}))
+    assert words in page
+    assert "ε = 4/255" in page
+    assert "no sign that gradients mislead" in page
+
+
+def test_findings_are_means_over_images_and_classifiers() -> None:
+    made = result(0.7)
+    [row] = findings(made).to_dict("records")
+    worst = made.worst[:, :, 0].astype(float)
+    differences = [np.mean(image[:, 2]) - np.mean(image[:, 0]) for image in worst]
+    assert row["gain"] == pytest.approx(np.mean(differences))
+    assert row["gain_error"] == pytest.approx(1.96 * np.std(differences, ddof=1) / np.sqrt(200))
+    assert row["worst_own"] == pytest.approx(worst[..., 2].mean())
+    shares = made.transferred[:, 0].mean(axis=0)
+    assert row["on_itself"] == pytest.approx((shares[0, 0] + shares[1, 1]) / 2)
+    assert row["on_others"] == pytest.approx((shares[0, 1] + shares[1, 0]) / 2)
 
 
 def test_a_study_without_attacks_has_no_part(tmp_path: Path) -> None:

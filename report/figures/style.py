@@ -1,0 +1,47 @@
+"""The look that all figures share: colours, sizes, names with subscripts, and how a figure is written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "pdf.fonttype": 42,  # text stays text
+}
+INK, ACCENT, PALE, GREY = "#1f2933", "#0b6e69", "#e3f1ef", "#9fb3c8"
+DEEP, FAINT = "#b5dcd6", "#f5f7f8"
+PAGE = 8.6  # inches that the columns of a wide figure share, so that its text is readable on a page
+LETTER = 0.075  # inches, about, at the font size of the style
+
+
+def save_figure(figure: Figure, png: Path, pdf: Path) -> None:
+    """Write a figure as PNG (200 dpi) and PDF, with no date in either, so that equal figures are equal files."""
+    figure.savefig(png, dpi=200, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(
+        pdf, dpi=200, bbox_inches="tight", metadata={"CreationDate": None, "Producer": None, "Creator": None}
+    )
+
+
+def name_columns(ax: Axes, names: Sequence[str], room: float) -> None:
+    """Names under columns: level where each fits into its column's ``room``, in inches, else slanted."""
+    texts = [typeset(name) for name in names]
+    if max(map(len, names), default=0) * LETTER <= room:
+        ax.set_xticks(range(len(texts)), texts)
+    else:
+        ax.set_xticks(range(len(texts)), texts, rotation=50, ha="right", rotation_mode="anchor")
+
+
+def typeset(name: str) -> str:
+    """A name for a figure: ``A_S`` and its like get their subscript."""
+    if not name.startswith("A_"):
+        return name
+    subscript = name.removeprefix("A_").replace("_", r"\_").replace(" ", "~").replace("$", "")
+    return f"$A_{{\\mathrm{{{subscript}}}}}$"

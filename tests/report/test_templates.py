@@ -1,0 +1,97 @@
+"""Every template is rendered with names that are no HTML, and shows them escaped."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from methods.robustness import report as robustness
+from methods.robustness.module import ATTACKS, DEFENCES, RobustnessResult, list_threats
+from report.page import REPOSITORY, Part
+from report.parts import agreement, classifiers, colour_and_frequency, cues, disagreement, intervals, noise, study
+from stats.intervals import Resampling
+from study.step import write
+from tasks import intervals as intervals_task
+from tasks.robustness import tables
+from tests.report import test_disagreement
+from tests.report.measurements import write_measurements
+from tests.report.rendered import anchors, rendered
+from tests.report.test_many_classifiers import accuracies, write_study
+from tests.stats.compressed import COLUMNS
+from tests.stats.drawn import planted_cues
+
+NAMES = list("abcd")
+TITLES = {name: f"<b>{name} & co" for name in NAMES}
+LAYOUT = {"macros", "page", "views"}  # what templates of parts are made of
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A study with the files of every task."""
+    write_measurements(tmp_path, NAMES)
+    write_study(tmp_path, accuracies(NAMES))
+    contents, order = intervals_task.compute(planted_cues(), Resampling(50, 0.9, 0), None)
+    (tmp_path / "intervals").mkdir()
+    for name, table in contents.items():
+        table.to_csv(tmp_path / "intervals" / f"{name}.csv", index=False)
+    (tmp_path / "intervals" / "order.json").write_text(json.dumps(order))
+    (tmp_path / "robustness").mkdir()
+    for name, content in tables(attacked()).items():
+        write(content, tmp_path / "robustness" / name)
+    return tmp_path
+
+
+def attacked() -> RobustnessResult:
+    random, threats = np.random.default_rng(0), list_threats({"linf": [0.01, 0.02], "l2": [0.5]})
+    images, c, t = 20, len(NAMES), len(threats)
+    shapes = {
+        "clean": (c, len(DEFENCES)), "right": (c, t, len(DEFENCES), len(ATTACKS)), "vanishing": (c, len(DEFENCES)),
+        "transferred": (t, c, c),
+    }  # fmt: skip
+    arrays = {name: random.integers(0, 2, (images, *shape)) for name, shape in shapes.items()}
+    return RobustnessResult(NAMES, threats, np.arange(images), np.zeros((images, c), int), **arrays)
+
+
+def views(names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"sees": "all & <more>"}, index=names)
+
+
+def every_part(root: Path, compressed: Path) -> list[Part]:
+    """Each part as often as there is a template."""
+    records: dict[str, Path | str] = dict.fromkeys(NAMES, "elsewhere & <there>")
+    readers = (intervals, cues, colour_and_frequency, agreement, noise, robustness)
+    parts = [
+        study.read(root, TITLES, views(NAMES)),
+        classifiers.read(root, TITLES, views(NAMES), 100, records),
+        disagreement.read(compressed, {name: f"<b>{name} & co" for name in COLUMNS}),
+        *(module.read(root, TITLES) for module in readers),
+    ]
+    assert all(part is not None for part in parts)
+    return [part for part in parts if part is not None]
+
+
+def test_every_template_is_rendered_and_escapes_names(root: Path) -> None:
+    compressed = root / "compressed"
+    parts = every_part(root, test_disagreement.study(compressed))
+    files = {f"report/templates/{path.name}" for path in (REPOSITORY / "report" / "templates").glob("*.j2")}
+    files -= {f"report/templates/{name}.html.j2" for name in LAYOUT}
+    assert {part.template for part in parts} == files | {"methods/robustness/report.html.j2"}
+    for part in parts:
+        page = rendered(part)
+        assert "<b>" not in page
+        assert "& " not in page
+        assert "<more>" not in page
+        assert set(part.figures) <= anchors(page)
+        assert part.template.endswith("classifiers.html.j2") or page.count("<img ") == len(part.figures)
+        assert page.count("{{") == page.count("{%") == 0
+    assert "&lt;b&gt;a &amp; co" in rendered(*parts)
+
+
+def test_images_have_texts_of_their_own(root: Path) -> None:
+    part = study.read(root, TITLES, views(NAMES))
+    assert part is not None
+    page = rendered(part)
+    assert 'alt="Heat map of the accuracy of each classifier on the images of each source"' in page
+    assert 'alt="Cross-classifier accuracy"' not in page
