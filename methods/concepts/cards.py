@@ -132,8 +132,8 @@ def signed_picture(difference: Floats) -> Floats:
 def pixel_pictures(record: ConceptRecord) -> Floats | None:
     """The picture of each concept, as its difference to the mean image.
 
-    A concept's row of the block of pixels has no scale of its own. It is made as bright as the mean image, all pixels
-    and colours together. The difference to the mean image then shows where the concept is brighter or darker, and has
+    The scale of a concept's row in the block of pixels is free. It is made as bright as the mean image, all pixels and
+    colours together. The difference to the mean image then shows where the concept is brighter or darker, and has
     more or less of a colour, than images are on average.
 
     Args:

@@ -47,7 +47,7 @@ PARTS = ("fitted", "heldout")  # of the images, as in ConceptJob.images
 
 @dataclass(frozen=True)
 class ConceptJob:
-    """The concepts of one classifier; everything is computed when it is first asked for, and kept.
+    """The concepts of one classifier; everything is computed when it is first used, and kept.
 
     Attributes:
         cfg: The configuration, with the labels on which this classifier is trained.

@@ -1,7 +1,7 @@
 """The part of the report on concepts: reads what the task has written; ``report.html.j2`` has the words."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,11 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     tables = {path.stem: read_table(path) for path in paths}
     classifiers, drawn = [], {"concepts_controls": dots(tables["controls"], titles)}
     for name in tables["controls"]["classifier"].unique():
-        own = {table: of(content, name) for table, content in tables.items()}
+        selected = {table: of(content, name) for table, content in tables.items()}
         record, matrix = folder / f"{name}.npz", folder / f"{name}-stability.npz"
         key = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-        classifiers.append({"title": titles.get(name, name), "key": key} | described(own))
-        drawn |= {f"concepts_{what}{key}": figure for what, figure in draw(own, record, matrix).items()}
+        classifiers.append({"title": titles.get(name, name), "key": key} | described(selected))
+        drawn |= {f"concepts_{what}{key}": figure for what, figure in draw(selected, record, matrix).items()}
         paths += [path for path in (record, matrix) if path.exists()]
     layers = layer_table(tables["controls"], titles)
     shared = {"layers": layers, "ranks": renamed(tables.get("ranks"), titles)}
@@ -76,11 +76,11 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         "layers": figures.layer_entropies, "ranks": figures.rank_curves, "impurity": figures.impurity_curves,
     }  # fmt: skip
     drawn |= {f"concepts_{what}": drawers[what](table) for what, table in shared.items() if len(table)}
-    values = {"classifiers": classifiers, "cards": MOST_CARDS, "most_classes": MOST_CLASSES, "images": IMAGES}
+    values = {"classifiers": classifiers, "cards": MOST_CARDS, "most_classes": MOST_CLASSES}
     values |= {
         "lowest": lowest_layers(layers),
         "ranks": rank_table(shared["ranks"]),
-        "impurity": impurity_ends(shared["impurity"]),
+        "impurity": impurity_bins(shared["impurity"]),
         "impurity_table": impurity_table(shared["impurity"]),
     }
     return Part(TEMPLATE, values, drawn, paths, METHOD)
@@ -249,9 +249,11 @@ def layer_table(controls: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFra
     )
 
 
-def lowest_layers(layers: pd.DataFrame) -> list[dict[str, Any]]:
+def lowest_layers(layers: pd.DataFrame) -> list[dict[Hashable, Any]]:
     """The layer with the lowest class entropy of each classifier."""
-    groups = layers.groupby("classifier", sort=False) if len(layers) else []
+    if not len(layers):
+        return []
+    groups = layers.groupby("classifier", sort=False)
     return [part.to_dict("records")[int(np.argmin(part["class_entropy"]))] for _, part in groups]
 
 
@@ -312,24 +314,20 @@ def rank_table(ranks: pd.DataFrame) -> pd.DataFrame:
     return shown.rename(columns=names | {"chance": "by chance"})
 
 
-def impurity_ends(impurity: pd.DataFrame) -> list[dict[str, Any]]:
-    """The purest and the most impure images of each classifier."""
-    groups = impurity.groupby(["classifier", "images"], sort=False) if len(impurity) else []
-    return [
-        {"classifier": name, "images": IMAGES[images], "bins": part.to_dict("records")}
-        for (name, images), part in groups
-    ]
+def impurity_bins(impurity: pd.DataFrame) -> list[dict[str, Any]]:
+    """The bins of each classifier and kind of image, the purest first."""
+    if not len(impurity):
+        return []
+    groups = impurity.assign(images=impurity["images"].map(IMAGES)).groupby(["classifier", "images"], sort=False)
+    return [{"classifier": name, "images": kind, "bins": part.to_dict("records")} for (name, kind), part in groups]
 
 
 def impurity_table(impurity: pd.DataFrame) -> pd.DataFrame:
     """Accuracy by impurity, a row for each classifier and kind of image."""
-    if not len(impurity):
-        return impurity
-    bins = impurity.sort_values("low", kind="stable")
-    headings = [f"{100 * low:.0f} – {100 * high:.0f} %" for low, high in zip(bins["low"], bins["high"], strict=True)]
-    texts = [f"{right:.1%} of {count}" for right, count in zip(bins["accuracy"], bins["count"], strict=True)]
-    rows = bins["classifier"] + ", " + bins["images"].map(IMAGES)
-    cells = pd.DataFrame({"row": rows, "column": headings, "text": texts})
-    wide = cells.pivot(index="row", columns="column", values="text")
-    order: Sequence[str] = list(dict.fromkeys(impurity["classifier"] + ", " + impurity["images"].map(IMAGES)))
-    return wide.loc[order, list(dict.fromkeys(headings))].fillna("–").rename_axis(None, axis=1)
+    cells: dict[str, dict[str, str]] = {}
+    for row in impurity.sort_values("low", kind="stable").to_dict("records") if len(impurity) else []:
+        heading = f"{100 * row['low']:.0f} – {100 * row['high']:.0f} %"
+        cells.setdefault(heading, {})[f"{row['classifier']}, {IMAGES[row['images']]}"] = (
+            f"{row['accuracy']:.1%} of {row['count']}"
+        )
+    return pd.DataFrame(cells).sort_index(kind="stable").fillna("–")

@@ -6,7 +6,6 @@ from pathlib import Path
 from methods.class_patterns import report as patterns
 from methods.class_patterns import report_findings as pattern_findings
 from methods.concepts import report as concepts
-from methods.concepts import report_trust as concept_trust
 from methods.layer_features import report as features
 from methods.robustness import report as robustness
 from report.page import Part
@@ -22,7 +21,6 @@ PARTS: tuple[Read, ...] = (
     patterns.read,
     pattern_findings.read,
     concepts.read,
-    concept_trust.read,
     agreement.read,
     disagreement.read,
     features.read,
