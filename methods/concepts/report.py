@@ -325,9 +325,10 @@ def impurity_bins(impurity: pd.DataFrame) -> list[dict[str, Any]]:
 def impurity_table(impurity: pd.DataFrame) -> pd.DataFrame:
     """Accuracy by impurity, a row for each classifier and kind of image."""
     cells: dict[str, dict[str, str]] = {}
-    for row in impurity.sort_values("low", kind="stable").to_dict("records") if len(impurity) else []:
+    rows = impurity.to_dict("records")
+    for row in sorted(rows, key=lambda row: row["low"]):
         heading = f"{100 * row['low']:.0f} – {100 * row['high']:.0f} %"
-        cells.setdefault(heading, {})[f"{row['classifier']}, {IMAGES[row['images']]}"] = (
-            f"{row['accuracy']:.1%} of {row['count']}"
-        )
-    return pd.DataFrame(cells).sort_index(kind="stable").fillna("–")
+        text = f"{row['accuracy']:.1%} of {row['count']}"
+        cells.setdefault(heading, {})[f"{row['classifier']}, {IMAGES[row['images']]}"] = text
+    names = dict.fromkeys(f"{row['classifier']}, {IMAGES[row['images']]}" for row in rows)
+    return pd.DataFrame(cells, index=list(names)).fillna("–")
