@@ -180,7 +180,7 @@ class CoupledFactorization:
         if self.factors:
             groups, products = self._groups_of(rows), images
             images = self.image_factor[:, columns]
-            update = hals.hals_image_factor if self.solver == "hals" else hals.multiplicative_image_factor
+            update = hals.descend_image_factor if self.solver == "hals" else hals.multiply_image_factor
             update(images, products, self.gram, self.penalties, groups)
             self.image_factor[:, columns] = images
             sums.scalars[1] += 0.0 if groups is None else float(hals.group_norms(images, groups).double().sum())
@@ -229,9 +229,9 @@ class CoupledFactorization:
 
     def _update_factors(self, sums: Sums) -> None:
         if self.solver == "hals":
-            hals.hals_block_factors(self.factors, sums.gram, sums.products, self.penalties.any)
+            hals.descend_factors(self.factors, sums.gram, sums.products, self.penalties.any)
         else:
-            hals.multiplicative_block_factors(self.factors, sums.gram, sums.products)
+            hals.multiply_factors(self.factors, sums.gram, sums.products)
         norms = self.blocks.norms
         errors = hals.squared_errors(self.factors, sums.gram, sums.products, norms)
         extra = hals.penalty(sums.gram, float(sums.scalars[0]), float(sums.scalars[1]), self.penalties)

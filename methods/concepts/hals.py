@@ -3,7 +3,7 @@
     f = ½ Σ_b a_b‖X_b − H W_b‖² + l1‖H‖₁ + ½ l2‖H‖² + lo Σ_{r<s} h_r·h_s + lg Σ_{g,r}‖H[g,r]‖₂
 
 The factors are stacked here: a row is ``[√a_1 W_1[r] | √a_2 W_2[r] | …]``, so the problem is that of one weighted
-matrix. ``hals_*`` are the updates of hierarchical alternating least squares, ``multiplicative_*`` those of the paper.
+matrix. ``descend_*`` are the updates of hierarchical alternating least squares, ``multiply_*`` those of the paper.
 Source: arXiv 2012.12516 (the objective); A. Cichocki and A.-H. Phan, IEICE Transactions E92-A, 2009 (HALS).
 """
 
@@ -42,7 +42,7 @@ class Penalties:
 NO_PENALTIES = Penalties(0.0, 0.0, 0.0, 0.0)
 
 
-def hals_image_factor(
+def descend_image_factor(
     image_factor: Tensor, products: Tensor, gram: Tensor, penalties: Penalties, groups: Tensor | None = None
 ) -> None:
     """One sweep of exact coordinate descent over the columns of H, for some images, in place.
@@ -90,7 +90,7 @@ def group_norms(image_factor: Tensor, groups: Tensor) -> Tensor:
     return norms.index_add_(1, groups, image_factor**2).sqrt_()
 
 
-def hals_block_factors(factors: Sequence[Tensor], gram: Tensor, products: Sequence[Tensor], unit_rows: bool) -> None:
+def descend_factors(factors: Sequence[Tensor], gram: Tensor, products: Sequence[Tensor], unit_rows: bool) -> None:
     """One sweep of exact coordinate descent over the stacked rows, in place.
 
     The row of a concept that is in no image stays as it is.
@@ -124,7 +124,7 @@ def unit_vector(parts: Sequence[Tensor]) -> list[Tensor]:
     return vector
 
 
-def multiplicative_image_factor(
+def multiply_image_factor(
     image_factor: Tensor, products: Tensor, gram: Tensor, penalties: Penalties, groups: Tensor | None = None
 ) -> None:
     """The published update of H: each entry times a quotient that is 1 at a stationary point; zeros stay zeros.
@@ -144,7 +144,7 @@ def multiplicative_image_factor(
     image_factor *= products / divisor.clamp(min=torch.finfo(divisor.dtype).tiny)
 
 
-def multiplicative_block_factors(factors: Sequence[Tensor], gram: Tensor, products: Sequence[Tensor]) -> None:
+def multiply_factors(factors: Sequence[Tensor], gram: Tensor, products: Sequence[Tensor]) -> None:
     """The published update of W, in place: multiplied as H is, then every row of every block scaled to unit length.
 
     Args:
@@ -207,7 +207,7 @@ def project(products: Tensor, gram: Tensor, penalties: Penalties) -> Tensor:
     image_factor = torch.zeros_like(products)
     for _ in range(PROJECTION_SWEEPS):
         before = image_factor.clone()
-        hals_image_factor(image_factor, products, gram, penalties)
+        descend_image_factor(image_factor, products, gram, penalties)
         if float((image_factor - before).abs().max()) <= PROJECTION_TOLERANCE * float(image_factor.abs().max()):
             break
     return image_factor

@@ -41,6 +41,14 @@ def literal_hals_update(
     return images, np.split(stacked, np.cumsum([w.shape[1] for w in factors])[:-1], axis=1)
 
 
+def literal_group_norms(images: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The norm of each column of H ``(N, k)`` within each group, ``(k, groups)``."""
+    norms = np.zeros((images.shape[1], max(groups) + 1))
+    for n, r in np.ndindex(images.shape):
+        norms[r, groups[n]] += images[n, r] ** 2
+    return np.sqrt(norms)
+
+
 def literal_multiplicative_update(
     matrices: Matrices, images: np.ndarray, factors: Matrices, penalties: Penalties
 ) -> tuple[np.ndarray, list[np.ndarray]]:

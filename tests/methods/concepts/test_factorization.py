@@ -17,7 +17,11 @@ from methods.concepts import hals
 from methods.concepts.blocks import Blocks
 from methods.concepts.factorization import CoupledFactorization
 from methods.concepts.hals import NO_PENALTIES, Penalties
-from tests.methods.concepts.literal_updates import literal_hals_update, literal_multiplicative_update
+from tests.methods.concepts.literal_updates import (
+    literal_group_norms,
+    literal_hals_update,
+    literal_multiplicative_update,
+)
 from tests.methods.concepts.passes import begin, fit
 
 WIDTHS = (7, 12, 5, 9, 4)
@@ -218,6 +222,12 @@ def test_the_published_updates_are_the_literal_ones() -> None:
     assert np.abs(found.image_factor.T.numpy() - images).max() < 1e-10
     for ours, literal in zip(found.factors, factors, strict=True):
         assert np.abs(ours.numpy() - literal).max() < 1e-10
+
+
+def test_norms_of_groups_are_the_literal_ones() -> None:
+    images, groups = np.random.default_rng(0).random((7, 3)), np.array([1, 0, 2, 1, 1, 0, 2])
+    norms = hals.group_norms(torch.from_numpy(images.T), torch.from_numpy(groups))
+    assert np.allclose(norms.numpy(), literal_group_norms(images, groups))
 
 
 def test_new_images_are_projected_as_by_non_negative_least_squares() -> None:
