@@ -201,28 +201,32 @@ def collect(
     known = folder / "images.npz"
     artifact = Artifact([known, *paths], folder / "activations.json", decisive, inputs, precious=False)
 
-    def measure() -> Result:
-        widths = [int(np.prod(shape)) for shape in shapes]
-        module = ActivationCollection(
-            classifier, layers, [partial(path) for path in paths], widths, settings.storage, images.chosen,
-            settings.pool, settings.negative,
-        )  # fmt: skip
-        subset = ImageSubset(data, images.chosen, images.split)
-        trainer = make_trainer(without_accumulation(cfg, "32-true"))  # sums of rounded numbers would be rough
-        try:
-            trainer.test(module, datamodule=subset, verbose=False)
-        except BaseException:
-            for path in paths:  # large, and of no use
-                partial(path).unlink(missing_ok=True)
-            raise
-        files: dict[str, Any] = {path.name: None for path in paths}  # written already, as batches came
-        return Result(0.0, files | {known.name: arrays_of(module.result)}, unreadable=subset.unreadable())
-
-    Step(artifact, study_folder(cfg).job("concepts")).run(measure)
+    widths = [int(np.prod(shape)) for shape in shapes]
+    temporary = [partial(path) for path in paths]
+    module = ActivationCollection(
+        classifier, layers, temporary, widths, settings.storage, images.chosen, settings.pool, settings.negative
+    )
+    subset = ImageSubset(data, images.chosen, images.split)
+    Step(artifact, study_folder(cfg).job("concepts")).run(lambda: measure(cfg, module, subset, known, paths))
     collected = read_record(Collected, known)
     rows = np.flatnonzero(collected.seen)
     matrices = [StoredMatrix.find(path) for path in paths]
     return Activations(list(layers), shapes, matrices, rows, np.array(images.chosen)[rows], collected)
+
+
+def measure(
+    cfg: DictConfig, module: ActivationCollection, subset: ImageSubset, known: Path, paths: Sequence[Path]
+) -> Result:
+    """Pass the images through the classifier; the module writes the blocks as batches come."""
+    trainer = make_trainer(without_accumulation(cfg, "32-true"))  # sums of rounded numbers would be rough
+    try:
+        trainer.test(module, datamodule=subset, verbose=False)
+    except BaseException:
+        for path in paths:  # large, and useless when incomplete
+            partial(path).unlink(missing_ok=True)
+        raise
+    blocks: dict[str, Any] = {path.name: None for path in paths}  # written already
+    return Result(0.0, blocks | {known.name: arrays_of(module.result)}, unreadable=subset.unreadable())
 
 
 def listing(chosen: Sequence[int]) -> str:
