@@ -26,6 +26,7 @@ from methods.concepts.blocks import StoredMatrix
 from methods.concepts.fits import FittedConcepts
 from networks.classifier import Classifier
 from networks.layouts import channels_first
+from tests.images import fake_images
 
 IMAGES, CONCEPTS = 9, 3
 GENERATOR = np.random.default_rng(0)
@@ -65,7 +66,7 @@ def network() -> Branch:
 
 @pytest.fixture
 def data() -> FakeImages:
-    return FakeImages(class_count=6, size=8, images=12)
+    return fake_images(class_count=6, size=8, images=12)
 
 
 def made(
