@@ -95,7 +95,7 @@ TASKS = (
          "methods.layer_features.settings:LayerFeatures", report=("methods.layer_features.report",)),
     Task("concepts", "groups of images, of neurons and of pixels that go together", ANALYSIS,
          "methods.concepts.settings:Concepts",
-         report=("methods.concepts.report", "methods.concepts.report_trust")),
+         report=("methods.concepts.report",)),
     Task("native_accuracy", "accuracy on the originals as published evaluations see them", ANALYSIS,
          f"{EVALUATION}:NativeAccuracy"),
     Task("order", "relative rates of change, lattice and order of the classifiers", RESULT, None),

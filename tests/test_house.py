@@ -18,7 +18,7 @@ from study.settings.fields import default_of, settings_type
 from tasks.registry import TASKS, settings_classes
 
 ROOT = Path(run.__file__).parent
-LOWEST = {"metrics": set[str](), "stats": {"metrics"}, "callbacks": set[str](), "report": {"stats"}}
+LOWEST = {"metrics": set[str](), "stats": {"metrics"}, "callbacks": {"networks"}, "report": {"stats"}}
 ROOMS: dict[str, set[str]] = LOWEST | {
     "networks": set(),
     "datamodules": {"networks"},
@@ -144,13 +144,17 @@ def signatures() -> Iterator[tuple[str, str, inspect.Parameter]]:
             for name, thing in vars(module).items():
                 if getattr(thing, "__module__", None) != module.__name__ or not callable(thing):
                     continue
-                for owner, function in [(name, thing), *((f"{name}.{key}", part) for key, part in vars(thing).items()
-                                                         if inspect.isclass(thing) and inspect.isfunction(part))]:  # fmt: skip
+                methods = inspect.getmembers(thing, inspect.isfunction) if inspect.isclass(thing) else []
+                for owner, function in [(name, thing), *((f"{name}.{key}", part) for key, part in methods)]:
                     try:
                         parameters = inspect.signature(function).parameters.values()
                     except (TypeError, ValueError):
                         continue
                     yield from ((info.name, owner, parameter) for parameter in parameters)
+
+
+def same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)
 
 
 def test_no_default_stands_in_two_places() -> None:

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 
-from methods.concepts.files import Array
+from methods.concepts.record import Array, Floats, Integers
 from methods.concepts.stability import matching
 
-Floats = npt.NDArray[np.float64]
+PERMUTATIONS = 200  # of the images, for the level of chance
 COLUMNS = ["cue", "value", "concept", "auroc", "null_upper"]
 
 
@@ -20,9 +20,9 @@ class Indicators:
     """Which images have each value of each attribute.
 
     Attributes:
-        names: Of the attribute; attributes that always agree are one, as ``colour = shape``.
-        values: Of the attribute.
-        members: Booleans, ``(N, V)``.
+        names: The attribute of each column; attributes that always agree are one, as ``colour = shape``.
+        values: The value of each column.
+        members: Whether each image has the value, ``(N, V)``.
     """
 
     names: list[str]
@@ -31,11 +31,11 @@ class Indicators:
 
 
 def indicators(attributes: Array, names: Sequence[str]) -> Indicators:
-    """One column for each value that some images have and others have not.
+    """One column for each value that some images have and other images do not have.
 
     Args:
         attributes: Small integers, ``(N, A)``.
-        names: Of the A attributes.
+        names: Names of the A attributes.
 
     Raises:
         ValueError: If there is not a name for each attribute, or no attribute varies.
@@ -45,68 +45,60 @@ def indicators(attributes: Array, names: Sequence[str]) -> Indicators:
     joined: dict[bytes, list[int]] = {}
     for column in range(attributes.shape[1]):
         joined.setdefault(np.ascontiguousarray(attributes[:, column]).tobytes(), []).append(column)
-    found = [
+    columns = [
         (" = ".join(names[column] for column in same), int(value), attributes[:, same[0]] == value)
         for same in joined.values()
         if len(present := np.unique(attributes[:, same[0]])) > 1
         for value in present
     ]
-    if not found:
-        raise ValueError("no attribute varies between the images, so none can be found")
-    called, values, members = zip(*found, strict=True)
-    return Indicators(list(called), list(values), np.stack(members, axis=1))
+    if not columns:
+        raise ValueError("no attribute varies between the images, so no concept can stand for one")
+    attribute, values, members = zip(*columns, strict=True)
+    return Indicators(list(attribute), list(values), np.stack(members, axis=1))
 
 
-def aurocs(image_factor: Array, members: npt.NDArray[np.bool_]) -> Floats:
-    """How well each concept tells each value: the area under the ROC curve, ties counted half.
+def aurocs(ranks: Floats, members: npt.NDArray[np.bool_]) -> Floats:
+    """How well each concept separates the images with each value: the area under the ROC curve, ties counted half.
 
     Args:
-        image_factor: ``(N, k)``, in any scale.
-        members: ``(N, V)``; each value has images, and not all.
+        ranks: Ranks of the images within each concept, from 1, equal values with their mean rank, ``(N, k)``.
+        members: Whether each image has each value, ``(N, V)``; some images have it, and some do not.
 
     Returns:
         In [0, 1], ``(V, k)``.
     """
-    return from_ranks(rankdata(image_factor, axis=0), members)
-
-
-def from_ranks(ranks: Floats, members: npt.NDArray[np.bool_]) -> Floats:
-    """As :func:`aurocs`, from the ranks of the images within each concept, from 1."""
     inside = members.sum(axis=0)[:, None]
     area: Floats = (members.T.astype(float) @ ranks - inside * (inside + 1) / 2) / (inside * (len(members) - inside))
     return area
 
 
-def planted_table(
-    image_factor: Array, attributes: Array, names: Sequence[str], permutations: int = 200, seed: int = 0
+def attribute_table(
+    image_factor: Array, attributes: Array, names: Sequence[str], seed: int, permutations: int = PERMUTATIONS
 ) -> pd.DataFrame:
-    """The concept that tells each value of each attribute best, where no concept may stand for two values.
+    """The concept that separates each value of each attribute best, where no concept may stand for two values.
 
     Args:
         image_factor: At least 0, ``(N, k)``, in any scale.
         attributes: Small integers, ``(N, A)``.
-        names: Of the A attributes.
-        permutations: Of the images, for the chance level.
-        seed: Decides them.
+        names: Names of the A attributes.
+        seed: Decides the permutations.
+        permutations: Permutations of the images, for the level of chance.
 
     Returns:
-        ``cue``, ``value``, ``concept`` (-1, with NaN, for a value that is left over), ``auroc``, and ``null_upper``:
-        what the best of all values reaches at most in 95 % of the permutations, matched likewise.
+        ``cue``, ``value``, ``concept`` (-1, with NaN, for a value without one), ``auroc``, and ``null_upper``: the
+        largest area over all values is at most this in 95 % of the permutations, matched in the same way.
     """
     known = indicators(np.asarray(attributes), names)
     ranks, generator = rankdata(image_factor, axis=0), np.random.default_rng(seed)
-    concepts, areas = best(from_ranks(ranks, known.members))
+    concepts, areas = best(aurocs(ranks, known.members))
     drawn = [
-        np.nanmax(best(from_ranks(ranks, known.members[generator.permutation(len(ranks))]))[1])
-        for _ in range(permutations)
+        np.nanmax(best(aurocs(ranks, known.members[generator.permutation(len(ranks))]))[1]) for _ in range(permutations)
     ]
-    upper = float(np.quantile(drawn, 0.95)) if drawn else float("nan")
     rows = {"cue": known.names, "value": known.values, "concept": concepts, "auroc": areas}
-    return pd.DataFrame(rows).assign(null_upper=upper)[COLUMNS]
+    return pd.DataFrame(rows).assign(null_upper=float(np.quantile(drawn, 0.95)))[COLUMNS]
 
 
-def best(areas: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The concept of each value ``(V,)`` with the largest sum of areas, and its area; -1 and NaN if none is left."""
+def best(areas: Floats) -> tuple[Integers, Floats]:
+    """The concept of each value ``(V,)``, so that the sum of areas is largest, and its area; -1 and NaN without one."""
     concepts = matching(areas)
-    own = np.where(concepts >= 0, areas[np.arange(len(areas)), concepts], np.nan)
-    return concepts, own
+    return concepts, np.where(concepts >= 0, areas[np.arange(len(areas)), concepts], np.nan)

@@ -1,24 +1,77 @@
-"""What is to be known of blocks before they are factorised, and what a pass over their rows adds up."""
+"""Blocks: matrices with a row for each image, kept in files, what is known of them, and passes over their rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-Reduce = Callable[[Tensor], Tensor]
+Rows = tuple[Tensor, list[Tensor]]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class StoredMatrix:
+    """A matrix in an ``.npy`` file.
+
+    The file is mapped anew for each reading: a mapping that stays open would fill the memory with pages already read.
+
+    Attributes:
+        path: The file.
+        offset: Position of its first number, in bytes.
+        shape: Rows and columns.
+        dtype: Type of its numbers.
+    """
+
+    path: Path
+    offset: int
+    shape: tuple[int, int]
+    dtype: str
+
+    @classmethod
+    def create(cls, path: Path, rows: int, width: int, dtype: str) -> "StoredMatrix":
+        """Make a file of zeros."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=(rows, width))
+        return cls.find(path)
+
+    @classmethod
+    def find(cls, path: Path) -> "StoredMatrix":
+        """Describe a file that exists."""
+        matrix = np.load(path, mmap_mode="r")
+        rows, width = matrix.shape
+        return cls(path, matrix.offset, (rows, width), matrix.dtype.str)
+
+    def read(self, rows: slice | Indices) -> Tensor:
+        """Some rows ``(n, m)``: those of a slice stay in the file until they are used, others are copied."""
+        return torch.from_numpy(self._mapped("c")[rows])
+
+    def write(self, rows: Indices, values: npt.NDArray[Any]) -> None:
+        """Put values ``(n, m)`` into rows."""
+        matrix = self._mapped("r+")
+        matrix[rows] = values
+        matrix.flush()
+
+    def _mapped(self, mode: Any) -> np.memmap:
+        return np.memmap(self.path, dtype=self.dtype, mode=mode, offset=self.offset, shape=self.shape)
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """What is to be known of the blocks ``X_b`` before they are factorised.
+    """What is known of the blocks ``X_b`` before they are factorised.
 
     Attributes:
-        widths: m_b of each.
+        widths: m_b of each block.
         rows: N, the number of images.
-        squares: ‖X_b‖² of each.
-        sums: The sum of the entries of each.
-        weights: a_b of each.
+        squares: ‖X_b‖² of each block.
+        sums: Sum of the entries of each block.
+        weights: a_b of each block.
     """
 
     widths: Sequence[int]
@@ -28,7 +81,7 @@ class Blocks:
     weights: Sequence[float]
 
     def __post_init__(self) -> None:
-        empty = [place for place, square in enumerate(self.squares) if not 0 < square < float("inf")]
+        empty = [number for number, square in enumerate(self.squares) if not 0 < square < float("inf")]
         if empty:
             raise ValueError(f"block number {empty[0]} is all 0 or not finite: leave it out")
         if not all(0 <= weight < float("inf") for weight in self.weights) or not any(self.weights):
@@ -36,12 +89,12 @@ class Blocks:
 
     @property
     def roots(self) -> list[float]:
-        """√a_b of each."""
+        """√a_b of each block."""
         return [weight**0.5 for weight in self.weights]
 
     @property
     def norms(self) -> list[float]:
-        """a_b‖X_b‖² of each."""
+        """a_b‖X_b‖² of each block."""
         return [weight * square for weight, square in zip(self.weights, self.squares, strict=True)]
 
     @property
@@ -51,27 +104,67 @@ class Blocks:
         return total / (self.rows * sum(self.widths))
 
 
-@dataclass
-class Sums:
-    """What one pass over the images adds up, all in float64; what ranks add up among each other.
+class BlockRows(pl.LightningDataModule):
+    """Passes over the rows of several matrices, in chunks: ``(numbers of the rows, rows of every matrix)``.
 
-    Attributes:
-        gram: HᵀH, ``(k, k)``; before there is an H, that of coordinates in the subspace.
-        products: √a_b HᵀX_b of each block, ``(k, m_b)``.
-        scalars: Sum of H, sum of the groups' norms, number of rows, sum of their numbers.
+    Every pass has the same chunks in the same order, and each row once; every rank has as many chunks as the others,
+    and the same ones in every pass. Nothing is shuffled, padded or left out.
+
+    Args:
+        matrices: The matrices, all with the same number of rows.
+        chunk: Most rows of a chunk; a group larger than that makes a larger chunk.
+        order: Rows of the matrices that are used, in the order of their numbers; ``None``: all.
+        groups: The group of each row that is used: then no group is split among chunks.
     """
 
-    gram: Tensor
-    products: list[Tensor]
-    scalars: Tensor
+    def __init__(
+        self,
+        matrices: Sequence[StoredMatrix],
+        chunk: int,
+        order: Indices | None = None,
+        groups: Indices | None = None,
+    ) -> None:
+        super().__init__()
+        self.matrices, self.chunk, self.groups = list(matrices), chunk, groups
+        self.order = np.arange(matrices[0].shape[0]) if order is None else order
 
-    @classmethod
-    def zeros(cls, concepts: int, widths: Sequence[int], device: torch.device) -> "Sums":
-        """Nothing added up yet."""
-        sizes = [(concepts, concepts), *((concepts, width) for width in widths), (4,)]
-        gram, *products, scalars = (torch.zeros(size, dtype=torch.float64, device=device) for size in sizes)
-        return cls(gram, products, scalars)
+    def chunks(self, ranks: int = 1) -> list[Indices]:
+        """The numbers of the rows of every chunk, as many chunks for each rank; some chunks may be empty."""
+        count = ranks * max(1, -(-len(self.order) // (self.chunk * ranks)))
+        numbers = np.arange(len(self.order))
+        if self.groups is None:
+            return np.array_split(numbers, count)
+        by_group = np.argsort(self.groups, kind="stable")
+        ends = np.flatnonzero(np.diff(self.groups[by_group], append=self.groups.max() + 1)) + 1  # of whole groups
+        wanted = np.linspace(0, len(numbers), count + 1)[1:-1]
+        cuts = [ends[np.abs(ends - position).argmin()] for position in wanted]
+        return np.split(numbers[by_group], cuts)
 
-    def reduced(self, reduce: Reduce) -> "Sums":
-        """The sums over all ranks."""
-        return Sums(reduce(self.gram), [reduce(part) for part in self.products], reduce(self.scalars))
+    def train_dataloader(self) -> DataLoader[Rows]:
+        """The chunks of this rank."""
+        rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        return DataLoader(Chunks(self, self.chunks(ranks)[rank::ranks]), batch_size=None)
+
+    def read(self, numbers: Indices) -> Rows:
+        """Rows by their numbers, of each matrix ``(n, m)``."""
+        rows = self.order[numbers]
+        consecutive = len(rows) > 0 and bool((np.diff(rows) == 1).all())
+        wanted = slice(int(rows[0]), int(rows[-1]) + 1) if consecutive else rows
+        return torch.from_numpy(numbers), [matrix.read(wanted) for matrix in self.matrices]
+
+    def every_chunk(self) -> Iterator[Rows]:
+        """All chunks, in this process."""
+        return (self.read(numbers) for numbers in self.chunks() if len(numbers))
+
+
+class Chunks(torch.utils.data.Dataset[Rows]):
+    """The chunks of one rank; see :class:`BlockRows`."""
+
+    def __init__(self, rows: BlockRows, numbers: Sequence[Indices]) -> None:
+        self.rows, self.numbers = rows, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Rows:
+        return self.rows.read(self.numbers[index])

@@ -1,30 +1,28 @@
-"""Figures of concepts: which classes they hold, how they fare beside controls, and whether they are found again."""
+"""Figures of concepts: their classes, their controls, their stability, and their removal."""
 
 import math
 from collections.abc import Sequence
 
 import matplotlib as mpl
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from methods.concepts.record import Floats
 from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE, name_columns, typeset
-from stats.proportion import wilson_interval
 
-Floats = npt.NDArray[np.float64]
-SECOND = "#d08c2f"  # beside the accent, also for those who see few colours
-BAND = "#dfe5ea"  # of what chance gives
+SECOND = "#d08c2f"  # beside the accent; the two differ for colour-blind readers, too
+BAND = "#dfe5ea"  # the range of chance
+MOST = 12  # concepts of a block in the figure of their removal
 
 
 def class_map(table: pd.DataFrame, groups: Sequence[str] | None = None) -> Figure:
     """Heat map of the share of each concept's mass (columns) in each class (rows).
 
     Args:
-        table: Shares in [0, 1]; rows are classes, columns concepts, both in the order in which they shall be shown.
-        groups: The super-class of each row, rows of the same one together; named at the right, with lines between.
+        table: Shares in [0, 1]; rows are classes, columns are concepts, both in the order of the figure.
+        groups: The super-class of each row, rows of a super-class together; named at the right, with lines between.
     """
     values = table.to_numpy(dtype=float)
     cell, row = min(0.42, PAGE / len(table.columns) * 0.8), min(0.24, max(0.115, 9 / len(table)))
@@ -47,7 +45,7 @@ def class_map(table: pd.DataFrame, groups: Sequence[str] | None = None) -> Figur
 
 def name_groups(ax: Axes, groups: Sequence[str], size: float) -> None:
     """White lines between groups of rows, and their names at the right."""
-    starts = [place for place in range(len(groups)) if place == 0 or groups[place] != groups[place - 1]]
+    starts = [row for row in range(len(groups)) if row == 0 or groups[row] != groups[row - 1]]
     for start, end in zip(starts, [*starts[1:], len(groups)], strict=True):
         if start:
             ax.axhline(start - 0.5, color="white", linewidth=2)
@@ -68,7 +66,7 @@ def control_dots(table: pd.DataFrame) -> Figure:
 
     Args:
         table: In the order of the rows: ``classifier``, ``control``, ``class_entropy``, ``null_lower``,
-            ``null_upper``, ``cluster_entropy``; the first of each classifier are its own concepts.
+            ``null_upper``, ``cluster_entropy``; the first row of each classifier has its concepts.
     """
     names = table["classifier"].unique().tolist()
     parts = [table[table["classifier"] == name].reset_index(drop=True) for name in names]
@@ -78,21 +76,21 @@ def control_dots(table: pd.DataFrame) -> Figure:
         grid = {"height_ratios": heights, "hspace": 1.5 / (sum(heights) / len(heights)), "wspace": 0.08}
         axes = figure.subplots(len(parts), 2, sharex="col", sharey="row", squeeze=False, gridspec_kw=grid)
         for (left, right), name, part in zip(axes, names, parts, strict=True):
-            places = range(len(part))
+            rows = range(len(part))
             ends = part["null_lower"], part["null_upper"]
-            left.hlines(places, *ends, color="#c3ced9", linewidth=6, label="labels permuted (95 %)")
+            left.hlines(rows, *ends, color="#c3ced9", linewidth=6, label="labels permuted (95 %)")
             for ax, column in ((left, "class_entropy"), (right, "cluster_entropy")):
-                ax.plot(part[column], places, "o", color=INK, markersize=5)
+                ax.plot(part[column], rows, "o", color=INK, markersize=5)
                 ax.plot(part[column][:1], [0], "o", color=ACCENT, markersize=7)
                 ax.axvline(float(part[column].iloc[0]), color=ACCENT, linewidth=0.8, linestyle=":")
                 ax.tick_params(axis="y", length=0)
                 ax.spines["left"].set_visible(False)
-            left.set_yticks(places, [str(control) for control in part["control"]])
+            left.set_yticks(rows, [str(control) for control in part["control"]])
             left.get_yticklabels()[0].set(color=ACCENT, fontweight="bold")
             left.set_ylim(len(part) - 0.4, -0.6)
             left.set_title(typeset(name), color=INK, loc="left", fontweight="bold")
-        axes[-1, 0].set_xlabel("class entropy of concepts\n(0: one class, 1: all alike)")
-        axes[-1, 1].set_xlabel("class entropy left within clusters\n(each image in one only)")
+        axes[-1, 0].set_xlabel("class entropy of concepts\n(0: one class, 1: all equally)")
+        axes[-1, 1].set_xlabel("class entropy within clusters\n(every image in one cluster)")
         handles, texts = axes[0, 0].get_legend_handles_labels()
         axes[0, 1].legend(handles, texts, frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return figure
@@ -129,7 +127,7 @@ def layer_entropies(table: pd.DataFrame) -> Figure:
 
 
 def stability_matrix(matrix: Floats, concepts: Sequence[int]) -> Figure:
-    """Heat map of the cosines of concepts (rows) with those of other seeds, in the order of their matches.
+    """Heat map of the cosines of concepts (rows) with those of other starts, in the order of their matches.
 
     Args:
         matrix: In [0, 1], ``(k, k)``.
@@ -142,11 +140,11 @@ def stability_matrix(matrix: Floats, concepts: Sequence[int]) -> Figure:
         image = ax.imshow(matrix, cmap="GnBu", vmin=0, vmax=1, interpolation="nearest")
         every = math.ceil(len(matrix) / 25)
         shown = range(0, len(matrix), every)
-        texts = [str(concepts[place]) for place in shown]
+        texts = [str(concepts[index]) for index in shown]
         ax.set_xticks(shown, texts, fontsize=7)
         ax.set_yticks(shown, texts, fontsize=7)
         ax.tick_params(length=0)
-        ax.set(ylabel="concept", xlabel="its match, and those of the others, in other seeds")
+        ax.set(ylabel="concept", xlabel="matches of the concepts in other starts")
         ax.spines[:].set_visible(False)
         share_bar(figure, ax, image, "cosine (1: the same)")
     return figure
@@ -170,14 +168,14 @@ def rank_curves(table: pd.DataFrame) -> Figure:
                 part["heldout_error"],
                 "s--",
                 color=SECOND,
-                label="the other half of columns,\nimages held out",
+                label="other half of columns,\nimages held out",
             )
             right.plot(part["k"], part["stability"], "o-", color=ACCENT, label="matched concepts")
             right.plot(part["k"], part["chance"], ":", color=INK, label="chance")
             left.set_ylim(0, None)
             right.set_ylim(0, 1.02)
             left.set(ylabel="relative squared error")
-            right.set(ylabel="cosine with other seeds")
+            right.set(ylabel="cosine with other starts")
             left.set_title(typeset(name), color=INK, loc="left")
             for ax in (left, right):
                 ax.set_xticks(part["k"], [str(k) for k in part["k"]])
@@ -189,10 +187,11 @@ def rank_curves(table: pd.DataFrame) -> Figure:
 
 
 def impurity_curves(table: pd.DataFrame) -> Figure:
-    """Accuracy of the classifier on images whose neighbours are of other classes to this or that degree.
+    """Accuracy of the classifier by the share of neighbours with other labels.
 
     Args:
-        table: ``classifier``, ``images`` (``fitted`` or ``heldout``), ``low``, ``high``, ``count``, ``accuracy``.
+        table: ``classifier``, ``images`` (``fitted`` or ``heldout``), ``low``, ``high``, ``accuracy``, ``lower``,
+            ``upper``.
     """
     names = table["classifier"].unique().tolist()
     kinds = {"fitted": ("images factorised", ACCENT, "o-", 0.0), "heldout": ("images held out", SECOND, "s--", 0.012)}
@@ -201,10 +200,9 @@ def impurity_curves(table: pd.DataFrame) -> Figure:
         for ax, name in zip(axes, names, strict=False):
             for kind, (label, colour, line, shift) in kinds.items():
                 part = table[(table["classifier"] == name) & (table["images"] == kind)]
-                lower, upper = wilson_interval(part["accuracy"].to_numpy(), part["count"].to_numpy())
-                middle, right = (part["low"] + part["high"]) / 2 + shift, part["accuracy"]
-                ax.plot(middle, right, line, color=colour, label=label, markersize=4)
-                ax.vlines(middle, lower, upper, color=colour, linewidth=1)
+                middle = (part["low"] + part["high"]) / 2 + shift
+                ax.plot(middle, part["accuracy"], line, color=colour, label=label, markersize=4)
+                ax.vlines(middle, part["lower"], part["upper"], color=colour, linewidth=1)
             ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="neighbours of other classes")
             ax.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
             ax.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
@@ -214,30 +212,30 @@ def impurity_curves(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def importance_dots(table: pd.DataFrame, most: int = 12) -> Figure:
-    """What removing a concept from a layer does, beside removing as much of something else.
+def importance_dots(table: pd.DataFrame) -> Figure:
+    """The effect of removing a concept from a layer, beside removing as much from random channels.
 
     Args:
-        table: Of one classifier: ``block``, ``concept``, ``logit_drop``, ``control_logit_drop``; a panel for a block.
-        most: Concepts of a block that are shown, those with the largest drop.
+        table: Rows of one classifier: ``block``, ``concept``, ``logit_drop``, ``control_logit_drop``; each block has a
+            panel with the :data:`MOST` concepts of the largest decrease.
     """
     blocks = table["block"].unique().tolist()
-    shown = {block: table[table["block"] == block].nlargest(most, "logit_drop") for block in blocks}
+    shown = {block: table[table["block"] == block].nlargest(MOST, "logit_drop") for block in blocks}
     rows = max(map(len, shown.values()))
     axes, figure = panels(len(blocks), 2.8, 0.8 + 0.2 * rows)
     with mpl.rc_context(STYLE):
         for ax, (block, part) in zip(axes, shown.items(), strict=False):
-            places = range(len(part))
-            ax.hlines(places, part["control_logit_drop"], part["logit_drop"], color=GREY, linewidth=1)
+            positions = range(len(part))
+            ax.hlines(positions, part["control_logit_drop"], part["logit_drop"], color=GREY, linewidth=1)
             drops = part["control_logit_drop"]
-            ax.plot(drops, places, "o", markersize=4.5, mfc="white", mec=INK, label="as much of random channels")
-            ax.plot(part["logit_drop"], places, "o", color=ACCENT, markersize=5.5, label="the concept")
+            ax.plot(drops, positions, "o", markersize=4.5, mfc="white", mec=INK, label="random channels")
+            ax.plot(part["logit_drop"], positions, "o", color=ACCENT, markersize=5.5, label="the concept")
             ax.axvline(0, color=INK, linewidth=0.6)
-            ax.set_yticks(places, [str(concept) for concept in part["concept"]], fontsize=8)
+            ax.set_yticks(positions, [str(concept) for concept in part["concept"]], fontsize=8)
             ax.set_ylim(rows - 0.5, -0.5)
             ax.tick_params(axis="y", length=0)
             ax.set_title(str(block), color=INK)
-            ax.set_xlabel("loss of the logit")
+            ax.set_xlabel("decrease of the logit")
         axes[0].set_ylabel("concept removed")
         legend_above(figure, axes[0])
     return figure

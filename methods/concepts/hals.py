@@ -1,8 +1,9 @@
-"""One step of coupled non-negative factorisation: blocks ``X_b ≈ H W_b`` that share the image factor H, all at least 0.
+"""Updates of coupled non-negative factorisation: blocks ``X_b ≈ H W_b`` share the image factor H, no entry below 0.
 
     f = ½ Σ_b a_b‖X_b − H W_b‖² + l1‖H‖₁ + ½ l2‖H‖² + lo Σ_{r<s} h_r·h_s + lg Σ_{g,r}‖H[g,r]‖₂
 
-Here factors are stacked: a row is ``[√a_1 W_1[r] | √a_2 W_2[r] | …]``, so the problem is that of one weighted matrix.
+The factors are stacked here: a row is ``[√a_1 W_1[r] | √a_2 W_2[r] | …]``, so the problem is that of one weighted
+matrix. ``descend_*`` are the updates of hierarchical alternating least squares, ``multiply_*`` those of the paper.
 Source: arXiv 2012.12516 (the objective); A. Cichocki and A.-H. Phan, IEICE Transactions E92-A, 2009 (HALS).
 """
 
@@ -12,35 +13,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+PROJECTION_SWEEPS = 2000  # at most
+PROJECTION_TOLERANCE = 1e-8  # largest change of an entry in a sweep, as a share of the largest entry
+
 
 @dataclass(frozen=True)
 class Penalties:
-    """Weights of the penalties on the image factor.
+    """Weights of the penalties on the image factor H, each from 0 on.
 
     Attributes:
-        l1: Of its sum.
-        l2: Of half its sum of squares.
-        orthogonality: lo, of the inner products of its columns.
-        group: lg, of the norms of a column within each group of images.
-
-    Raises:
-        ValueError: If one is negative or not finite.
+        l1: Weight of the sum of H.
+        l2: Weight of half the sum of squares of H.
+        orthogonality: lo, the weight of the inner products of the columns of H.
+        group: lg, the weight of the norms of a column within each group of images.
     """
 
-    l1: float = 0.0
-    l2: float = 0.0
-    orthogonality: float = 0.0
-    group: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"penalties.{name}={value}: give a number from 0 on")
+    l1: float
+    l2: float
+    orthogonality: float
+    group: float
 
     @property
     def any(self) -> bool:
         """Whether any is on; then stacked rows must have unit length, or the scale would escape into them."""
         return any(vars(self).values())
+
+
+NO_PENALTIES = Penalties(0.0, 0.0, 0.0, 0.0)
 
 
 def descend_image_factor(
@@ -53,43 +52,48 @@ def descend_image_factor(
         products: ``Σ_b a_b W_b X_bᵀ``, ``(k, n)``.
         gram: ``Σ_b a_b W_b W_bᵀ``, ``(k, k)``.
         penalties: On H.
-        groups: The group of each image, ``(n,)``; every group must be here with all of its images.
+        groups: The group of each image, numbered from 0, ``(n,)``; all images of a group must be here.
     """
-    members = None if groups is None or not penalties.group else groups.unique(return_inverse=True)[1]
     total = image_factor.sum(dim=0) if penalties.orthogonality else None
     for row in range(len(gram)):
         curvature = float(gram[row, row]) + penalties.l2
         if curvature <= 0:
-            continue  # nothing is there to be had more of
+            continue  # no block has the concept: the objective does not depend on this column
         old = image_factor[row]
         wanted = products[row] - gram[row] @ image_factor + gram[row, row] * old - penalties.l1
         if total is not None:
             wanted -= penalties.orthogonality * (total - old)
         new = wanted.clamp_(min=0) / curvature
-        if members is not None:
-            new = shrink_groups(new, members, penalties.group / curvature)
+        if groups is not None and penalties.group:
+            new = shrink_groups(new, groups, penalties.group / curvature)
         if total is not None:
             total += new - old
         image_factor[row] = new
 
 
-def shrink_groups(values: Tensor, members: Tensor, amount: float) -> Tensor:
-    """Shorten each group's vector by ``amount``, to 0 if it is shorter.
+def shrink_groups(values: Tensor, groups: Tensor, amount: float) -> Tensor:
+    """Shorten the vector of each group by ``amount``, to 0 if it is shorter: the proximal step of the group penalty.
 
     Args:
-        values: ``(n,)``.
-        members: The group of each, numbered from 0, ``(n,)``.
+        values: One column of H, ``(n,)``.
+        groups: The group of each image, numbered from 0, ``(n,)``.
         amount: At least 0.
     """
-    norms = values.new_zeros(int(members.max()) + 1).index_add_(0, members, values**2).sqrt_()
+    norms = group_norms(values[None], groups)[0]
     kept = torch.where(norms > amount, 1 - amount / norms, torch.zeros_like(norms))
-    return values * kept[members]
+    return values * kept[groups]
+
+
+def group_norms(image_factor: Tensor, groups: Tensor) -> Tensor:
+    """The norm of each column of H within each group, ``(k, groups)``, of Hᵀ ``(k, n)`` and groups ``(n,)`` from 0."""
+    norms = image_factor.new_zeros(len(image_factor), int(groups.max()) + 1)
+    return norms.index_add_(1, groups, image_factor**2).sqrt_()
 
 
 def descend_factors(factors: Sequence[Tensor], gram: Tensor, products: Sequence[Tensor], unit_rows: bool) -> None:
     """One sweep of exact coordinate descent over the stacked rows, in place.
 
-    A row whose concept is in no image stays as it is.
+    The row of a concept that is in no image stays as it is.
 
     Args:
         factors: ``√a_b W_b`` of each block, ``(k, m_b)``.
@@ -105,7 +109,7 @@ def descend_factors(factors: Sequence[Tensor], gram: Tensor, products: Sequence[
         scale = 1 / weight
         if unit_rows:
             norm = torch.stack([(part.clamp(min=0) ** 2).sum() for part in wanted]).sum().sqrt()
-            if norm <= 0:
+            if norm <= 0:  # a unit row cannot be 0: the best one has a single entry
                 wanted, norm = unit_vector(wanted), torch.ones_like(norm)
             scale = 1 / norm
         for factor, part in zip(factors, wanted, strict=True):
@@ -114,36 +118,34 @@ def descend_factors(factors: Sequence[Tensor], gram: Tensor, products: Sequence[
 
 def unit_vector(parts: Sequence[Tensor]) -> list[Tensor]:
     """The unit vector at the largest entry of a stacked row, by block."""
-    best = max(range(len(parts)), key=lambda place: float(parts[place].max()))
-    made = [torch.zeros_like(part) for part in parts]
-    made[best][parts[best].argmax()] = 1
-    return made
+    best = max(range(len(parts)), key=lambda block: float(parts[block].max()))
+    vector = [torch.zeros_like(part) for part in parts]
+    vector[best][parts[best].argmax()] = 1
+    return vector
 
 
 def multiply_image_factor(
     image_factor: Tensor, products: Tensor, gram: Tensor, penalties: Penalties, groups: Tensor | None = None
 ) -> None:
-    """The published step for H: each entry times a quotient that is 1 at a stationary point; zeros stay zeros.
+    """The published update of H: each entry times a quotient that is 1 at a stationary point; zeros stay zeros.
 
     Args:
         image_factor: Hᵀ of some images, ``(k, n)``; changed in place.
         products: ``Σ_b a_b W_b X_bᵀ``, ``(k, n)``.
         gram: ``Σ_b a_b W_b W_bᵀ``, ``(k, k)``.
         penalties: On H.
-        groups: The group of each image, ``(n,)``.
+        groups: The group of each image, numbered from 0, ``(n,)``.
     """
     divisor = gram @ image_factor + penalties.l1 + penalties.l2 * image_factor
     divisor += penalties.orthogonality * (image_factor.sum(dim=0) - image_factor)
     if groups is not None and penalties.group:
-        members = groups.unique(return_inverse=True)[1]
-        norms = image_factor.new_zeros(len(image_factor), int(members.max()) + 1)
-        norms = norms.index_add_(1, members, image_factor**2).sqrt_()[:, members]
+        norms = group_norms(image_factor, groups)[:, groups]
         divisor += penalties.group * image_factor / norms.clamp(min=torch.finfo(norms.dtype).tiny)
     image_factor *= products / divisor.clamp(min=torch.finfo(divisor.dtype).tiny)
 
 
 def multiply_factors(factors: Sequence[Tensor], gram: Tensor, products: Sequence[Tensor]) -> None:
-    """The published step for W: multiplied likewise, then every row of every block scaled to unit length, in place.
+    """The published update of W, in place: multiplied as H is, then every row of every block scaled to unit length.
 
     Args:
         factors: ``√a_b W_b`` of each block, ``(k, m_b)``; the published weights are 1.
@@ -159,7 +161,7 @@ def multiply_factors(factors: Sequence[Tensor], gram: Tensor, products: Sequence
 def squared_errors(
     factors: Sequence[Tensor], gram: Tensor, products: Sequence[Tensor], norms: Sequence[float]
 ) -> list[float]:
-    """``a_b‖X_b − H W_b‖²`` of each block, from what one pass over the images has summed up.
+    """``a_b‖X_b − H W_b‖²`` of each block, from the sums of one pass over the images.
 
     Args:
         factors: ``√a_b W_b``, ``(k, m_b)``.
@@ -191,25 +193,21 @@ def penalty(gram: Tensor, total: float, group_norms: float, penalties: Penalties
     )
 
 
-def project(
-    products: Tensor, gram: Tensor, penalties: Penalties, sweeps: int = 2000, tolerance: float = 1e-8
-) -> Tensor:
+def project(products: Tensor, gram: Tensor, penalties: Penalties) -> Tensor:
     """The image factor of new images, factors fixed; without the group penalty, for new images have no groups.
 
     Args:
         products: ``Σ_b a_b W_b X_bᵀ``, ``(k, n)``.
         gram: ``Σ_b a_b W_b W_bᵀ``, ``(k, k)``.
-        penalties: On H.
-        sweeps: Most of them.
-        tolerance: Stops when no entry changes by more than this share of the largest.
+        penalties: Penalties on H.
 
     Returns:
         Hᵀ, ``(k, n)``.
     """
-    found = torch.zeros_like(products)
-    for _ in range(sweeps):
-        before = found.clone()
-        descend_image_factor(found, products, gram, penalties)
-        if float((found - before).abs().max()) <= tolerance * float(found.abs().max()):
+    image_factor = torch.zeros_like(products)
+    for _ in range(PROJECTION_SWEEPS):
+        before = image_factor.clone()
+        descend_image_factor(image_factor, products, gram, penalties)
+        if float((image_factor - before).abs().max()) <= PROJECTION_TOLERANCE * float(image_factor.abs().max()):
             break
-    return found
+    return image_factor

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-OVERSAMPLING = 10  # columns more than concepts, so that the last of these is as good as the first
-SMALL = 1e-6  # scikit-learn's: less counts as 0
+OVERSAMPLING = 10  # columns of the subspace beyond k, so that the last singular vector is as exact as the first
+SMALL = 1e-6  # entries below it count as 0, as in scikit-learn
 
 
 @dataclass(frozen=True)
 class SignedStart:
-    """What a non-negative start is made from: the singular vectors' larger halves.
+    """The halves of the singular vectors, positive or negative, from which a non-negative start is made.
 
     Attributes:
         rotation: From an image's coordinates in the subspace to left singular vectors times values, ``(l, k)``.
         signs: Whether a component's positive (1) or negative (-1) half is taken, ``(k,)``.
-        scales: What each image's half is multiplied with, ``(k,)``.
+        scales: Factor of the half of each left singular vector, ``(k,)``.
         factors: The stacked rows, without the filling of zeros, ``(k, M)``.
     """
 
@@ -35,11 +35,11 @@ def random_subspace(width: int, columns: int, seed: int, dtype: torch.dtype, dev
 
 
 def singular_values(coordinates_gram: Tensor, concepts: int) -> tuple[Tensor, Tensor]:
-    """The largest singular values of a matrix, from its rows' coordinates in a subspace that holds them.
+    """The largest singular values of a matrix, from the coordinates of its rows in a subspace that holds them.
 
     Args:
         coordinates_gram: ``YᵀY`` of the coordinates Y, ``(l, l)``.
-        concepts: How many, k.
+        concepts: k, the number of singular values.
 
     Returns:
         Descending values ``(k,)``, and the rotation ``(l, k)`` from Y to left singular vectors times values.
@@ -54,7 +54,7 @@ def halves(vectors: Tensor) -> Tensor:
 
 
 def signed_start(values: Tensor, rotation: Tensor, left: Tensor, right: Tensor) -> SignedStart:
-    """NNDSVD: of each pair of singular vectors the halves of one sign that hold more.
+    """NNDSVD: of each pair of singular vectors, the halves of that sign which has the larger product of norms.
 
     Source: C. Boutsidis and E. Gallopoulos, Pattern Recognition 41, 2008.
 
@@ -69,7 +69,7 @@ def signed_start(values: Tensor, rotation: Tensor, left: Tensor, right: Tensor) 
     left_norms, right_norms = (left / safe**2).sqrt(), halves(right).sqrt()
     products = left_norms * right_norms
     signs = torch.where(products[0] > products[1], 1.0, -1.0).to(values)
-    # Vectors of one sign, as the first pair of a non-negative matrix, are taken whole.
+    # vectors of one sign, such as the first pair of a non-negative matrix, are taken whole
     chosen = (signs < 0).long()[None]
     left_norm, right_norm = left_norms.gather(0, chosen)[0], right_norms.gather(0, chosen)[0]
     sigma = left_norm * right_norm
@@ -83,22 +83,22 @@ def start_of_images(coordinates: Tensor, start: SignedStart, filling: float) -> 
 
     Args:
         coordinates: Of the images in the subspace, ``(n, l)``.
-        start: The signs.
-        filling: The mean.
+        start: The halves.
+        filling: The mean of the stacked, weighted matrix.
     """
-    made = (coordinates @ start.rotation * start.signs).clamp(min=0) * start.scales
-    return filled(made.T.contiguous(), filling)
+    images = (coordinates @ start.rotation * start.signs).clamp(min=0) * start.scales
+    return filled(images.T.contiguous(), filling)
 
 
 def filled(values: Tensor, filling: float) -> Tensor:
-    """Values with a mean in place of what is too small."""
+    """Values with ``filling`` in place of those below :data:`SMALL`."""
     return torch.where(values < SMALL, torch.full_like(values, filling), values)
 
 
 def random_images(rows: Sequence[int], concepts: int, scale: float, seed: int) -> Tensor:
-    """A random Hᵀ ``(k, n)`` of images, which depends on the seed and each image's row alone."""
-    made = torch.empty(concepts, len(rows), dtype=torch.float64)
-    for place, row in enumerate(rows):
+    """A random Hᵀ ``(k, n)``; the column of an image depends only on the seed and its row, however ranks share them."""
+    drawn = torch.empty(concepts, len(rows), dtype=torch.float64)
+    for column, row in enumerate(rows):
         generator = torch.Generator().manual_seed(hash((seed, row)) % 2**62)
-        made[:, place] = torch.randn(concepts, generator=generator, dtype=torch.float64)
-    return made.abs() * scale
+        drawn[:, column] = torch.randn(concepts, generator=generator, dtype=torch.float64)
+    return drawn.abs() * scale

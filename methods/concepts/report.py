@@ -1,105 +1,94 @@
-"""Part of the report: the concepts that a network's layers and the pixels share, and what they are set against."""
+"""The part of the report on concepts: reads what the task has written; ``report.html.j2`` has the words."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from methods.concepts.cards import Card, concept_cards
-from methods.concepts.controls import LAYER, OWN, UNTRAINED, control_name
-from methods.concepts.figures import class_map, control_dots, layer_entropies
-from methods.concepts.files import ConceptFile
-from methods.concepts.pictures import pixel_pictures
-from methods.concepts.report_words import called, card_table, control_table, deepest, finding
-from report.page import Part, Section
+from methods.concepts import figures
+from methods.concepts.cards import Card, concept_cards, pixel_pictures
+from methods.concepts.controls import CONCEPTS, LAYER, PERMUTED, UNTRAINED
+from methods.concepts.record import ConceptRecord
+from report.page import Part
+from study.records import read_record
 
-FOLDER = "concepts"
-FILES = ("concepts.csv", "controls.csv", "profile.csv", "classes.csv")
+TEMPLATE = "methods/concepts/report.html.j2"
 METHOD = "Concepts shared by images, neurons and pixels: arXiv 2012.12516."
+FILES = ("concepts", "controls", "profile", "classes")
+OPTIONAL = ("cues", "stability", "ranks", "importance", "impurity")
+TEXT = ("classifier", "class", "superclass", "top_class", "top_superclass", "block")
 MOST_CARDS = 40
 MOST_CLASSES = 100
-
-FOUND = "<strong>What is found.</strong> "
-WHAT = (
-    "<strong>What a concept is.</strong> The pixels of the images and the activations of several layers were taken "
-    "apart together, into a few parts that only add up. Each part, a <em>concept</em>, is at once a group of images, "
-    "a group of neurons in every layer, and a picture. Its <em>class entropy</em> says how it is spread over the "
-    "classes: 0 where all of it is in one class, 1 where all classes have equally much. No label had a part in the "
-    "search, so what agrees with the classes was in the network or in the pixels. "
-)
-READING = (
-    "<strong>How to read it.</strong> Grey bars: what the same concepts have when the labels are shuffled; dots left "
-    "of them keep to classes. The other rows are controls, factorised or grouped in as many parts. In the left panel "
-    "compare only what overlaps with what overlaps: a cluster of k-means with few images has a low entropy whatever "
-    "it is. In the right panel every image is in one cluster, that of its strongest part, and all rows can be "
-    "compared. "
-)
-CANNOT = (
-    "<strong>What this cannot show.</strong> That a concept goes with a class does not say that the network uses it: "
-    "removing it does (<em>importance</em>, if it was measured). Another number of concepts or another start may give "
-    "others: see how well they are found again. Intervals are over images, with the factorisation as it is."
-)
-CARDS = (
-    "A card for each concept, those that keep to classes best first. The title has its number, the class that most of "
-    "it is in, and how much. Left: its pixels, minus the mean image; grey is as in the mean image, brighter, darker "
-    "and coloured is more or less than that (where the mean is warm, plain grey looks blue). It is an average, so what "
-    "moves about blurs. Middle: the images with most of it. Right: how it is spread over the blocks, in per cent. A "
-    "concept that is mostly pixels is colour or light at a place; one that is in late layers only is what the network "
-    "has made of them. "
-)
-MAP = (
-    "How much of each concept (columns) is in each class (rows); every column adds up to 1. A dark cell is a concept "
-    "of one class; a column of several pale cells is something that these classes share. "
-)
-LAYERS = (
-    "Concepts of one layer alone, from the first to the last. Where the line falls, classes come apart. Open circles: "
-    "the same layer with random weights. Dashed: the concepts of all blocks together. "
-)
+SIGNIFICANT = 0.05
+NAMES = {  # of the controls, for people
+    CONCEPTS: "the network’s concepts",
+    UNTRAINED: "untrained network",
+    PERMUTED: "labels permuted",
+    "pixels": "pixels alone",
+    "activations": "activations alone",
+    "kmeans": "k-means",
+    "pca": "PCA",
+    "published": "published algorithm",
+}
+MEASURES = {  # columns of controls.csv, and their headings
+    "cluster_entropy": "within clusters",
+    "superclass_entropy": "super-class entropy",
+    "purity": "purity",
+    "nmi": "NMI",
+    "ari": "ARI",
+    "superclass_nmi": "NMI, super-classes",
+    "knn_impurity_auroc": "AUROC of impurity for errors",
+    "knn_accuracy": "accuracy of neighbours",
+    "error": "relative squared error",
+}
+IMAGES = {"fitted": "images factorised", "heldout": "images held out"}
+Tables = Mapping[str, pd.DataFrame]
 
 
-def read(root: Path, labels: Mapping[str, str]) -> Part | None:
-    """The part, or ``None`` where no concepts were searched.
+def read(root: Path, titles: Mapping[str, str]) -> Part | None:
+    """The part, or ``None`` where the task has not run.
 
     Args:
-        root: The study's folder.
-        labels: What people call each classifier.
+        root: Folder of the study.
+        titles: Display name of each classifier.
     """
-    files = [root / FOLDER / name for name in FILES]
-    if not all(path.exists() for path in files):
+    folder = root / "concepts"
+    if not all((folder / f"{name}.csv").exists() for name in FILES):
         return None
-    concepts, controls, profile, classes = (read_concepts(path) for path in files)
-    sections, figures = [controls_section(concepts, controls, labels)], {"concepts_controls": dots(controls, labels)}
-    found = [path for name in names_of(controls) if (path := root / FOLDER / f"{name}.npz").exists()]
-    for path in found:
-        if of(concepts, path.stem)["dead"].all():
-            continue
-        own, name = of(concepts, path.stem), labels.get(path.stem, path.stem)
-        cards, shares = f"concepts_{safe(path.stem)}", f"concepts_classes_{safe(path.stem)}"
-        figures[cards] = draw_cards(ConceptFile.load(path), own, of(profile, path.stem))
-        figures[shares] = draw_classes(of(classes, path.stem), own)
-        sections.append(Section(f"Concepts of {name}", CARDS + fewer_cards(own), cards, {"Concepts": card_table(own)}))
-        sections.append(Section(f"Concepts and classes of {name}", MAP + fewer_classes(of(classes, path.stem)), shares))
-    layers = layer_table(controls, labels)
-    if len(layers):
-        figures["concepts_layers"] = layer_entropies(layers)
-        sections.append(Section("Which layer holds the classes", LAYERS + deepest(layers), "concepts_layers"))
-    return Part(sections, figures, [*files, *found], method=METHOD)
+    paths = [path for name in (*FILES, *OPTIONAL) if (path := folder / f"{name}.csv").exists()]
+    tables = {path.stem: read_table(path) for path in paths}
+    classifiers, drawn = [], {"concepts_controls": dots(tables["controls"], titles)}
+    for name in tables["controls"]["classifier"].unique():
+        selected = {table: of(content, name) for table, content in tables.items()}
+        record, matrix = folder / f"{name}.npz", folder / f"{name}-stability.npz"
+        key = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        classifiers.append({"title": titles.get(name, name), "key": key} | described(selected))
+        drawn |= {f"concepts_{what}{key}": figure for what, figure in draw(selected, record, matrix).items()}
+        paths += [path for path in (record, matrix) if path.exists()]
+    layers = layer_table(tables["controls"], titles)
+    shared = {"layers": layers, "ranks": renamed(tables.get("ranks"), titles)}
+    shared["impurity"] = renamed(tables.get("impurity"), titles)
+    drawers = {
+        "layers": figures.layer_entropies, "ranks": figures.rank_curves, "impurity": figures.impurity_curves,
+    }  # fmt: skip
+    drawn |= {f"concepts_{what}": drawers[what](table) for what, table in shared.items() if len(table)}
+    values = {"classifiers": classifiers, "cards": MOST_CARDS, "most_classes": MOST_CLASSES}
+    values |= {
+        "lowest": lowest_layers(layers),
+        "ranks": rank_table(shared["ranks"]),
+        "impurity": impurity_bins(shared["impurity"]),
+        "impurity_table": impurity_table(shared["impurity"]),
+    }
+    return Part(TEMPLATE, values, drawn, paths, METHOD)
 
 
-def read_concepts(path: Path) -> pd.DataFrame:
-    """A table of concepts, in which classes keep their names, be they ``007`` or ``null``."""
-    names = ("classifier", "class", "superclass", "top_class", "top_superclass", "block")
-    kinds = dict.fromkeys(names, str)
-    return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""])
-
-
-def names_of(table: pd.DataFrame) -> list[str]:
-    """The classifiers of a table."""
-    names: list[str] = table["classifier"].unique().tolist()
-    return names
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of this task; names of classes such as ``007`` or ``null`` stay text."""
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
 
 
 def of(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -107,47 +96,64 @@ def of(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table[table["classifier"] == name].reset_index(drop=True)
 
 
-def safe(name: str) -> str:
-    """A name for a file."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+def renamed(table: pd.DataFrame | None, titles: Mapping[str, str]) -> pd.DataFrame:
+    """A table with display names of the classifiers; an empty one where it was not written."""
+    return pd.DataFrame() if table is None else table.replace({"classifier": dict(titles)})
 
 
-def controls_section(concepts: pd.DataFrame, controls: pd.DataFrame, labels: Mapping[str, str]) -> Section:
-    """What the concepts hold beside all controls, in words and numbers."""
-    told = " ".join(
-        finding(of(concepts, name), of(controls, name), labels.get(name, name)) for name in names_of(controls)
-    )
-    tables = {
-        f"Concepts and controls of {labels.get(name, name)}": control_table(of(controls, name))
-        for name in names_of(controls)
+def control_name(control: str) -> str:
+    """Display name of a control; one layer of an untrained network is ``untrained layer:<name>``."""
+    if control.startswith(f"{UNTRAINED} {LAYER}"):
+        return f"{control.removeprefix(f'{UNTRAINED} {LAYER}')} alone, untrained"
+    return f"{control.removeprefix(LAYER)} alone" if control.startswith(LAYER) else NAMES.get(control, control)
+
+
+def class_name(name: object) -> str:
+    """Display name of a class."""
+    return str(name).replace("_", " ")
+
+
+def described(tables: Tables) -> dict[str, Any]:
+    """What the template says of one classifier: counts, rows of tables, and tables to print."""
+    concepts, controls = tables["concepts"], tables["controls"]
+    rows = {row["control"]: row for row in controls.to_dict("records")}
+    alive = concepts[~concepts["dead"].astype(bool)]
+    values: dict[str, Any] = {
+        "alive": len(alive),
+        "dead": len(concepts) - len(alive),
+        "significant": int((alive["q"] < SIGNIFICANT).sum()),
+        "concepts": rows[CONCEPTS],
+        "is_significant": rows[CONCEPTS]["p"] < SIGNIFICANT,
+        "untrained": rows.get(UNTRAINED),
+        "controls": control_table(controls),
+        "card_table": card_table(concepts),
+        "class_count": tables["classes"]["class"].nunique(),
     }
-    return Section("Concepts: what images, neurons and pixels share", FOUND + told + " " + WHAT + READING + CANNOT,
-                   "concepts_controls", tables)  # fmt: skip
+    for name, describe in (("cues", cue_values), ("stability", stability_values), ("importance", importance_values)):
+        table = tables.get(name, pd.DataFrame())
+        values[name] = describe(table) if len(table) else None
+    return values
 
 
-def dots(controls: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+def draw(tables: Tables, record: Path, matrix: Path) -> dict[str, Figure]:
+    """The figures of one classifier, by what their names begin with."""
+    drawn = {}
+    concepts, cosines = tables["concepts"], tables.get("stability", pd.DataFrame())
+    if record.exists() and not concepts["dead"].all():
+        drawn[""] = draw_cards(read_record(ConceptRecord, record), concepts, tables["profile"])
+        drawn["classes_"] = draw_classes(tables["classes"], concepts)
+    if len(cosines) and matrix.exists():
+        with np.load(matrix) as file:
+            drawn["stability_"] = figures.stability_matrix(file["matrix"], cosines["concept"].tolist())
+    if len(importance := tables.get("importance", pd.DataFrame())):
+        drawn["importance_"] = figures.importance_dots(importance)
+    return drawn
+
+
+def dots(controls: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """The figure of all controls."""
-    named = controls.replace({"classifier": dict(labels)})
-    if "cluster_entropy" not in named:
-        named["cluster_entropy"] = np.nan
-    return control_dots(named.assign(control=[control_name(str(control)) for control in named["control"]]))
-
-
-def draw_cards(file: ConceptFile, concepts: pd.DataFrame, profile: pd.DataFrame) -> Figure:
-    """Cards of the live concepts, the lowest class entropy first."""
-    pictures = pixel_pictures(file)
-    blocks = [str(block) for block in file.blocks]
-    shares = profile.pivot(index="concept", columns="block", values="share")[blocks]
-    cards = []
-    for row in shown_concepts(concepts).to_dict("records"):
-        concept = int(row["concept"])
-        title = f"{concept} · {called(row['top_class'])[:24]}, {row['top_class_mass']:.0%}"
-        note = "" if pd.isna(row["class_entropy"]) else f"entropy {row['class_entropy']:.2f}"
-        cards.append(Card(
-            title, note, file.top_images[concept], None if pictures is None else pictures[concept],
-            {block: float(shares.loc[concept, block]) for block in blocks},  # type: ignore[arg-type]
-        ))  # fmt: skip
-    return concept_cards(cards)
+    named = renamed(controls, titles)
+    return figures.control_dots(named.assign(control=[control_name(str(name)) for name in named["control"]]))
 
 
 def shown_concepts(concepts: pd.DataFrame) -> pd.DataFrame:
@@ -156,14 +162,22 @@ def shown_concepts(concepts: pd.DataFrame) -> pd.DataFrame:
     return alive.sort_values("class_entropy", kind="stable").head(MOST_CARDS)
 
 
-def fewer_cards(concepts: pd.DataFrame) -> str:
-    """That some have no card, if so."""
-    left = int((~concepts["dead"].astype(bool)).sum()) - MOST_CARDS
-    return f"{left} more have no card here; the table has them." if left > 0 else ""
+def draw_cards(record: ConceptRecord, concepts: pd.DataFrame, profile: pd.DataFrame) -> Figure:
+    """Cards of the concepts."""
+    pictures, blocks = pixel_pictures(record), [str(block) for block in record.blocks]
+    shares = profile.pivot(index="concept", columns="block", values="share")[blocks]
+    cards = []
+    for row in shown_concepts(concepts).to_dict("records"):
+        concept = int(row["concept"])
+        title = f"{concept} · {class_name(row['top_class'])[:24]}, {row['top_class_mass']:.0%}"
+        note = "" if pd.isna(row["class_entropy"]) else f"entropy {row['class_entropy']:.2f}"
+        picture = None if pictures is None else pictures[concept]
+        cards.append(Card(title, note, record.top_images[concept], picture, shares.loc[concept].to_dict()))
+    return concept_cards(cards)
 
 
 def draw_classes(classes: pd.DataFrame, concepts: pd.DataFrame) -> Figure:
-    """Concepts by class, concepts in the order of the classes that they have most of."""
+    """Concepts by class, the concepts in the order of the classes with most of their mass."""
     order: list[str] = classes["class"].unique().tolist()
     wide = classes.pivot(index="class", columns="concept", values="share")
     parents: dict[str, str] = {}
@@ -177,25 +191,144 @@ def draw_classes(classes: pd.DataFrame, concepts: pd.DataFrame) -> Figure:
     values = shares.to_numpy()
     columns = np.lexsort((-values.max(axis=0), values.argmax(axis=0)))
     groups = [parents[str(name)] for name in shares.index] if parents else None
-    return class_map(shares.iloc[:, columns].rename_axis(None, axis=1), groups)
+    return figures.class_map(shares.iloc[:, columns].rename_axis(None, axis=1), groups)
 
 
-def fewer_classes(classes: pd.DataFrame) -> str:
-    """That some classes are not shown, if so."""
-    count = classes["class"].nunique()
-    if count <= MOST_CLASSES:
-        return ""
-    return f"Of {count} classes those {MOST_CLASSES} are shown that some concept has most of."
+def control_table(controls: pd.DataFrame) -> pd.DataFrame:
+    """All numbers of the concepts and controls of a classifier."""
+    shown = pd.DataFrame(index=[control_name(str(control)) for control in controls["control"]])
+    shown["concepts"] = controls["concepts"].to_numpy()
+    shown["class entropy"] = digits(controls["class_entropy"])
+    shown["permuted labels"] = intervals(controls, "null_mean", "null_lower", "null_upper")
+    shown["p"] = controls["p"].map("{:.2g}".format).to_numpy()
+    others = controls.assign(concepts=controls["control"].isin([CONCEPTS, PERMUTED]))
+    for heading, column in (("difference", "difference"), ("difference within clusters", "cluster_difference")):
+        others[column] = others[column].mask(others["concepts"])
+        shown[heading] = intervals(others, column, f"{column}_lower", f"{column}_upper", "+")
+    for column, heading in MEASURES.items():
+        if controls[column].notna().any():
+            shown[heading] = digits(controls[column])
+    return shown
 
 
-def layer_table(controls: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+def intervals(table: pd.DataFrame, value: str, lower: str, upper: str, sign: str = "") -> list[str]:
+    """Numbers with the ends of their intervals, a dash where there is none."""
+    columns = table[[value, lower, upper]].itertuples(index=False)
+    return ["–" if pd.isna(middle) else f"{middle:{sign}.3f} [{low:.3f}, {high:.3f}]" for middle, low, high in columns]
+
+
+def digits(values: pd.Series, form: str = ".3f") -> list[str]:
+    """Numbers as text, a dash where there is none."""
+    return ["–" if pd.isna(value) else f"{value:{form}}" for value in values]
+
+
+def card_table(concepts: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of each concept."""
+    table = pd.DataFrame({
+        "top class": concepts["top_class"].fillna("–").map(class_name), "of the concept": concepts["top_class_mass"],
+        "class entropy": concepts["class_entropy"], "with permuted labels": concepts["null_mean"], "p": concepts["p"],
+        "share of all concepts": concepts["mass"], "images": concepts["images"],
+    })  # fmt: skip
+    if concepts["superclass_entropy"].notna().any():
+        table.insert(5, "top super-class", concepts["top_superclass"].fillna("–").map(class_name))
+        table.insert(6, "super-class entropy", concepts["superclass_entropy"])
+    for column in table.select_dtypes("float"):
+        table[column] = digits(table[column])
+    return table.set_index(concepts["concept"].astype(str) + concepts["dead"].map({True: " (dead)", False: ""}))
+
+
+def layer_table(controls: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
     """Class entropies of single layers in the order of the network, with those of all blocks and of random weights."""
-    own = controls[controls["control"] == OWN].set_index("classifier")["class_entropy"]
     entropies = controls.set_index(["classifier", "control"])["class_entropy"].to_dict()
     single = controls[controls["control"].str.startswith(LAYER)]
-    keys = zip(single["classifier"], single["control"], strict=True)
-    untrained = [entropies.get((name, f"{UNTRAINED} {control}"), np.nan) for name, control in keys]
-    single = single.assign(
-        layer=single["control"].str.removeprefix(LAYER), together=single["classifier"].map(own), untrained=untrained
+    keys = list(zip(single["classifier"], single["control"], strict=True))
+    return renamed(single, titles).assign(
+        layer=single["control"].str.removeprefix(LAYER),
+        together=[entropies[name, CONCEPTS] for name, _ in keys],
+        untrained=[entropies.get((name, f"{UNTRAINED} {control}"), np.nan) for name, control in keys],
     )
-    return single.replace({"classifier": dict(labels)})
+
+
+def lowest_layers(layers: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """The layer with the lowest class entropy of each classifier."""
+    if not len(layers):
+        return []
+    groups = layers.groupby("classifier", sort=False)
+    return [part.to_dict("records")[int(np.argmin(part["class_entropy"]))] for _, part in groups]
+
+
+def cue_values(cues: pd.DataFrame) -> dict[str, Any]:
+    """How many values of planted cues have a concept."""
+    above = cues["auroc"] > cues["null_upper"]
+    names = cues["cue"].astype(str) + " " + cues["value"].astype(str)
+    concepts = ["–" if concept < 0 else str(concept) for concept in cues["concept"]]
+    columns = {"concept": concepts, "AUROC": digits(cues["auroc"]), "by chance": digits(cues["null_upper"])}
+    counts = cues.assign(above=above).groupby("cue", sort=False)["above"].agg(["sum", "size"])
+    return {
+        "above": int(above.sum()),
+        "total": len(cues),
+        "matched": int((cues["concept"] >= 0).sum()),
+        "mean": cues["auroc"].mean(),
+        "null_upper": cues["null_upper"].iloc[0],
+        "counts": [f"{cue} {count} of {size}" for cue, count, size in counts.itertuples()],
+        "table": pd.DataFrame(columns).set_index(names),
+    }
+
+
+def stability_values(cosines: pd.DataFrame) -> dict[str, Any]:
+    """How similar concepts are to their matches in other starts."""
+    columns = {"cosine with its match": digits(cosines["cosine"]), "by chance": digits(cosines["chance"])}
+    return {
+        "cosine": cosines["cosine"].mean(),
+        "chance": cosines["chance"].mean(),
+        "near": int((cosines["cosine"] > (1 + cosines["chance"]) / 2).sum()),
+        "table": pd.DataFrame(columns).set_index(cosines["concept"]),
+    }
+
+
+def importance_values(importance: pd.DataFrame) -> dict[str, Any]:
+    """In how many pairs of concept and layer the removal has a larger effect than the control, and where most."""
+    excess = importance["logit_drop"] - importance["control_logit_drop"]
+    columns = {
+        "images": importance["images"],
+        "decrease of the logit": digits(importance["logit_drop"]),
+        "decisions changed": digits(importance["changed"], ".1%"),
+        "decrease, random channels": digits(importance["control_logit_drop"]),
+        "decisions changed, random channels": digits(importance["control_changed"], ".1%"),
+    }
+    rows = importance["block"] + ", concept " + importance["concept"].astype(str)
+    return {
+        "larger": int((excess > 0).sum()),
+        "pairs": len(importance),
+        "most": importance.to_dict("records")[int(excess.to_numpy().argmax())],
+        "table": pd.DataFrame(columns).set_index(rows),
+    }
+
+
+def rank_table(ranks: pd.DataFrame) -> pd.DataFrame:
+    """Errors and stability for each number of concepts."""
+    names = {"heldout_error": "error of the other half, held out", "stability": "cosine with other starts"}
+    if not len(ranks):
+        return ranks
+    shown = ranks.assign(k=ranks["k"].astype(str)).set_index("classifier")
+    return shown.rename(columns=names | {"chance": "by chance"})
+
+
+def impurity_bins(impurity: pd.DataFrame) -> list[dict[str, Any]]:
+    """The bins of each classifier and kind of image, the purest first."""
+    if not len(impurity):
+        return []
+    groups = impurity.assign(images=impurity["images"].map(IMAGES)).groupby(["classifier", "images"], sort=False)
+    return [{"classifier": name, "images": kind, "bins": part.to_dict("records")} for (name, kind), part in groups]
+
+
+def impurity_table(impurity: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy by impurity, a row for each classifier and kind of image."""
+    cells: dict[str, dict[str, str]] = {}
+    rows = impurity.to_dict("records")
+    for row in sorted(rows, key=lambda row: row["low"]):
+        heading = f"{100 * row['low']:.0f} – {100 * row['high']:.0f} %"
+        text = f"{row['accuracy']:.1%} of {row['count']}"
+        cells.setdefault(heading, {})[f"{row['classifier']}, {IMAGES[row['images']]}"] = text
+    names = dict.fromkeys(f"{row['classifier']}, {IMAGES[row['images']]}" for row in rows)
+    return pd.DataFrame(cells, index=list(names)).fillna("–")

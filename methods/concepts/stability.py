@@ -1,30 +1,28 @@
-"""Whether another start finds the same concepts: matched cosines, and what chance would give."""
+"""Stability: how similar the concepts of other starts are, and how similar they would be by chance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
-from methods.concepts.files import Array
-from methods.concepts.neighbours import unit
+from methods.concepts.clusters import unit
+from methods.concepts.record import Array, Floats, Integers
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+DRAWS = 10  # shuffles of each other factorisation, for the level of chance
 Stacked = Sequence[Array]
-"""Weighted rows of the concepts by block, each ``(k, m_b)``, as :meth:`ConceptFile.scaled` gives them."""
+"""Weighted rows of the concepts by block, each ``(k, m_b)``: the second result of ``scaled()``."""
 
 
 @dataclass(frozen=True)
 class Stability:
-    """How well k concepts are found again by other factorisations of the same blocks.
+    """How well k concepts agree with those of other factorisations of the same blocks.
 
     Attributes:
-        cosine: Of each concept with its match, mean over the others, in [0, 1], ``(k,)``.
-        chance: The same where the columns of the others' rows are shuffled within each block, ``(k,)``.
-        matrix: Cosines of the concepts (rows) with the others' in the order of their matches, mean over the others,
-            ``(k, k)``.
+        cosine: Cosine of each concept with its match, mean over the other factorisations, in [0, 1], ``(k,)``.
+        chance: The same after a shuffle of the columns of the other factorisations within each block, ``(k,)``.
+        matrix: Cosines of the concepts (rows) with other concepts in the order of their matches (columns), mean over
+            the other factorisations, ``(k, k)``; empty without any.
     """
 
     cosine: Floats
@@ -39,50 +37,45 @@ def cosines(first: Stacked, second: Stacked) -> Floats:
 
 
 def matching(similar: Floats) -> Integers:
-    """Match rows with columns so that the sum of what is matched is largest.
+    """Match rows with columns so that the sum of the matched entries is largest.
 
     Args:
         similar: Cosines, ``(k, k')``.
 
     Returns:
-        The column of each row ``(k,)``, each column once; -1 where there are fewer columns than rows and none is left.
+        The column of each row ``(k,)``, each column once; -1 for a row without a column, if there are fewer columns.
     """
     rows, columns = linear_sum_assignment(similar, maximize=True)
-    found = np.full(len(similar), -1)
-    found[rows] = columns
-    return found
+    column = np.full(len(similar), -1)
+    column[rows] = columns
+    return column
 
 
 def reordered(similar: Floats) -> Floats:
     """Cosines with the columns in the order of their matches, ``(k, k)``; 0 where a concept has none."""
     order = matching(similar)
-    found: Floats = np.where(order >= 0, similar[:, order], 0.0)
-    return found
+    return np.where(order >= 0, similar[:, order], 0.0)
 
 
-def stability(first: Stacked, others: Sequence[Stacked], seed: int = 0, draws: int = 10) -> Stability:
-    """How well the concepts of one factorisation are found again by others.
+def stability(first: Stacked, others: Sequence[Stacked], seed: int) -> Stability:
+    """How well the concepts of one factorisation agree with those of others.
 
     Args:
-        first: The one.
-        others: From other seeds; at least one.
-        seed: Of the shuffles of the chance level.
-        draws: Shuffles of each of the others.
-
-    Raises:
-        ValueError: If there are no others, or no draws.
+        first: The factorisation.
+        others: Factorisations of other starts; without any the result is empty.
+        seed: Decides the shuffles of the level of chance.
     """
-    if not others or draws < 1:
-        raise ValueError(f"{len(others)} other factorisations and {draws} draws: at least one of each is needed")
+    if not others:
+        return Stability(np.zeros(0), np.zeros(0), np.zeros((0, 0)))
     generator = np.random.default_rng(seed)
     matrices = np.stack([reordered(cosines(first, other)) for other in others])
     chance = np.stack(
-        [reordered(cosines(first, shuffled(other, generator))).diagonal() for other in others for _ in range(draws)]
+        [reordered(cosines(first, shuffled(other, generator))).diagonal() for other in others for _ in range(DRAWS)]
     )
     matrix = matrices.mean(axis=0)
     return Stability(matrix.diagonal().copy(), chance.mean(axis=0), matrix)
 
 
 def shuffled(parts: Stacked, generator: np.random.Generator) -> list[Array]:
-    """Every row with its columns shuffled, on its own, within each block."""
+    """Every row with its columns shuffled, each row on its own, within each block."""
     return [generator.permuted(part, axis=1) for part in parts]

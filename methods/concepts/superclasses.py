@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from methods.concepts.files import Array
+from methods.concepts.record import Array, Integers
 
 HEADER = ["class", "superclass"]
 KEY = "concepts.superclasses"
@@ -61,15 +60,15 @@ def check_table(table: pd.DataFrame, classes: Sequence[str], path: Path) -> None
         raise ValueError(f"{path}: the class {empty[0]!r} has no super-class: fill it in")
 
 
-def superclass_labels(labels: Array, superclasses: Sequence[str]) -> tuple[npt.NDArray[np.int64], list[str]]:
+def superclass_labels(labels: Array, superclasses: Sequence[str]) -> tuple[Integers, list[str]]:
     """Labels of super-classes.
 
     Args:
-        labels: Of classes, ``(N,)``.
+        labels: Labels of classes, ``(N,)``.
         superclasses: The super-class of each class.
 
     Returns:
         Positions in the second result, ``(N,)``; and the names of the super-classes, sorted.
     """
-    names, place = np.unique(np.asarray(superclasses, dtype=str), return_inverse=True)
-    return place[np.asarray(labels, dtype=int)].astype(np.int64), [str(name) for name in names]
+    names, number = np.unique(np.asarray(superclasses, dtype=str), return_inverse=True)
+    return number[np.asarray(labels, dtype=int)].astype(np.int64), [str(name) for name in names]

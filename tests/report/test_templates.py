@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from methods.robustness import report as robustness
-from methods.robustness.module import ATTACKS, DEFENCES, RobustnessResult, list_threats
+from methods.robustness.module import ATTACKS, DEFENCES, RobustnessResult
+from networks.attacks import ThreatModel
 from report.page import REPOSITORY, Part
 from report.parts import agreement, classifiers, colour_and_frequency, cues, disagreement, intervals, noise, study
 from stats.intervals import Resampling
@@ -43,8 +44,11 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+THREATS = [ThreatModel("linf", 0.01), ThreatModel("linf", 0.02), ThreatModel("l2", 0.5)]
+
+
 def attacked() -> RobustnessResult:
-    random, threats = np.random.default_rng(0), list_threats({"linf": [0.01, 0.02], "l2": [0.5]})
+    random, threats = np.random.default_rng(0), THREATS
     images, c, t = 20, len(NAMES), len(threats)
     shapes = {
         "clean": (c, len(DEFENCES)), "right": (c, t, len(DEFENCES), len(ATTACKS)), "vanishing": (c, len(DEFENCES)),

@@ -1,6 +1,7 @@
 """Concepts of a small study: what is kept agrees with the factorisation, and nothing is made twice or half."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from scipy.optimize import nnls  # type: ignore[import-untyped]
 
 import run
@@ -16,11 +19,20 @@ from datamodules import FakeImages
 from datamodules.base import Split
 from methods.concepts.activation_collection import Collected
 from methods.concepts.activations import Activations, check_columns, check_disk, choose_images
-from methods.concepts.factorization_module import ConceptFactorization
-from methods.concepts.files import ConceptFile
-from methods.concepts.fits import PRESETS, Method, block_weights, factorize, heldout_column_error, method_of, project
-from methods.concepts.hals import Penalties
-from methods.concepts.stored_blocks import StoredMatrix
+from methods.concepts.blocks import StoredMatrix
+from methods.concepts.fits import (
+    ConceptFactorization,
+    Method,
+    block_weights,
+    factorize,
+    heldout_column_error,
+    method_of,
+    project,
+    published_method,
+)
+from methods.concepts.hals import NO_PENALTIES, Penalties
+from methods.concepts.record import ConceptRecord
+from study.records import read_record
 from tests.images import LOADING, fake_images
 from tests.studies import Compose, Program, compose
 
@@ -32,7 +44,7 @@ SMALL = (
 ALONE = (*SMALL, "concepts.controls=false", "concepts.seeds=[]", "concepts.importance_images=0")
 LAYERS = ["features.0.2", "head.1"]
 COLUMNS = {
-    "concepts": "concept mass images top_class top_class_mass class_entropy null_mean p superclass_entropy "
+    "concepts": "concept mass images top_class top_class_mass class_entropy null_mean p q superclass_entropy "
     "top_superclass dead",
     "profile": "concept block share",
     "classes": "concept class share superclass",
@@ -40,7 +52,7 @@ COLUMNS = {
     "importance": "block concept images logit_drop changed control_logit_drop control_changed",
     "ranks": "k error heldout_error stability chance",
     "stability": "concept cosine chance",
-    "impurity": "images low high count accuracy",
+    "impurity": "images low high count accuracy lower upper",
     "cues": "cue value concept auroc null_upper",
 }
 
@@ -88,28 +100,30 @@ def test_every_table_has_its_columns_and_rows(finished_concepts: Path) -> None:
 def test_every_control_is_a_row(finished_concepts: Path) -> None:
     controls = pd.read_csv(finished_concepts / "controls.csv")
     assert controls["control"].tolist() == [
-        "own", "permuted", "untrained", "pixels", "activations", *(f"layer:{layer}" for layer in LAYERS),
+        "concepts", "permuted", "untrained", "pixels", "activations", *(f"layer:{layer}" for layer in LAYERS),
         *(f"untrained layer:{layer}" for layer in LAYERS), "kmeans", "pca", "published",
     ]  # fmt: skip
-    complete = controls.set_index("control").drop(columns="knn_impurity_auroc")  # which one kind of answer leaves open
+    complete = controls.set_index("control").drop(
+        columns="knn_impurity_auroc"
+    )  # NaN where all predictions are right, or none
     unknown = complete.isna().stack()
     left = {index for index, missing in unknown.items() if missing}
     expected = {("permuted", f"cluster_difference{end}") for end in ("", "_lower", "_upper")}
     assert left == expected | {("kmeans", "error"), ("pca", "error")}
-    own = complete.loc["own"]
-    assert (own["difference"], own["cluster_difference"]) == (0, 0)
-    assert complete.loc["published", "error"] > own["error"]
+    concepts = complete.loc["concepts"]
+    assert (concepts["difference"], concepts["cluster_difference"]) == (0, 0)
+    assert complete.loc["published", "error"] > concepts["error"]
     entropies, differences = complete["class_entropy"], complete["difference"]
-    assert np.isclose(entropies["permuted"], entropies["own"] + differences["permuted"])
+    assert np.isclose(entropies["permuted"], entropies["concepts"] + differences["permuted"])
 
 
 @pytest.mark.slow
 def test_the_file_holds_the_factorisation(finished_concepts: Path) -> None:
-    file = ConceptFile.load(finished_concepts / "vgg_compact.npz")
+    file = read_record(ConceptRecord, finished_concepts / "vgg_compact.npz")
     assert file.blocks.tolist() == ["pixels", *LAYERS]
     fitted = finished_concepts / "activations" / "vgg_compact-fitted"
-    blocks = [np.load(next(fitted.glob(f"{place}_*.npy"))).astype(float) for place in range(3)]
-    for x, weight, factor, error in zip(blocks, file.weights, file.factors, file.errors, strict=True):
+    blocks = [np.load(next(fitted.glob(f"{number}_*.npy"))).astype(float) for number in range(3)]
+    for x, weight, factor, error in zip(blocks, file.weights, file.block_factors, file.errors, strict=True):
         square = (x**2).sum()
         assert weight == pytest.approx(1 / square)
         assert error == pytest.approx(((x - file.image_factor @ factor) ** 2).sum() / square, rel=1e-3)
@@ -130,11 +144,11 @@ def test_the_same_again_is_skipped_and_other_settings_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     objective = run.run(compose(tmp_path, *ALONE))
-    place = tmp_path / "smoke" / "concepts"
-    assert objective == pytest.approx(pd.read_csv(place / "concepts.csv")["class_entropy"].mean())
+    folder = tmp_path / "smoke" / "concepts"
+    assert objective == pytest.approx(pd.read_csv(folder / "concepts.csv")["class_entropy"].mean())
     assert not list(tmp_path.rglob("last.ckpt"))
     assert not list(tmp_path.rglob("*.partial*"))
-    before = {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
     def never(*_: Any) -> None:
         raise Interruption
@@ -142,7 +156,7 @@ def test_the_same_again_is_skipped_and_other_settings_are_refused(
     monkeypatch.setattr(ConceptFactorization, "training_step", never)
     assert run.run(compose(tmp_path, *ALONE, "concepts.memory=64")) == pytest.approx(objective)
     assert "there already" in capsys.readouterr().out
-    assert before == {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(ValueError, match=r"concepts\.k was 3, now 4"):
         run.run(compose(tmp_path, *ALONE, "concepts.k=4"))
 
@@ -167,11 +181,12 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(tmp_path: Path, monkeypat
     assert not (tmp_path / "cut" / "smoke" / "concepts" / "concepts.csv").exists()
     run.run(compose(tmp_path / "cut", *ALONE))
     whole, cut = (
-        ConceptFile.load(tmp_path / name / "smoke" / "concepts" / "vgg_compact.npz") for name in ("whole", "cut")
+        read_record(ConceptRecord, tmp_path / name / "smoke" / "concepts" / "vgg_compact.npz")
+        for name in ("whole", "cut")
     )
     assert np.array_equal(whole.image_factor, cut.image_factor)
     assert np.array_equal(whole.objective, cut.objective)
-    assert all(np.array_equal(one, other) for one, other in zip(whole.factors, cut.factors, strict=True))
+    assert np.array_equal(whole.factors, cut.factors)
     assert not list(tmp_path.rglob("last.ckpt"))
     assert STOP_REQUESTS.held_back is False
 
@@ -182,24 +197,26 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(tmp_path: Path, monkeypat
         ("concepts.k=25", r"concepts\.k=25: there are 24 images, so at most 24 concepts"),
         ("concepts.ranks=[2,30]", r"concepts\.k=30: there are 24 images"),
         ("concepts.k=0", r"concepts\.k=0: give a whole number from 1 on"),
-        ("concepts.k=2.5", r"concepts\.k=2\.5: give a whole number from 1 on"),
-        ("concepts.penalties=0.5", r"concepts\.penalties=0\.5: give them by name, as {l1: 0\.5}"),
+        ("concepts.k=2.5", r"concepts\.k=2\.5"),
+        ("concepts.penalties=0.5", r"concepts\.penalties"),
         ("concepts.images=0", r"concepts\.images=0: give a whole number from 1 on"),
         ("concepts.heldout_images=0", r"concepts\.heldout_images=0: give a whole number from 1 on"),
         ("concepts.permutations=0", r"concepts\.permutations=0: give a whole number from 1 on"),
+        ("concepts.chunk=0", r"concepts\.chunk=0: give a whole number from 1 on"),
         ("concepts.importance_images=-1", r"concepts\.importance_images=-1: give a whole number from 0 on"),
-        ("concepts.split=train", r"concepts\.split=train: choose val or test"),
-        ("concepts.pool=median", r"concepts\.pool=median: choose avg or max or none"),
-        ("concepts.negative=keep", r"concepts\.negative=keep: choose refuse or split"),
-        ("concepts.storage=int8", r"concepts\.storage=int8: choose float32 or float16"),
-        ("concepts.seeds=[1,1]", r"concepts\.seeds=\[1, 1\]: give each once, from 0 on"),
-        ("concepts.ranks=null", r"concepts\.ranks=None: give a list, \[\] for none"),
-        ("concepts.ranks=[0]", r"concepts\.ranks=\[0\]: give whole numbers from 1 on"),
-        ("concepts.preset=best", r"concepts\.preset=best: choose stable or published"),
-        ("concepts.solver=als", r"concepts\.solver=als: choose hals or published"),
-        ("concepts.penalties={l3:1}", r"concepts\.penalties: unknown l3; use l1, l2, orthogonality, group"),
-        ("concepts.penalties={l1:-1}", r"penalties\.l1=-1: give a number from 0 on"),
+        ("concepts.split=train", r"concepts\.split=train: give val or test"),
+        ("concepts.pool=median", r"concepts\.pool=median: give avg or max or none"),
+        ("concepts.negative=keep", r"concepts\.negative=keep: give refuse or split"),
+        ("concepts.storage=int8", r"concepts\.storage=int8: give float32 or float16"),
+        ("concepts.seeds=[1,1]", r"concepts\.seeds=\[1, 1\]: give a list, .* from 0 on, each once"),
+        ("concepts.ranks=null", r"concepts\.ranks"),
+        ("concepts.ranks=[0]", r"concepts\.ranks=\[0\]: give a list, each element a whole number from 1 on"),
+        ("presets/concepts=best", r"presets/concepts/best"),
+        ("concepts.solver=als", r"concepts\.solver=als: give hals or published"),
+        ("concepts.penalties={l3:1}", r"concepts\.penalties={l3:1}"),
+        ("concepts.penalties={l1:-1}", r"concepts\.penalties\.l1=-1\.0: give a number from 0 on"),
         ("concepts.weights=even", r"concepts\.weights=even: use balanced, equal, or factors by name"),
+        ("concepts.weights=[1,2]", r"concepts\.weights=\[1, 2\]: use balanced, equal, or factors by name"),
         ("concepts.weights={head:2}", r"concepts\.weights: 'head' is no block; there are pixels, features\.0\.2"),
         ("concepts.weights={pixels:0,features.0.2:0,head.1:0}", r"give factors from 0 on, not all 0"),
         ("concepts.layers=head.1", r"concepts\.layers=head\.1: give names in brackets, as \[head\.1\], or list"),
@@ -214,7 +231,8 @@ def test_what_cannot_work_is_refused_before_any_work(
     override: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("methods.concepts.job.collect", None)
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
+    kinds = (ValueError, FileNotFoundError, OmegaConfBaseException, HydraException)
+    with pytest.raises(kinds, match=message):
         run.run(compose(tmp_path, *SMALL, override))
     assert not (tmp_path / "smoke" / "concepts").exists()
 
@@ -226,7 +244,7 @@ def test_fewer_columns_than_concepts_and_a_full_disk_are_refused(composed: Compo
     check_columns(10_000, 16_128, options)
     with pytest.raises(ValueError, match=r"each take .* GiB, and .* GiB free: use concepts\.pool=avg"):
         check_disk(10**9, 10**9, options, tmp_path / "not" / "there")
-    check_disk(10**9, 10**9, options, tmp_path, there=4 * 10**18)
+    check_disk(10**9, 10**9, options, tmp_path, present=4 * 10**18)
 
 
 def test_layers_are_listed_and_nothing_else_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,7 +284,8 @@ def made_activations(
         matrices.append(matrix)
     stored = [block.astype(dtype).astype(float) for block in blocks]
     collected = Collected(
-        np.ones(rows, bool), labels, labels, [float(x.sum()) for x in stored], [float((x**2).sum()) for x in stored],
+        np.ones(rows, bool), labels, labels, np.array([x.sum() for x in stored]),
+        np.array([(x**2).sum() for x in stored]),
         np.zeros((3, 1, 1), np.float32),
     )  # fmt: skip
     shapes = [(block.shape[1], 1, 1) for block in blocks]
@@ -286,15 +305,15 @@ def planted(tmp_path: Path) -> tuple[Activations, Activations]:
     return made[0], made[1]
 
 
-STABLE = PRESETS["stable"]
+STABLE = Method("hals", "nndsvda", "balanced", NO_PENALTIES, passes=1000, tolerance=1e-6, seed=0)
 
 
 def test_images_that_were_factorised_are_projected_to_their_own_factor(
     composed: Compose, planted: tuple[Activations, Activations]
 ) -> None:
     fitted, _ = planted
-    for penalties in (Penalties(), Penalties(l1=0.01, l2=0.02, orthogonality=0.01)):
-        method = Method("hals", "balanced", penalties, 250, tolerance=-1.0)
+    for penalties in (NO_PENALTIES, Penalties(l1=0.01, l2=0.02, orthogonality=0.01, group=0)):
+        method = replace(STABLE, penalties=penalties, passes=250, tolerance=-1.0)
         found = factorize(composed(*SMALL), fitted, 3, method)
         projected, errors = project(found, fitted, penalties, chunk=4)
         assert np.abs(projected - found.image_factor).max() < 1e-3 * found.image_factor.max()
@@ -306,7 +325,7 @@ def test_other_images_are_projected_by_non_negative_least_squares(
 ) -> None:
     fitted, heldout = planted
     found = factorize(composed(*SMALL), fitted, 3, STABLE)
-    projected, errors = project(found, heldout, Penalties(), chunk=4)
+    projected, errors = project(found, heldout, NO_PENALTIES, chunk=4)
     x = [np.load(matrix.path) for matrix in heldout.matrices]
     roots = np.sqrt(found.weights)
     stacked = np.concatenate([root * w for root, w in zip(roots, found.factors, strict=True)], axis=1)
@@ -323,7 +342,7 @@ def test_fewer_held_out_images_than_concepts_and_an_empty_block(
     found = factorize(composed(*SMALL), planted[0], 3, STABLE)
     blocks = [np.load(matrix.path)[:2] for matrix in planted[1].matrices]
     blocks[1][:] = 0
-    projected, errors = project(found, made_activations(tmp_path, blocks, np.arange(2)), Penalties(), chunk=4)
+    projected, errors = project(found, made_activations(tmp_path, blocks, np.arange(2)), NO_PENALTIES, chunk=4)
     assert projected.shape == (2, 3)
     assert np.isnan(errors).tolist() == [False, True, False]
 
@@ -371,33 +390,40 @@ def test_weights_are_balanced_equal_or_named(planted: tuple[Activations, Activat
 
 def test_a_block_without_weight_has_no_error(composed: Compose, planted: tuple[Activations, Activations]) -> None:
     fitted, heldout = planted
-    without = Method("hals", {"a": 0}, Penalties(), 200)
+    without = replace(STABLE, weights={"a": 0}, passes=200)
     found = factorize(composed(*SMALL), fitted, 3, without)
-    projected, errors = project(found, heldout, Penalties(), chunk=4)
+    projected, errors = project(found, heldout, NO_PENALTIES, chunk=4)
     assert not found.factors[1].any()
     for named in (found.errors, errors):
         assert np.isnan(named).tolist() == [False, True, False]
     assert found.error == pytest.approx((found.errors[0] + found.errors[2]) / 2)
     alone = factorize(composed(*SMALL), fitted.of(["pixels", "b"]), 3, STABLE)
     other = heldout.of(["pixels", "b"])
-    assert np.allclose(projected, project(alone, other, Penalties(), chunk=4)[0], rtol=1e-2, atol=1e-2)
+    assert np.allclose(projected, project(alone, other, NO_PENALTIES, chunk=4)[0], rtol=1e-2, atol=1e-2)
     assert heldout_column_error(found, heldout, 4, 0) < 0.1
 
 
 def test_the_published_preset_is_the_papers(composed: Compose) -> None:
-    method = method_of(composed(*SMALL, "concepts.preset=published", "concepts.passes=null").concepts)
-    assert (method.solver, method.weights, method.passes) == ("published", "equal", 50)
+    published = compose_concepts(composed, "presets/concepts=published")
+    assert method_of(published, 0) == published_method(0)
+    method = published_method(3)
+    assert (method.solver, method.start, method.weights, method.passes) == ("published", "random", "equal", 50)
+    assert (method.tolerance, method.seed) == (1e-6, 3)
     assert method.penalties == Penalties(l1=1, l2=1, orthogonality=0, group=0)
-    changed = method_of(composed(*SMALL, "concepts.preset=published", "concepts.penalties={l1:0.5}").concepts)
-    assert changed.penalties == Penalties(l1=0.5)
-    assert changed.passes == 30
+    changed = method_of(compose_concepts(composed, "presets/concepts=published", "concepts.penalties.l1=0.5"), 0)
+    assert changed == replace(published_method(0), penalties=replace(method.penalties, l1=0.5))
+    assert method_of(compose_concepts(composed), 0) == STABLE
+
+
+def compose_concepts(composed: Compose, *overrides: str) -> Any:
+    return composed(*(key for key in SMALL if "passes" not in key), *overrides).concepts
 
 
 def test_groups_of_the_group_penalty_are_classes(
     composed: Compose, planted: tuple[Activations, Activations], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted, _ = planted
-    strong = Method("hals", "balanced", Penalties(group=0.2), 60)
+    strong = replace(STABLE, penalties=replace(NO_PENALTIES, group=0.2), passes=60)
     found = factorize(composed(*SMALL, "concepts.chunk=5"), fitted, 3, strong)
     assert (found.image_factor > 0).any()
     empty = [~(found.image_factor[fitted.labels == label] > 0).any(axis=0) for label in range(4)]
@@ -407,17 +433,17 @@ def test_groups_of_the_group_penalty_are_classes(
 
 
 def test_an_own_random_start_is_not_found_again_by_itself(tmp_path: Path) -> None:
-    run.run(compose(tmp_path, *ALONE, "concepts.preset=published", "concepts.seeds=[0,1]"))
-    place = tmp_path / "smoke" / "concepts"
-    both = pd.read_csv(place / "stability.csv")["cosine"]
-    run.run(compose(tmp_path, *ALONE, "concepts.preset=published", "concepts.seeds=[1]", "study=other"))
+    run.run(compose(tmp_path, *ALONE, "presets/concepts=published", "concepts.seeds=[0,1]"))
+    folder = tmp_path / "smoke" / "concepts"
+    both = pd.read_csv(folder / "stability.csv")["cosine"]
+    run.run(compose(tmp_path, *ALONE, "presets/concepts=published", "concepts.seeds=[1]", "study=other"))
     assert np.allclose(both, pd.read_csv(tmp_path / "other" / "concepts" / "stability.csv")["cosine"])
 
 
 def test_pixels_alone_can_be_factorised(tmp_path: Path) -> None:
     run.run(compose(tmp_path, *SMALL, "concepts.layers=[]", "concepts.seeds=[]"))
     controls = pd.read_csv(tmp_path / "smoke" / "concepts" / "controls.csv")
-    assert controls["control"].tolist() == ["own", "permuted", "untrained", "kmeans", "pca", "published"]
+    assert controls["control"].tolist() == ["concepts", "permuted", "untrained", "kmeans", "pca", "published"]
     assert pd.read_csv(tmp_path / "smoke" / "concepts" / "importance.csv").empty
 
 
@@ -444,6 +470,6 @@ def test_two_processes_find_the_same(tmp_path: Path, program: Program) -> None:
         pd.testing.assert_frame_equal(
             pd.read_csv(one / f"{name}.csv"), pd.read_csv(two / f"{name}.csv"), rtol=1e-3, atol=1e-3
         )
-    files = [ConceptFile.load(place / "vgg_compact.npz") for place in (one, two)]
+    files = [read_record(ConceptRecord, folder / "vgg_compact.npz") for folder in (one, two)]
     assert np.allclose(files[0].image_factor, files[1].image_factor, rtol=1e-3, atol=1e-3)
     assert torch.equal(*(torch.from_numpy(file.index) for file in files))

@@ -80,6 +80,7 @@ def batches(data: SearchImages, epochs: int) -> list[tuple[Tensor, Tensor]]:
 
 
 @replicates(SignDescent)
+@replicates(SignDescent)
 def test_the_sign_search_equals_its_steps_written_out(
     classifier: Classifier, small: FakeImages, make_trainer: MakeTrainer
 ) -> None:
@@ -127,6 +128,7 @@ def test_batches_of_a_class_are_all_others_and_go_on_after_an_interruption(small
     assert all(torch.equal(one, other) for (_, one), (_, other) in zip(rest, whole[2:], strict=True))
 
 
+@replicates(PatternSearch)
 @replicates(PatternSearch)
 def test_the_adam_search_equals_adam_on_each_pair_alone(
     classifier: Classifier, small: FakeImages, make_trainer: MakeTrainer
@@ -294,7 +296,7 @@ def split_kinds(found: Any) -> list[list[str]]:
 TWO_RANKS = """
 from datamodules.sampling import TrainingSampler
 from methods.class_patterns.search_images import SearchImages
-from methods.class_patterns.search_module import PatternSearch
+from methods.class_patterns.search_module import PatternSearch, SignDescent
 from methods.class_patterns.success_module import PatternSuccess
 
 targets = torch.tensor([0, 3, 3, 5, 1])

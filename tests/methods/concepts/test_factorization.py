@@ -1,6 +1,7 @@
 """Coupled factorisation against scikit-learn, matcouply, literal loops, and in any chunks."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -12,9 +13,11 @@ from sklearn.decomposition import NMF
 from sklearn.decomposition._nmf import _initialize_nmf
 from torch import Tensor
 
+from methods.concepts import hals
 from methods.concepts.blocks import Blocks
-from methods.concepts.factorization import CoupledFactorization, fit
-from methods.concepts.hals import Penalties
+from methods.concepts.factorization import CoupledFactorization
+from methods.concepts.hals import NO_PENALTIES, Penalties
+from tests.methods.concepts.passes import begin, fit
 
 WIDTHS = (7, 12, 5, 9, 4)
 
@@ -25,13 +28,13 @@ def planted(rows: int = 60, concepts: int = 4, noise: float = 0.0, seed: int = 0
     drawn = partial(torch.rand, generator=generator, dtype=torch.float64)
     images = drawn(rows, concepts) * (drawn(rows, concepts) < 0.5)
     made = []
-    for place, width in enumerate(WIDTHS):
+    for number, width in enumerate(WIDTHS):
         factor = drawn(concepts, width) * (drawn(concepts, width) < 0.6)
         block = images @ factor
         block = (
             block + noise * block.std() * torch.randn(block.shape, generator=generator, dtype=torch.float64)
         ).clamp(min=0)
-        made.append(block * 10.0 ** (place - 2))
+        made.append(block * 10.0 ** (number - 2))
     return made, images
 
 
@@ -73,7 +76,7 @@ def test_iterates_are_those_of_scikit_learn_on_the_stack(count: int) -> None:
     whole = stacked(matrices, blocks).numpy()
     generator = np.random.default_rng(0)
     images, rows = generator.random((60, 4)), generator.random((4, whole.shape[1]))
-    found = CoupledFactorization(blocks, 4, start="random")
+    found = begin(blocks, 4, start="random")
     begun_at(found, torch.from_numpy(images), torch.from_numpy(rows).split(list(blocks.widths), dim=1))
     for passes in range(1, 8):
         fit(found, in_chunks(matrices, 13), passes, tolerance=-1.0)
@@ -87,7 +90,7 @@ def test_iterates_are_those_of_scikit_learn_on_the_stack(count: int) -> None:
 def test_the_start_is_that_of_scikit_learn() -> None:
     matrices, _ = planted(noise=0.3)
     blocks = described(matrices)
-    found = CoupledFactorization(blocks, 4)
+    found = begin(blocks, 4)
     fit(found, in_chunks(matrices, 17), 0)
     while not found.factors:
         found.begin_pass()
@@ -102,18 +105,18 @@ def test_the_start_is_that_of_scikit_learn() -> None:
 @pytest.mark.parametrize(
     "penalties",
     [
-        Penalties(),
-        Penalties(l1=0.01),
-        Penalties(l2=0.05),
-        Penalties(orthogonality=0.02),
-        Penalties(group=0.02),
+        NO_PENALTIES,
+        replace(NO_PENALTIES, l1=0.01),
+        replace(NO_PENALTIES, l2=0.05),
+        replace(NO_PENALTIES, orthogonality=0.02),
+        replace(NO_PENALTIES, group=0.02),
         Penalties(0.005, 0.01, 0.01, 0.01),
     ],
 )
 def test_no_pass_raises_the_objective_and_it_is_the_literal_one(penalties: Penalties) -> None:
     matrices, _ = planted(noise=0.5)
     groups = torch.arange(60) // 12
-    found = CoupledFactorization(described(matrices), 4, penalties=penalties, groups=groups)
+    found = begin(described(matrices), 4, penalties=penalties, groups=groups)
     fit(found, in_chunks(matrices, 24), 40, tolerance=-1.0)
     objectives = [entry[0] for entry in found.history]
     assert all(after <= before + 1e-12 * objectives[0] for before, after in pairwise(objectives))
@@ -137,11 +140,11 @@ def test_a_sweep_reaches_the_minimum_of_each_column() -> None:
     matrices, _ = planted(noise=0.5)
     penalties = Penalties(0.005, 0.01, 0.01, 0.02)
     groups = torch.arange(60) // 12
-    found = CoupledFactorization(described(matrices), 3, penalties=penalties, groups=groups)
+    found = begin(described(matrices), 3, penalties=penalties, groups=groups)
     fit(found, in_chunks(matrices, 60), 1000, tolerance=-1.0)
     best, generator = found.objective, torch.Generator().manual_seed(0)
     for _ in range(30):  # a stationary point: no small feasible change of an image's share lowers the objective
-        moved = CoupledFactorization(found.blocks, 3, penalties=penalties, groups=groups)
+        moved = begin(found.blocks, 3, penalties=penalties, groups=groups)
         change = 1e-4 * torch.randn(found.image_factor.shape, generator=generator, dtype=torch.float64)
         begun_at(moved, (found.image_factor + change).clamp(min=0).T, found.factors)
         images = moved.image_factor
@@ -155,14 +158,14 @@ def test_a_sweep_reaches_the_minimum_of_each_column() -> None:
 
 def test_planted_factors_are_found_without_noise() -> None:
     matrices, _ = planted(concepts=6, rows=100)
-    found = CoupledFactorization(described(matrices), 6)
+    found = begin(described(matrices), 6)
     fit(found, in_chunks(matrices, 100), 2000, tolerance=-1.0)
     assert direct_error(found, matrices) < 1e-18
 
 
 def test_planted_factors_are_found_in_noise() -> None:
     matrices, images = planted(concepts=4, rows=400, noise=0.3)
-    found = CoupledFactorization(described(matrices), 4)
+    found = begin(described(matrices), 4)
     fit(found, in_chunks(matrices, 100), 2000, tolerance=1e-9)
     cosines = (found.image_factor / found.image_factor.norm(dim=1, keepdim=True)) @ (images / images.norm(dim=0))
     assert float(cosines.max(dim=0).values.min()) > 0.99
@@ -177,7 +180,7 @@ def test_chunks_and_their_order_change_nothing(start: str, solver: str) -> None:
     for size, backwards in ((60, False), (7, False), (11, True)):
         parts = list(in_chunks(matrices, size)())
         ordered = parts[::-1] if backwards else parts
-        found = CoupledFactorization(described(matrices), 4, start=start, solver=solver)  # type: ignore[arg-type]
+        found = begin(described(matrices), 4, start=start, solver=solver)
         fit(found, partial(iter, ordered), 30, tolerance=-1.0)
         made.append(found)
     for other in made[1:]:
@@ -185,10 +188,10 @@ def test_chunks_and_their_order_change_nothing(start: str, solver: str) -> None:
         assert other.objective == pytest.approx(made[0].objective, rel=1e-10)
 
 
-def test_the_published_steps_are_the_literal_ones() -> None:
+def test_the_published_updates_are_the_literal_ones() -> None:
     matrices, _ = planted(noise=0.3)
     blocks = described(matrices, [1.0] * 5)
-    found = CoupledFactorization(blocks, 3, solver="published", start="random", penalties=Penalties(l1=1.0, l2=1.0))
+    found = begin(blocks, 3, solver="published", start="random", penalties=replace(NO_PENALTIES, l1=1.0, l2=1.0))
     images = found.image_factor.T.numpy().copy()
     factors = [part.numpy().copy() for part in found.factors]
     fit(found, in_chunks(matrices, 60), 3, tolerance=-1.0)
@@ -206,21 +209,22 @@ def test_the_published_steps_are_the_literal_ones() -> None:
 
 def test_new_images_are_projected_as_by_non_negative_least_squares() -> None:
     matrices, _ = planted(noise=0.3)
-    found = CoupledFactorization(described(matrices), 4)
+    found = begin(described(matrices), 4)
     fit(found, in_chunks(matrices, 60), 100)
     others, _ = planted(noise=0.3, seed=1)
     whole, rows = stacked(others, found.blocks).numpy(), torch.cat(found.factors, dim=1).numpy()
     literal = np.stack([nnls(rows.T, image)[0] for image in whole])
-    assert np.abs(found.transform(others).numpy() - literal).max() < 1e-6
+    products, gram = torch.from_numpy(rows @ whole.T), torch.from_numpy(rows @ rows.T)
+    assert np.abs(hals.project(products, gram, NO_PENALTIES).T.numpy() - literal).max() < 1e-6
 
 
 def test_a_factorisation_goes_on_where_it_was() -> None:
     matrices, _ = planted(noise=0.3)
-    whole = CoupledFactorization(described(matrices), 4)
+    whole = begin(described(matrices), 4)
     fit(whole, in_chunks(matrices, 20), 20, tolerance=-1.0)
-    begun, resumed = CoupledFactorization(described(matrices), 4), CoupledFactorization(described(matrices), 4)
+    begun, resumed = begin(described(matrices), 4), begin(described(matrices), 4)
     fit(begun, in_chunks(matrices, 20), 8, tolerance=-1.0)
-    resumed.load_state_dict(begun.state_dict())
+    resumed.load_state_dict(begun.state_dict(begun.image_factor))
     fit(resumed, in_chunks(matrices, 20), 20, tolerance=-1.0)
     assert torch.equal(whole.image_factor, resumed.image_factor)
     assert whole.history == resumed.history
@@ -230,8 +234,8 @@ def test_half_precision_at_rest_is_near() -> None:
     matrices, _ = planted(noise=0.3)
     matrices = matrices[1:4]
     halves = [x.half() for x in matrices]
-    exact = CoupledFactorization(described(matrices), 4)
-    rounded = CoupledFactorization(described([x.double() for x in halves]), 4, dtype=torch.float32)
+    exact = begin(described(matrices), 4)
+    rounded = begin(described([x.double() for x in halves]), 4, dtype=torch.float32)
     fit(exact, in_chunks(matrices, 20), 50, tolerance=-1.0)
     fit(rounded, in_chunks(halves, 20), 50, tolerance=-1.0)
     assert rounded.objective == pytest.approx(exact.objective, rel=0.01)
@@ -240,7 +244,7 @@ def test_half_precision_at_rest_is_near() -> None:
 def test_dead_concepts_and_constant_blocks_do_no_harm() -> None:
     matrices, _ = planted(concepts=2)
     matrices.append(torch.ones(60, 3, dtype=torch.float64))
-    found = CoupledFactorization(described(matrices), 6, start="random")
+    found = begin(described(matrices), 6, start="random")
     found.image_factor[5] = 0
     for factor in found.factors:
         factor[5] = 0
@@ -253,12 +257,10 @@ def test_dead_concepts_and_constant_blocks_do_no_harm() -> None:
 def test_what_cannot_be_factorised_is_refused() -> None:
     matrices, _ = planted()
     with pytest.raises(ValueError, match="use 1 to 37"):
-        CoupledFactorization(described(matrices), 38)
+        begin(described(matrices), 38)
     with pytest.raises(ValueError, match="all 0"):
         described([*matrices, torch.zeros(60, 3)])
-    with pytest.raises(ValueError, match="from 0 on"):
-        Penalties(l1=-1.0)
-    found = CoupledFactorization(described(matrices), 3, start="random")
+    found = begin(described(matrices), 3, start="random")
     rows = torch.arange(60)
     found.begin_pass()
     found.add(rows[:50], [x[:50] for x in matrices])
@@ -268,8 +270,8 @@ def test_what_cannot_be_factorised_is_refused() -> None:
     found.add(rows[:50], [x[:50] for x in matrices])
     with pytest.raises(ValueError, match="50 images where each of 60"):
         found.end_pass()
-    grouped = CoupledFactorization(
-        described(matrices), 3, start="random", penalties=Penalties(group=0.1), groups=torch.arange(60) // 7
+    grouped = begin(
+        described(matrices), 3, start="random", penalties=replace(NO_PENALTIES, group=0.1), groups=torch.arange(60) // 7
     )
     grouped.begin_pass()
     with pytest.raises(ValueError, match="one chunk"):
@@ -281,7 +283,7 @@ def test_matcouply_reaches_the_same_error() -> None:
     from matcouply.decomposition import cmf_aoadmm
 
     matrices, _ = planted(noise=0.3, rows=40)
-    found = CoupledFactorization(described(matrices), 4)
+    found = begin(described(matrices), 4)
     fit(found, in_chunks(matrices, 40), 3000, tolerance=1e-9)
     weighted = [(root * x).numpy().T for root, x in zip(found.blocks.roots, matrices, strict=True)]
     errors = []

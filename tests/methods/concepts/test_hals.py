@@ -100,6 +100,20 @@ def test_groups_are_shortened() -> None:
         assert made.tolist() == pytest.approx(literal_shrinkage(values, members, amount))
 
 
+@replicates(hals.group_norms)
+def literal_group_norms(image_factor: Tensor, groups: list[int]) -> list[list[float]]:
+    return [
+        [math.sqrt(sum(v**2 for v, g in zip(row, groups, strict=True) if g == group)) for group in sorted(set(groups))]
+        for row in image_factor.tolist()
+    ]
+
+
+def test_norms_of_groups_are_those_of_their_entries() -> None:
+    start, _, _ = problem()
+    expected = torch.tensor(literal_group_norms(start, GROUPS.tolist()), dtype=torch.float64)
+    torch.testing.assert_close(hals.group_norms(start, GROUPS), expected)
+
+
 @replicates(hals.unit_vector)
 def literal_unit_vector(parts: Sequence[Tensor]) -> list[list[float]]:
     values = [part.tolist() for part in parts]

@@ -1,73 +1,74 @@
-"""The report's parts on concepts, from tables of a factorisation with a known outcome; and their figures."""
+"""The part of the report on concepts, from tables of a factorisation with a known outcome; and its figures."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from methods.concepts import report, report_trust
+from methods.concepts import report
 from methods.concepts import tables as concept_tables
-from methods.concepts.cards import Card, concept_cards, shortened, signed_picture
-from methods.concepts.controls import OWN, kmeans_factor
+from methods.concepts.cards import Card, concept_cards, pixel_pictures, shortened, signed_picture
+from methods.concepts.controls import CONCEPTS, kmeans_factor
 from methods.concepts.figures import class_map
-from methods.concepts.files import ConceptFile
-from methods.concepts.pictures import pixel_pictures
-from report.page import render_page
-from tests.methods.concepts.made_concepts import SUPERCLASSES, made_file
+from methods.concepts.record import ConceptRecord
+from report.page import Part, render_page
+from study.records import arrays_of
+from tests.methods.concepts.made_concepts import SUPERCLASSES, made_record
 
-LABELS = {"a": "network A", "b": "network B"}
+TITLES = {"a": "network A", "b": "network B"}
 
 
-def control_rows(file: ConceptFile, name: str) -> list[dict[str, object]]:
-    own, _ = file.scaled()
-    shuffled = np.random.default_rng(0).permutation(own)
-    ones, _ = kmeans_factor(own, 8, 0)
-    layers = {"layer:layer2": shuffled, "layer:layer4": own, "untrained layer:layer2": shuffled}
-    factors = {OWN: own, "untrained": shuffled, **layers, "kmeans": ones}
+def control_rows(record: ConceptRecord, name: str) -> list[dict[str, object]]:
+    concepts, _ = record.scaled()
+    shuffled = np.random.default_rng(0).permutation(concepts)
+    ones, _ = kmeans_factor(concepts, 8, 0, concepts)
+    layers = {"layer:layer2": shuffled, "layer:layer4": concepts, "untrained layer:layer2": shuffled}
+    factors = {CONCEPTS: concepts, "untrained": shuffled, **layers, "kmeans": ones}
     return [
         {"classifier": name, "control": control}
-        | concept_tables.summary_row(factor, file.labels, file.predicted, SUPERCLASSES, seed=0, permutations=99)
-        | concept_tables.difference_columns(factor, own, file.labels, 100)
+        | concept_tables.summary_row(factor, record.labels, record.predicted, SUPERCLASSES, None, 0, 99)
+        | concept_tables.difference_columns(factor, concepts, record.labels, 100, 0)
         | {"error": 0.1}
         for control, factor in factors.items()
     ]
 
 
 def write(root: Path, names: list[str], **options: int) -> None:
-    place = root / "concepts"
-    place.mkdir(parents=True)
+    folder = root / "concepts"
+    folder.mkdir(parents=True)
     tables: dict[str, list[pd.DataFrame]] = {}
     for number, name in enumerate(names):
-        file = made_file(seed=number, **options)
-        file.save(place / f"{name}.npz")
+        record = made_record(seed=number, **options)
+        np.savez(folder / f"{name}.npz", **arrays_of(record))
         made = {
-            "concepts": concept_tables.concepts_table(file, SUPERCLASSES, 0, 99),
-            "profile": concept_tables.profile_table(file),
-            "classes": concept_tables.classes_table(file, SUPERCLASSES),
-            "impurity": concept_tables.impurity_table(file),
+            "concepts": concept_tables.concepts_table(record, SUPERCLASSES, 0, 99),
+            "profile": concept_tables.profile_table(record),
+            "classes": concept_tables.classes_table(record, SUPERCLASSES),
+            "impurity": concept_tables.impurity_table(record),
         }
         for what, table in made.items():
             tables.setdefault(what, []).append(table.assign(classifier=name))
-        tables.setdefault("controls", []).append(pd.DataFrame(control_rows(file, name)))
+        tables.setdefault("controls", []).append(pd.DataFrame(control_rows(record, name)))
     for what, parts in tables.items():
-        pd.concat(parts).to_csv(place / f"{what}.csv", index=False)
+        pd.concat(parts).to_csv(folder / f"{what}.csv", index=False)
 
 
 def write_more(root: Path, names: list[str]) -> None:
-    place = root / "concepts"
+    folder = root / "concepts"
     more: dict[str, list[dict[str, object]]] = {"stability": [], "ranks": [], "importance": [], "cues": []}
     for name in names:
         each = [{"classifier": name, "concept": concept, "cosine": 0.9, "chance": 0.5} for concept in range(8)]
         more["stability"] += each
-        np.savez(place / f"{name}-stability.npz", matrix=np.eye(8))
+        np.savez(folder / f"{name}-stability.npz", matrix=np.eye(8))
         more["ranks"] += [
             {"classifier": name, "k": k, "error": 1 / k, "heldout_error": 1.1 / k, "stability": 0.9, "chance": 0.4}
             for k in (4, 8, 16)
         ]
         more["importance"] += [
-            {"classifier": name, "block": block, "concept": concept, "logit_drop": concept / 4, "changed": 0.1,
-             "control_logit_drop": 0.1, "control_changed": 0.01}
+            {"classifier": name, "block": block, "concept": concept, "images": 5, "logit_drop": concept / 4,
+             "changed": 0.1, "control_logit_drop": 0.1, "control_changed": 0.01}
             for block in ("layer2", "layer4") for concept in range(8)
         ]  # fmt: skip
         more["cues"] += [
@@ -76,26 +77,34 @@ def write_more(root: Path, names: list[str]) -> None:
             for cue in ("shape", "colour") for value in range(4)
         ]  # fmt: skip
     for what, rows in more.items():
-        pd.DataFrame(rows).to_csv(place / f"{what}.csv", index=False)
+        pd.DataFrame(rows).to_csv(folder / f"{what}.csv", index=False)
+
+
+def text_of(part: Part) -> str:
+    """The words of the page, without its style and its markup."""
+    page = re.sub(r"<style>.*?</style>", "", render_page("x", [part], {}), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
 
 
 def test_the_part_says_what_the_tables_say(tmp_path: Path) -> None:
+    assert report.read(tmp_path, TITLES) is None
     write(tmp_path, ["a", "b"], dead=3)
-    part = report.read(tmp_path, LABELS)
+    part = report.read(tmp_path, TITLES)
     assert part is not None
-    first = part.sections[0].text
-    assert "<strong>network A</strong>: 7 concepts with a mean class entropy of 0." in first
-    assert "7 of them keep to classes" in first
-    assert "so training made concepts keep to classes" in first
-    assert "Died out, and not counted: 1." in first
+    text = text_of(part)
+    assert "network A: 7 concepts with a mean class entropy of 0." in text
+    assert "7 of these concepts keep to classes" in text
+    assert "training made the concepts keep to classes" in text
+    assert "1 further concepts are in no image and are not counted." in text
     assert set(part.figures) == {
         "concepts_controls", "concepts_a", "concepts_b", "concepts_classes_a", "concepts_classes_b", "concepts_layers",
+        "concepts_impurity",
     }  # fmt: skip
-    assert {section.figure for section in part.sections} == set(part.figures)
-    assert "network A: lowest in layer4" in part.sections[-1].text
-    tables = part.sections[0].tables
-    assert tables is not None
-    table = tables["Concepts and controls of network A"]
+    page = render_page("x", [part], {})
+    assert all(page.count(f'src="figures/{name}.png"') == 1 for name in part.figures)
+    assert "lowest in layer4 for network A" in text
+    [first, _] = part.values["classifiers"]
+    table = first["controls"]
     assert list(table.index) == [
         "the network’s concepts",
         "untrained network",
@@ -104,65 +113,73 @@ def test_the_part_says_what_the_tables_say(tmp_path: Path) -> None:
         "layer2 alone, untrained",
         "k-means",
     ]
-    assert str(table.loc["untrained network", "entropy − own"]).startswith("+0.")
-    cards = part.sections[1].tables
-    assert cards is not None
-    assert list(cards["Concepts"].loc["3 (dead)"].iloc[:4]) == ["–"] * 4
-    page = render_page("x", "y", [], part.sections, {})
-    assert "What this cannot show" in page
+    assert str(table.loc["untrained network", "difference"]).startswith("+0.")
+    assert list(first["card_table"].loc["3 (dead)"].iloc[:4]) == ["–"] * 4
+    assert "What this cannot show" in text
+    assert "network A, images held out: accuracy" in text
     assert all(path.exists() for path in part.files)
 
 
-def test_what_was_measured_beside_has_its_sections(tmp_path: Path) -> None:
-    assert report_trust.read(tmp_path, LABELS) is None
+def test_further_measurements_have_their_sections(tmp_path: Path) -> None:
     write(tmp_path, ["a", "b"])
-    part = report_trust.read(tmp_path, LABELS)
-    assert part is not None
-    assert [section.figure for section in part.sections] == ["concepts_impurity"]
-    assert "network A, images held out:" in part.sections[0].text
     write_more(tmp_path, ["a", "b"])
-    part = report_trust.read(tmp_path, LABELS)
+    part = report.read(tmp_path, TITLES)
     assert part is not None
-    assert {section.figure for section in part.sections} - {None} == set(part.figures)
-    text = " ".join(section.text for section in part.sections)
-    assert "Found of each cue: shape 4 of 4, colour 0 of 4" in text
+    page, text = render_page("x", [part], {}), text_of(part)
+    assert all(page.count(f'src="figures/{name}.png"') == 1 for name in part.figures)
+    kinds = {"concepts_ranks", "concepts_stability_a", "concepts_importance_a", "concepts_importance_b"}
+    assert kinds < set(part.figures)
+    assert "By cue: shape 4 of 4 and colour 0 of 4." in text
+    assert "4 of 8 values have a concept above chance" in text
     assert "8 of 8 concepts are nearer to their match" in text
-    assert "concept 7 in layer2, without which the logit falls by 1.75 (control 0.10)" in text
+    assert "concept 7 in layer2: the logit decreases by 1.75 (control 0.10)" in text
     assert {path.name for path in part.files} >= {"cues.csv", "a-stability.npz", "ranks.csv", "importance.csv"}
 
 
 def test_optional_tables_may_be_missing_or_empty(tmp_path: Path) -> None:
     write(tmp_path, ["a"])
-    place = tmp_path / "concepts"
-    (place / "impurity.csv").unlink()
+    folder = tmp_path / "concepts"
+    (folder / "impurity.csv").unlink()
     pd.DataFrame(columns=["classifier", "cue", "value", "concept", "auroc", "null_upper"]).to_csv(
-        place / "cues.csv", index=False
+        folder / "cues.csv", index=False
     )
-    assert report_trust.read(tmp_path, {}) is None
-    controls = pd.read_csv(place / "controls.csv")
-    controls[controls["control"] == OWN].drop(columns="cluster_entropy").to_csv(place / "controls.csv", index=False)
+    part = report.read(tmp_path, {})
+    assert part is not None
+    assert "planted" not in text_of(part)
+    assert "concepts_impurity" not in part.figures
+    controls = pd.read_csv(folder / "controls.csv")
+    controls[controls["control"] == CONCEPTS].to_csv(folder / "controls.csv", index=False)
     part = report.read(tmp_path, {})
     assert part is not None
     assert "concepts_layers" not in part.figures
-    (place / "report.csv").unlink()
+    assert "Which layer" not in text_of(part)
+    (folder / "controls.csv").unlink()
     assert report.read(tmp_path, {}) is None
 
 
+def test_names_are_escaped(tmp_path: Path) -> None:
+    write(tmp_path, ["a"])
+    part = report.read(tmp_path, {"a": "<b>A</b>"})
+    assert part is not None
+    assert "<b>" not in render_page("x", [part], {})
+
+
 def test_a_picture_has_no_scale_and_the_mean_image_is_grey() -> None:
-    file = made_file(concepts=5)
-    pictures = pixel_pictures(file)
+    record = made_record(concepts=5)
+    pictures = pixel_pictures(record)
     assert pictures is not None
     assert np.allclose(pictures.sum(axis=(1, 2, 3)), 0)
-    file.factors[0][0] = 3 * file.mean_image.ravel()
-    file.factors[0][1] *= 100
-    file.factors[0][2] = 0
-    again = pixel_pictures(file)
+    [pixels, *_] = record.block_factors  # a view
+    pixels[0] = 3 * record.mean_image.ravel()
+    pixels[1] *= 100
+    pixels[2] = 0
+    again = pixel_pictures(record)
     assert again is not None
     assert np.allclose(again[[0, 2]], 0)
     assert np.allclose(again[1], pictures[1])
     assert np.allclose(signed_picture(again[0]), 0.5)
-    file.blocks[0] = "layer1"
-    assert pixel_pictures(file) is None
+    record.blocks[0] = "layer1"
+    assert pixel_pictures(record) is None
 
 
 def test_colours_of_a_difference_are_symmetric() -> None:

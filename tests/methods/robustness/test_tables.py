@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from methods.robustness.findings import findings
-from methods.robustness.module import RobustnessResult, list_threats
+from methods.robustness.module import RobustnessResult
 from methods.robustness.report import read
 from methods.robustness.tables import accuracy_rows, masking_rows
+from networks.attacks import ThreatModel
 from report.page import render_page
 from study.step import write
 from tasks.robustness import tables
@@ -37,7 +38,7 @@ def result(known: float) -> RobustnessResult:
     random = np.random.default_rng(0)
     right = random.random((200, 2, 1, 3)) < np.array([0.5, 0.5, known])
     return RobustnessResult(
-        ["a", "b"], list_threats({"linf": [4 / 255]}), np.arange(200), np.zeros((200, 2), int),
+        ["a", "b"], [ThreatModel("linf", 4 / 255)], np.arange(200), np.zeros((200, 2), int),
         np.ones((200, 2, 3), bool), np.repeat(right[..., None], 4, axis=-1), np.zeros((200, 2, 3), bool),
         random.random((200, 1, 2, 2)) < 0.4,
     )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from methods.concepts.stored_blocks import BlockRows, StoredMatrix
+from methods.concepts.blocks import BlockRows, StoredMatrix
 
 
 @pytest.fixture
@@ -52,8 +52,3 @@ def test_rows_can_be_left_out_and_reordered(matrices: list[StoredMatrix]) -> Non
     assert np.array_equal(found, np.load(matrices[1].path)[order])
     loaded = [numbers for numbers, _ in rows.train_dataloader()]
     assert torch.cat(loaded).tolist() == list(range(5))
-
-
-def test_a_chunk_of_no_rows_is_refused(matrices: list[StoredMatrix]) -> None:
-    with pytest.raises(ValueError, match="1 row or more"):
-        BlockRows(matrices, chunk=0)

@@ -1,8 +1,8 @@
-"""How well concepts keep to classes: the class entropy of a concept, its permutation null, and what differs surely.
+"""Class entropy: how concepts are spread over the classes, with permuted labels and bootstrap intervals beside it.
 
-A concept's mass is its column of the image factor, shared out among the classes of the images. The entropy of these
-shares is 0 where all of it lies in one class, and 1, in units of the logarithm of the number of classes, where it is
-even. Shares of a column do not depend on its scale, nor their mean on the order of the columns.
+The mass of a concept is its column of the image factor, summed by the classes of the images. The entropy of its shares,
+divided by the logarithm of the number of classes, is 0 where all mass is in one class, and 1 where every class has as
+much. It depends neither on the scale of a column nor, in the mean, on the order of the columns.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from methods.concepts.files import Array
+from methods.concepts.record import Array, Floats, Integers
 from stats.bootstrap import Interval, resample_counts
 
-Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-MASSES_AT_ONCE = 2**22  # of resamples, classes and concepts, that are held at a time
+MASSES_AT_ONCE = 2**22  # resamples × classes × concepts in memory at a time
+RESAMPLES = 2000  # of the images, for an interval
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class EntropyNull:
     """Class entropies of k concepts beside those under permuted labels.
 
     Attributes:
-        entropy: Of each concept, ``(k,)``; NaN for a dead one.
-        null_mean: Of each concept, mean over permutations, ``(k,)``.
-        p: Of each concept, the share of permutations with an entropy as low, ``(k,)``, counting the labels as they are
-            as one of them; NaN for a dead one.
+        entropy: Class entropy of each concept, ``(k,)``; NaN for a dead one.
+        null_mean: Class entropy of each concept, mean over permutations, ``(k,)``.
+        p: Share of the permutations in which the entropy of the concept is as low, ``(k,)``, where the labels as they
+            are count as one permutation; NaN for a dead concept.
         mean: Mean of ``entropy`` over live concepts.
-        means: The same of every permutation, ``(permutations,)``.
-        mean_p: The share of permutations with a mean as low.
+        means: The same mean for every permutation, ``(permutations,)``.
+        mean_p: Share of the permutations with a mean as low.
     """
 
     entropy: Floats
@@ -43,19 +43,18 @@ class EntropyNull:
 
 def live(image_factor: Array) -> npt.NDArray[np.bool_]:
     """Which concepts are in any image, ``(k,)``; the others are dead."""
-    alive: npt.NDArray[np.bool_] = image_factor.max(axis=0) > 0
-    return alive
+    return np.asarray(image_factor.max(axis=0) > 0)
 
 
 def class_mass(image_factor: Array, labels: Array) -> tuple[Floats, Integers]:
-    """The share of each concept's mass in each class.
+    """The share of the mass of each concept in each class.
 
     Args:
         image_factor: At least 0, ``(N, k)``, in any scale.
         labels: Integers ``(N,)``.
 
     Returns:
-        Shares ``(k, C)``, each row with sum 1 (0 for a dead concept); and the C labels that there are, ascending.
+        Shares ``(k, C)``, each row with sum 1 (0 for a dead concept); and the C labels that occur, ascending.
 
     Raises:
         ValueError: If there is no image, the lengths differ, or a value is negative or not finite.
@@ -66,7 +65,7 @@ def class_mass(image_factor: Array, labels: Array) -> tuple[Floats, Integers]:
 
 
 def class_entropy(image_factor: Array, labels: Array) -> Floats:
-    """The entropy of each concept over the classes, divided by the logarithm of the number of classes present.
+    """The entropy of each concept over the classes, divided by the logarithm of the number of classes that occur.
 
     Args:
         image_factor: At least 0, ``(N, k)``, in any scale.
@@ -84,15 +83,13 @@ def permutation_null(image_factor: Array, labels: Array, permutations: int, seed
     Args:
         image_factor: At least 0, ``(N, k)``, in any scale.
         labels: Integers ``(N,)``.
-        permutations: How many.
-        seed: Decides them.
+        permutations: Number of shuffles, at least 1.
+        seed: Decides the shuffles.
 
     Raises:
-        ValueError: As :func:`class_mass`, or if ``permutations`` is below 1.
+        ValueError: As :func:`class_mass`.
     """
-    if permutations < 1:
-        raise ValueError(f"{permutations} permutations: at least one is needed")
-    found = class_entropy(image_factor, labels)
+    observed = class_entropy(image_factor, labels)
     values, generator = image_factor.astype(float), np.random.default_rng(seed)
     _, _, starts = grouped(labels)
     drawn = np.stack(
@@ -101,15 +98,16 @@ def permutation_null(image_factor: Array, labels: Array, permutations: int, seed
             for _ in range(permutations)
         ]
     )
-    mean, means = float(mean_of_live(found)), mean_of_live(drawn)
-    return EntropyNull(found, drawn.mean(axis=0), tail(found, drawn), mean, means, float(tail(np.array(mean), means)))
+    mean, means = float(mean_of_live(observed)), mean_of_live(drawn)
+    p = tail(observed, drawn)
+    return EntropyNull(observed, drawn.mean(axis=0), p, mean, means, float(tail(np.array(mean), means)))
 
 
 def cluster_entropy(clusters: Array, labels: Array) -> float:
-    """The entropy of the classes that is left within clusters, mean over images, by the logarithm of their number.
+    """The entropy of the classes within clusters, mean over images, divided by the logarithm of the number of classes.
 
-    Concepts that overlap and clusters that do not can be compared by it, as the mean class entropy of concepts cannot:
-    a cluster of few images has a low entropy whatever it is.
+    It is a fair comparison of concepts, which overlap, with clusters, which do not. The mean class entropy of concepts
+    is none: a cluster of few images has a low entropy whatever it is.
 
     Args:
         clusters: Integers ``(N,)``; images with a negative one, which are in none, are left out.
@@ -118,53 +116,42 @@ def cluster_entropy(clusters: Array, labels: Array) -> float:
     Returns:
         In [0, 1]; NaN where there is a single class or no cluster.
     """
-    mass = np.add.reduceat(memberships(clusters)[grouped(labels)[1]], grouped(labels)[2], axis=0)
-    return float(mean_within(mass))
+    _, order, starts = grouped(labels)
+    return float(mean_within(np.add.reduceat(memberships(clusters)[order], starts, axis=0)))
 
 
-def entropy_difference(
-    first: Array, second: Array, labels: Array, resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> Interval:
-    """The mean class entropy of one factorisation minus that of another of the same images, with its interval.
+def entropy_difference(first: Array, second: Array, labels: Array, resamples: int, seed: int) -> Interval:
+    """The mean class entropy of one factorisation minus that of another of the same images, with its 95 % interval.
 
-    Images are drawn with replacement, the same for both; the factorisations stay as they are, so what another draw of
-    images would have made of them is not in the interval.
+    Images are drawn with replacement, the same ones for both. The factorisations stay as they are, so the interval does
+    not say what other images would have made of them.
 
-    The entropy of few images is too low, and the more so the fewer images a concept lives on. Resamples show by how
-    much once more, and that much is taken off: so the estimate differs a little from that of the images as they are.
+    The entropy of few images is too low, and the lower the fewer images a concept lives on. Resamples show this bias a
+    second time, and it is subtracted: so the estimate differs a little from the difference of the images as they are.
     Where one of the two lives on far fewer images than the other, the interval is too narrow all the same.
 
     Args:
         first: At least 0, ``(N, k)``, in any scale.
-        second: Likewise of the same images, ``(N, k')``.
+        second: The other image factor, ``(N, k')``.
         labels: Integers ``(N,)``.
-        resamples: How many.
-        seed: Decides them.
-        level: Coverage of the interval.
+        resamples: Number of resamples.
+        seed: Decides the resamples.
 
     Returns:
         Three numbers without a shape; NaN where one of them has no live concept or there is a single class.
 
     Source: A. C. Davison, D. V. Hinkley, "Bootstrap Methods and their Application", Cambridge 1997, section 5.2.
     """
-    return difference_interval(mean_of_concepts, (first, second), labels, resamples, seed, level)
+    return difference_interval(mean_of_concepts, (first, second), labels, resamples, seed)
 
 
-def cluster_entropy_difference(
-    first: Array, second: Array, labels: Array, resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> Interval:
-    """As :func:`entropy_difference`, of the :func:`cluster_entropy` of two clusterings ``(N,)``."""
-    pair = memberships(first), memberships(second)
-    return difference_interval(mean_within, pair, labels, resamples, seed, level)
+def cluster_entropy_difference(first: Array, second: Array, labels: Array, resamples: int, seed: int) -> Interval:
+    """As :func:`entropy_difference`, for the :func:`cluster_entropy` of two clusterings ``(N,)``."""
+    return difference_interval(mean_within, (memberships(first), memberships(second)), labels, resamples, seed)
 
 
 def difference_interval(
-    statistic: Callable[[Floats], Floats],
-    pair: tuple[Array, Array],
-    labels: Array,
-    resamples: int,
-    seed: int,
-    level: float,
+    statistic: Callable[[Floats], Floats], pair: tuple[Array, Array], labels: Array, resamples: int, seed: int
 ) -> Interval:
     """The difference of a statistic of class masses ``(..., C, k)`` between two image factors, images resampled."""
     for factor in pair:
@@ -173,17 +160,17 @@ def difference_interval(
     one, other = (statistic(resampled_mass(factor, labels, once))[0] for factor in pair)
     if not np.isfinite(one - other):
         return Interval(one - other, one - other, one - other)
-    drawn = []
+    parts = []
     at_once = max(1, MASSES_AT_ONCE // (len(np.unique(labels)) * max(factor.shape[1] for factor in pair)))
     for block in resample_counts(len(labels), resamples, seed):
         for start in range(0, len(block), at_once):
             counts = block[start : start + at_once]
             first, second = (statistic(resampled_mass(factor, labels, counts)) for factor in pair)
-            drawn.append(first - second)
-    found = np.concatenate(drawn)
-    found = found[np.isfinite(found)]
-    upper, lower = 2 * (one - other) - np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(2 * (one - other) - found.mean(), lower, upper)
+            parts.append(first - second)
+    drawn = np.concatenate(parts)
+    drawn = drawn[np.isfinite(drawn)]
+    upper, lower = 2 * (one - other) - np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(2 * (one - other) - drawn.mean(), lower, upper)
 
 
 def resampled_mass(image_factor: Array, labels: Array, counts: npt.NDArray[np.uint8]) -> Floats:
@@ -208,13 +195,12 @@ def mean_within(mass: Floats) -> Floats:
 
 def memberships(clusters: Array) -> Floats:
     """1 where an image is in a cluster, ``(N, k)``; no 1 for a negative one."""
-    place = np.asarray(clusters)
-    found: Floats = (place[:, None] == np.arange(max(1, place.max() + 1))).astype(float)
-    return found
+    number = np.asarray(clusters)
+    return (number[:, None] == np.arange(max(1, number.max() + 1))).astype(float)
 
 
 def grouped(labels: Array) -> tuple[Integers, Integers, Integers]:
-    """The labels that there are, an order of the images by label, and where each label begins in it."""
+    """The labels that occur, an order of the images by label, and the position of the first of each label in it."""
     present, first = np.unique(np.sort(labels), return_index=True)
     return present, np.argsort(labels, kind="stable"), first
 
@@ -228,34 +214,33 @@ def shares(mass: Floats) -> Floats:
 def entropy(part: Floats) -> Floats:
     """Entropy of shares ``(..., C, k)`` over C, by the logarithm of C: ``(..., k)``; NaN where all are 0 or C is 1."""
     logarithm = np.log(part, out=np.zeros_like(part), where=part > 0)
-    found = -(part * logarithm).sum(axis=-2)
+    nats = -(part * logarithm).sum(axis=-2)
     count = part.shape[-2]
     if count == 1:
-        return np.full_like(found, np.nan)
-    known: Floats = np.where(part.sum(axis=-2) > 0, np.clip(found / np.log(count), 0, 1), np.nan)
-    return known
+        return np.full_like(nats, np.nan)
+    return np.where(part.sum(axis=-2) > 0, np.clip(nats / np.log(count), 0, 1), np.nan)
 
 
 def mean_of_live(values: Floats) -> Floats:
-    """The mean over the last axis of what is not NaN; NaN where there is none."""
+    """The mean over the last axis of the values that are not NaN; NaN where there is none."""
     known = np.isfinite(values)
     count = known.sum(axis=-1)
     total = np.where(known, values, 0).sum(axis=-1)
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def tail(found: Floats, drawn: Floats) -> Floats:
-    """The share of draws ``(permutations, ...)`` that are at most what was found, which counts as one of them."""
+def tail(observed: Floats, drawn: Floats) -> Floats:
+    """The share of draws ``(permutations, ...)`` that are at most the observed value, which counts as one of them."""
     rounding = 1e-12  # the same sum in another order
-    share = (1 + (drawn <= found + rounding).sum(axis=0)) / (1 + len(drawn))
-    return np.where(np.isfinite(found), share, np.nan)
+    share = (1 + (drawn <= observed + rounding).sum(axis=0)) / (1 + len(drawn))
+    return np.where(np.isfinite(observed), share, np.nan)
 
 
 def check(image_factor: Array, labels: Array) -> None:
-    """Refuse what has no class entropy."""
+    """Refuse an image factor that has no class entropy."""
     if image_factor.ndim != 2 or len(image_factor) != len(labels) or not len(labels):
         raise ValueError(
             f"an image factor of shape {image_factor.shape} and {len(labels)} labels: give (N, k) and N, N at least 1"
         )
     if not np.isfinite(image_factor).all() or image_factor.min() < 0:
-        raise ValueError("an image factor has negative or non-finite values: it says how much, so give none")
+        raise ValueError("an image factor has negative or non-finite values: give amounts from 0 on")

@@ -11,11 +11,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from methods.concepts.blocks import Blocks
-from methods.concepts.factorization import CoupledFactorization, fit
-from methods.concepts.factorization_module import ConceptFactorization
-from methods.concepts.hals import Penalties
-from methods.concepts.stored_blocks import BlockRows, StoredMatrix
+from methods.concepts.blocks import BlockRows, Blocks, StoredMatrix
+from methods.concepts.factorization import CoupledFactorization
+from methods.concepts.fits import ConceptFactorization
+from methods.concepts.hals import NO_PENALTIES, Penalties
+from tests.methods.concepts.passes import begin, fit
 
 ROWS, WIDTHS = 31, (6, 9)
 GROUPS = np.arange(ROWS) // 8
@@ -32,11 +32,11 @@ def stored(folder: Path) -> list[StoredMatrix]:
     return made
 
 
-def begun(matrices: list[StoredMatrix], penalties: Penalties | None = None) -> CoupledFactorization:
+def begun(matrices: list[StoredMatrix], penalties: Penalties = NO_PENALTIES) -> CoupledFactorization:
     whole = [np.load(matrix.path) for matrix in matrices]
     squares = [float((x**2).sum()) for x in whole]
     blocks = Blocks(WIDTHS, ROWS, squares, [float(x.sum()) for x in whole], [1 / square for square in squares])
-    return CoupledFactorization(blocks, 3, penalties=penalties, groups=torch.from_numpy(GROUPS))
+    return begin(blocks, 3, penalties=penalties, groups=torch.from_numpy(GROUPS))
 
 
 ON_RANKS = """
@@ -47,16 +47,17 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from methods.concepts.hals import Penalties
-from methods.concepts.stored_blocks import BlockRows, StoredMatrix
-from methods.concepts.factorization_module import ConceptFactorization
+from methods.concepts.blocks import BlockRows, StoredMatrix
+from methods.concepts.fits import ConceptFactorization
+from methods.concepts.hals import NO_PENALTIES, Penalties
 
-from tests.methods.concepts.test_factorization_module import GROUPS, WIDTHS, begun
+from tests.methods.concepts.test_fits import GROUPS, WIDTHS, begun
+from study.lightning_fixes import quiet_lightning
 
 quiet_lightning()
 folder, ranks = Path(sys.argv[1]), int(sys.argv[2])
 matrices = [StoredMatrix.find(folder / f"{width}.npy") for width in WIDTHS]
-for name, penalties in {"plain": Penalties(), "grouped": Penalties(0.001, 0.01, 0.001, 0.01)}.items():
+for name, penalties in {"plain": NO_PENALTIES, "grouped": Penalties(0.001, 0.01, 0.001, 0.01)}.items():
     module = ConceptFactorization(begun(matrices, penalties), ["a", "b"], tolerance=-1.0)
     trainer = pl.Trainer(
         accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", logger=False, max_epochs=12,
@@ -83,8 +84,8 @@ def test_one_two_and_three_ranks_find_the_same(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     for name in ("plain", "grouped"):
         one = np.load(tmp_path / f"{name}1_0.npz")
-        for place in ("2_0", "2_1", "3_0", "3_2"):
-            other = np.load(tmp_path / f"{name}{place}.npz")
+        for rank in ("2_0", "2_1", "3_0", "3_2"):
+            other = np.load(tmp_path / f"{name}{rank}.npz")
             for key in ("images", "factors", "history"):
                 assert np.abs(one[key] - other[key]).max() < 1e-10
 
@@ -96,10 +97,11 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from callbacks.checkpointing import Checkpointing
-from methods.concepts.stored_blocks import BlockRows, StoredMatrix
-from methods.concepts.factorization_module import ConceptFactorization
+from methods.concepts.blocks import BlockRows, StoredMatrix
+from methods.concepts.fits import ConceptFactorization
 
-from tests.methods.concepts.test_factorization_module import WIDTHS, begun
+from tests.methods.concepts.test_fits import WIDTHS, begun
+from study.lightning_fixes import quiet_lightning
 
 quiet_lightning()
 folder = Path(sys.argv[1])
@@ -150,9 +152,13 @@ def test_an_epoch_is_a_pass(tmp_path: Path, make_trainer: Callable[..., pl.Train
 def test_it_stops_when_little_changes(tmp_path: Path, make_trainer: Callable[..., pl.Trainer]) -> None:
     matrices = stored(tmp_path)
     module = ConceptFactorization(begun(matrices), ["a", "b"], tolerance=1e-3)
-    make_trainer(max_epochs=500).fit(module, datamodule=BlockRows(matrices))
+    make_trainer(max_epochs=500).fit(module, datamodule=BlockRows(matrices, chunk=1024))
     plain = begun(matrices)
-    assert fit(plain, BlockRows(matrices).every_chunk, 500, tolerance=1e-3) == len(module.factorization.history) < 200
+    assert (
+        fit(plain, BlockRows(matrices, chunk=1024).every_chunk, 500, tolerance=1e-3)
+        == len(module.factorization.history)
+        < 200
+    )
 
 
 @pytest.mark.parametrize("passes", [2, 9])
