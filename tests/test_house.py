@@ -130,7 +130,12 @@ def yaml_defaults() -> dict[str, list[Any]]:
 
 BELOW = ("networks", "datamodules", "lightning_modules", "methods", "metrics", "stats")
 # arguments that have another meaning than the setting of the same name, each with the reason
-OTHER_MEANING: dict[str, str] = {}
+OTHER_MEANING = {
+    "Poison.seed": "of the trigger; data.poison has its home here",
+    "Poison.__init__.seed": "of the trigger; data.poison has its home here",
+    "calibrated_threshold.seed": "of a simulation that is the same for every study",
+    "mean_over_classes.seed": "of resamples that are the same for every study",
+}
 
 
 def signatures() -> Iterator[tuple[str, str, inspect.Parameter]]:
