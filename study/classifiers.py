@@ -23,12 +23,12 @@ RANDOM = "random"
 CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # others of `controls` are classifiers
 CALIBRATION_IMAGES = 64
 SIBLING_SEEDS = 1000  # more than a classifier has siblings
-COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and what each is told
+COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and their options
 LIBRARIES = ("torchvision", "timm")
 
 
 def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
-    """The config of each classifier of the study: of the one ``classifier=`` chose as it is, else its file's.
+    """The config of each classifier of the study: that of ``classifier=`` as it is, the others from their files.
 
     ``torchvision/<name>`` and ``timm/<name>`` stand for any classifier of those libraries.
     """
@@ -38,8 +38,6 @@ def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
     for entry in cfg.classifiers:
         name = entry.split("/", 1)[-1]
         configs[name] = cfg.classifier if name == chosen else read_config(entry, settings.get(name))
-    if not configs:
-        raise ValueError("classifiers is empty: name at least one, as classifiers=[vgg_compact]")
     unknown = settings.keys() - configs.keys() - {chosen}
     if unknown:
         raise ValueError(f"classifier_settings: {', '.join(sorted(unknown))} is not one of classifiers={list(configs)}")
@@ -85,12 +83,12 @@ def control_classifiers(cfg: DictConfig) -> list[str]:
 
 def compression(config: DictConfig) -> DictConfig | None:
     """How a classifier is made from its parent, if it is."""
-    found: DictConfig | None = config.get("compressed")
-    return found
+    block: DictConfig | None = config.get("compressed")
+    return block
 
 
 def training_task(config: DictConfig) -> str:
-    """The task that makes a classifier's weights, where it has none of its own."""
+    """The task that makes the weights of a classifier that names none."""
     return "train_classifier" if compression(config) is None else "compress"
 
 
@@ -98,11 +96,11 @@ def parent_of(config: DictConfig, configs: Mapping[str, DictConfig]) -> DictConf
     """The config of the classifier that another is compressed from.
 
     Args:
-        config: The compressed one, its ``compressed`` block as it should be.
-        configs: The study's classifiers.
+        config: The compressed classifier.
+        configs: The classifiers of the study.
 
     Raises:
-        ValueError: If the block is not right or the parent is not one of the study's; says what to change.
+        ValueError: If ``compressed`` is not right or the parent is not in the study; says what to change.
     """
     block = compression(config)
     if block is None:

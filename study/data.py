@@ -33,8 +33,8 @@ def make_data(
     )
     if node == "data" and cfg.task != "pretrain" and not data.labelled:
         raise ValueError(
-            "these images have no labels, so they only serve for pre-training: use task=pretrain, or choose data with "
-            "labels and name these as data@pretrain_data=unlabelled pretrain_data.root=..."
+            "these images have no labels, so they can only be used for pre-training: use task=pretrain, or choose data "
+            "with labels and name these as data@pretrain_data=unlabelled pretrain_data.root=..."
         )
     if cfg.task != "prepare":
         data.use_prepared()

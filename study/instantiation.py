@@ -1,4 +1,4 @@
-"""Objects from config nodes: only what belongs here may be named by a ``_target_``."""
+"""Objects from config nodes; a ``_target_`` may only name something on a list of packages."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 OWN = ("callbacks", "datamodules", "lightning_modules", "methods", "metrics", "networks")
 CLASSES_OF = ("pytorch_lightning", "lightning_fabric", "torch.nn", "torch.optim", "torchmetrics", "torchvision", "timm")
 BUILDERS_OF = ("torchvision.models", "timm")
-NAMED = "the project's own packages, torch.nn, torch.optim, torchvision, timm, Lightning or torchmetrics"
+NAMED = "the packages of this project, torch.nn, torch.optim, torchvision, timm, Lightning or torchmetrics"
 
 
 def instantiate(config: DictConfig, key: str, **arguments: Any) -> Any:
@@ -17,7 +17,7 @@ def instantiate(config: DictConfig, key: str, **arguments: Any) -> Any:
 
     Args:
         config: The node; its ``_target_``, and any within it, must be a class or function that is defined in, not only
-            imported by, one of the project's own packages, or a class of the field's.
+            imported by, a package of this project, or a class of a library in ``CLASSES_OF``.
         key: Where the node is, for errors.
         **arguments: More arguments of the target.
 
@@ -25,13 +25,13 @@ def instantiate(config: DictConfig, key: str, **arguments: Any) -> Any:
         ValueError: If another target is named; nothing of it has then been called.
     """
     plain = OmegaConf.to_container(config, resolve=True)
-    for place, target in targets(plain, key):
-        check(target, place)
+    for position, target in targets(plain, key):
+        check(target, position)
     return hydra.utils.instantiate(config, **arguments)
 
 
 def targets(tree: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Every ``_target_`` in a tree of settings, with its place."""
+    """Every ``_target_`` in a tree of settings, with its dotted key."""
     if isinstance(tree, dict):
         if "_target_" in tree:
             yield f"{key}._target_", str(tree["_target_"])
@@ -42,18 +42,18 @@ def targets(tree: Any, key: str) -> Iterator[tuple[str, str]]:
             yield from targets(branch, f"{key}[{number}]")
 
 
-def check(target: str, place: str) -> None:
-    """Refuse a target that does not belong here, by its name first, then by what it is."""
-    refusal = f"{place}={target} is not allowed: name something of {NAMED}"
+def check(target: str, key: str) -> None:
+    """Refuse a target that is not on the list: by its name first, then by the module that defines it."""
+    refusal = f"{key}={target} is not allowed: name something of {NAMED}"
     if not within(target, (*OWN, *CLASSES_OF)):
         raise ValueError(refusal)
     try:
-        found = hydra.utils.get_object(target)
+        thing = hydra.utils.get_object(target)
     except Exception as error:  # importing can raise anything
-        raise ValueError(f"{place}={target} cannot be found: {' '.join(str(error).split())[:200]}") from error
-    home = str(getattr(found, "__module__", ""))
-    is_class = isinstance(found, type)
-    is_function = type(found).__name__ == "function"
+        raise ValueError(f"{key}={target} cannot be found: {' '.join(str(error).split())[:200]}") from error
+    home = str(getattr(thing, "__module__", ""))
+    is_class = isinstance(thing, type)
+    is_function = type(thing).__name__ == "function"
     own = (is_class or is_function) and within(home, OWN)
     library = is_class and within(home, CLASSES_OF)
     builder = is_function and within(home, BUILDERS_OF)

@@ -1,4 +1,4 @@
-"""Jobs: their names and folders, what became of them, and that no two work in one folder."""
+"""Jobs: the record of each, and a lock, so that no two work in one folder."""
 
 import fcntl
 import json
@@ -19,7 +19,7 @@ STOPPED = 75  # exit status of a job that was asked to stop and can go on (EX_TE
 
 @contextmanager
 def only_one(job: Path) -> Iterator[None]:
-    """Hold a job's folder for this process alone; the lock goes with the process, however that ends.
+    """Lock the folder of a job for this process alone; the lock ends with the process, however that ends.
 
     Raises:
         ValueError: If another process holds it; says which.
@@ -53,22 +53,22 @@ def slurm_job() -> str | None:
 
 
 def where() -> str:
-    """This process, for people: host, process and the cluster's job."""
+    """This process in words: its number, the host and the job of the cluster."""
     number = slurm_job()
     return f"process {os.getpid()} on {socket.gethostname()}" + (f", Slurm job {number}" if number else "")
 
 
 @contextmanager
 def recorded(folder: Path, overrides: list[str], explain: Callable[[BaseException], str]) -> Iterator[dict[str, Any]]:
-    """Keep in ``job.json`` what becomes of a job; ranks but the first only note failures, in ``job.rank<k>.json``.
+    """Keep the state of a job in ``job.json``; other ranks than the first only note failures, in ``job.rank<k>.json``.
 
     Args:
-        folder: The job's folder.
-        overrides: What was asked for.
+        folder: The folder of the job.
+        overrides: Its command line, without the program.
         explain: Says the cause of an error in one line, or nothing.
 
     Yields:
-        What is to be written when the job ends well.
+        A mapping to which the job adds what the record is to hold when it has finished.
     """
     path = folder / ("job.json" if is_first_rank() else f"job.rank{rank()}.json")
     start = time.monotonic()
@@ -97,7 +97,7 @@ def recorded(folder: Path, overrides: list[str], explain: Callable[[BaseExceptio
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What is known of a job; empty if nothing, or nothing readable, is."""
+    """The record of a job; empty if there is none that can be read."""
     try:
         record: dict[str, Any] = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -106,9 +106,9 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def failures_of_ranks(folder: Path) -> list[str]:
-    """Why ranks but the first failed, where they could say."""
-    found = []
+    """The errors that other ranks than the first have noted."""
+    errors = []
     for path in sorted(folder.glob("job.rank*.json")):
         number = path.name.removeprefix("job.rank").removesuffix(".json")
-        found.append(f"rank {number}: {json.loads(path.read_text(encoding='utf-8'))['error']}")
-    return found
+        errors.append(f"rank {number}: {json.loads(path.read_text(encoding='utf-8'))['error']}")
+    return errors

@@ -1,4 +1,4 @@
-"""Questions: what each classifier is asked about the study's images, and trained on, where it is not the study's."""
+"""Labels: the right classes of images, which a classifier may define by other options of the data than the study."""
 
 from collections.abc import Mapping
 
@@ -12,26 +12,32 @@ from datamodules.sampling import Draw
 from study.classifiers import own_labels
 from study.data import make_data
 
+STUDY = "label"  # name of the labels that the images have in the study
+
 
 def with_labels_of(cfg: DictConfig, config: DictConfig) -> DictConfig:
-    """The configuration with the labels that a classifier is asked for: its ``question`` changes the data's options."""
-    question = config.get("labels")
-    if question is None:
+    """The configuration in which images have the labels of a classifier: its ``labels`` change options of the data.
+
+    Raises:
+        ValueError: If the data have no such option; names it.
+    """
+    options = config.get("labels")
+    if options is None:
         return cfg
-    unknown = question.keys() - cfg.data.keys()
+    unknown = options.keys() - cfg.data.keys()
     if unknown:
         raise ValueError(
-            f"classifier {config.name} asks for data.{', data.'.join(sorted(unknown))}, which these images do not "
-            "have: use data=cues, or another classifier"
+            f"classifier {config.name}: labels change data.{', data.'.join(sorted(unknown))}, which these images do "
+            "not have: use data=cues, or another classifier"
         )
-    changed: DictConfig = OmegaConf.merge(cfg, {"data": question})  # type: ignore[assignment]
+    changed: DictConfig = OmegaConf.merge(cfg, {"data": options})  # type: ignore[assignment]
     return changed
 
 
 def with_training_labels_of(cfg: DictConfig, config: DictConfig) -> DictConfig:
-    """The configuration with the images a classifier is trained on: its question's labels, and its ``poison``.
+    """The configuration with the images that a classifier is trained on: with its labels and its ``poison``.
 
-    All else, from fine-tuning to the report, takes :func:`asked`, and so sees clean images.
+    Everything else, from fine-tuning to the report, uses :func:`with_labels_of`, and so clean images.
     """
     cfg, poison = with_labels_of(cfg, config), config.get("poison")
     if poison is None:
@@ -43,53 +49,51 @@ def with_training_labels_of(cfg: DictConfig, config: DictConfig) -> DictConfig:
 
 
 def poison_of(cfg: DictConfig, config: DictConfig) -> Poison | None:
-    """What the training images of a classifier are poisoned with, if they are."""
+    """The poison in the training images of a classifier, if there is any."""
     options = with_training_labels_of(cfg, config).data.get("poison")
     return None if options is None else read_poison(OmegaConf.to_container(options, resolve=True))  # type: ignore[arg-type]
 
 
 def right_classes(cfg: DictConfig, configs: Mapping[str, DictConfig], data: ImageDataModule) -> Tensor | None:
-    """The right class of each test image for each classifier, ``(images, classifiers)``; ``None``: the images' labels.
+    """The right class of each test image for each classifier, ``(images, classifiers)``.
 
-    Raises:
-        ValueError: If a classifier is asked about other images than the study's.
+    ``None`` stands for the labels of the images, where no classifier has others.
     """
     return split_labels(cfg, configs, data, "test") if own_labels(configs) else None
 
 
 def labels_name(config: DictConfig) -> str:
-    """What a classifier's question is called; ``label`` is the study's own."""
-    return "label" if config.get("labels") is None else str(config.get("labels_name") or config.labels)
+    """Name of the labels of a classifier; ``label`` are those of the study."""
+    return STUDY if config.get("labels") is None else str(config.get("labels_name") or config.labels)
 
 
 def classifiers_by_labels(configs: Mapping[str, DictConfig]) -> dict[str, DictConfig]:
-    """Every question that is asked, by what it is called, with the first classifier that is asked it."""
-    found: dict[str, DictConfig] = {}
+    """The first classifier of each set of labels, by the name of the labels."""
+    first: dict[str, DictConfig] = {}
     for config in configs.values():
-        found.setdefault(labels_name(config), config)
-    return found
+        first.setdefault(labels_name(config), config)
+    return first
 
 
-def split_labels(cfg: DictConfig, asked_of: Mapping[str, DictConfig], data: ImageDataModule, name: Split) -> Tensor:
-    """The right classes of a split's images, ``(images, questions)``.
+def split_labels(cfg: DictConfig, configs: Mapping[str, DictConfig], data: ImageDataModule, name: Split) -> Tensor:
+    """The right classes of the images of a split for each classifier, ``(images, classifiers)``.
 
     Args:
         cfg: The configuration.
-        asked_of: The questions, each with a classifier that is asked it.
+        configs: The classifiers.
         data: The images.
         name: The split.
 
     Raises:
-        ValueError: If a classifier is asked about other images than the study's.
+        ValueError: If the ``labels`` of a classifier change the images as well.
     """
-    own, key = data.split(name), Draw(0, 0) if name == "train" else 0
+    images, key = data.split(name), Draw(0, 0) if name == "train" else 0
     columns = []
-    for config in asked_of.values():
-        split = own if config.get("labels") is None else make_data(with_labels_of(cfg, config)).split(name)
-        if len(split) != len(own) or not torch.equal(split[key][0], own[key][0]):
+    for config in configs.values():
+        split = images if config.get("labels") is None else make_data(with_labels_of(cfg, config)).split(name)
+        if len(split) != len(images) or not torch.equal(split[key][0], images[key][0]):
             raise ValueError(
-                f"classifier {config.name} is asked about other images than the study's: its question may change the "
-                "labels only"
+                f"classifier {config.name}: its labels change the images of the study; they may change the labels only"
             )
-        columns.append([split.label(index) for index in range(len(own))])
+        columns.append([split.label(index) for index in range(len(images))])
     return torch.tensor(columns).T
