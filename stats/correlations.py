@@ -60,9 +60,9 @@ def order_correlations(
     positions = {"mean RRC": (rrc.mean(axis=-2), resampled.mean(axis=-2))}
     if threshold is not None:
         counts = sufficient_counts(rrc, threshold), sufficient_counts(resampled, threshold)
-        positions = {"serving": counts} | positions
+        positions = {"sufficient autoencoders": counts} | positions
     rows = [
-        {"covariate": name, "place": measure} | _correlation(*of_measure, values[:, column], level)
+        {"covariate": name, "position": measure} | _correlation(*of_measure, values[:, column], level)
         for column, name in enumerate(covariates.columns)
         for measure, of_measure in positions.items()
     ]

@@ -109,7 +109,7 @@ def probe_retention(probes: pd.DataFrame) -> dict[str, float]:
     labels of classifier :math:`j`, :math:`a_{0j}` that of one trained on the originals, and :math:`P` a set of pairs.
 
     Args:
-        probes: Columns ``source``, ``classifier``, ``question`` (the name of the labels) and ``accuracy``, as
+        probes: Columns ``source``, ``classifier``, ``labels`` (their name) and ``accuracy``, as
             ``task=probe`` writes them.
 
     Returns:
@@ -119,11 +119,11 @@ def probe_retention(probes: pd.DataFrame) -> dict[str, float]:
     Example:
         >>> rows = [("original", "a", "colour", 1.0), ("a", "a", "colour", 0.9), ("b", "a", "colour", 0.3),
         ...         ("original", "b", "shape", 0.8), ("a", "b", "shape", 0.2), ("b", "b", "shape", 0.8)]
-        >>> probes = pd.DataFrame(rows, columns=["source", "classifier", "question", "accuracy"])
+        >>> probes = pd.DataFrame(rows, columns=["source", "classifier", "labels", "accuracy"])
         >>> {name: round(value, 3) for name, value in probe_retention(probes).items()}
         {'readers, same cue': 0.95, 'readers, other cue': 0.275, 'readers, originals': 0.8}
     """
-    label_sets = probes.drop_duplicates("classifier").set_index("classifier")["question"]
+    label_sets = probes.drop_duplicates("classifier").set_index("classifier")["labels"]
     table = probes.pivot_table("accuracy", "source", "classifier", sort=False)[list(label_sets.index)]
     same, apart = pairs_by_labels(list(label_sets))
     same = same + np.eye(len(label_sets))

@@ -130,7 +130,7 @@ class Probes:
         right = self.right(name, weights)
         share = right.mean(axis=0)
         lower, upper = wilson_interval(share, len(right))
-        columns = {"source": source, "classifier": list(self.configs), "question": self.labels_names}
+        columns = {"source": source, "classifier": list(self.configs), "labels": self.labels_names}
         return pd.DataFrame(columns | {"accuracy": share, "lower": lower, "upper": upper, "images": len(right)})
 
     def right(self, source: str, weights: Path | None) -> np.ndarray:

@@ -164,7 +164,7 @@ def prediction_tables(predictions: Predictions, cka: pd.DataFrame, classes: list
         table = pair_table(predictions.columns, same_labels=same_labels, **{k: m.numpy() for k, m in matrices.items()})
         tables.append(table.assign(source=source))
     kappa = pd.concat(tables)
-    kappa = kappa[kappa["same_labels"]].drop(columns="same_labels")  # answers to other questions cannot agree
+    kappa = kappa[kappa["same_labels"]].drop(columns="same_labels")  # predictions of other labels cannot agree
     keys = ["source", "classifier", "other"]
     accuracies = class_accuracies(predictions)
     named = [classes[label] if 0 <= label < len(classes) else str(label) for label in accuracies["class"]]

@@ -146,10 +146,9 @@ def correlation_table(rows: list[dict[str, Any]]) -> pd.DataFrame | None:
     """Correlations of the position in the order with other numbers, each with both of its intervals."""
     if not rows:
         return None
-    positions = {"serving": "sufficient autoencoders", "mean RRC": "mean RRC"}
     return pd.DataFrame(
         {
-            "position": [positions[row["place"]] for row in rows],
+            "position": [row["position"] for row in rows],
             "correlation": [row["spearman"] for row in rows],
             "other images": [f"[{row['lower_images']:.2f}, {row['upper_images']:.2f}]" for row in rows],
             "other images and classifiers": [f"[{row['lower']:.2f}, {row['upper']:.2f}]" for row in rows],

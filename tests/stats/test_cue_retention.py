@@ -76,7 +76,7 @@ def test_readers_are_averaged_over_pairs_with_the_same_and_with_other_labels() -
         "original": [1.0, 0.8, 0.5], "a": [1.0, 0.8, 0.1], "b": [0.5, 0.4, 0.2], "c": [0.3, 0.4, 0.5],
     }  # fmt: skip
     rows = [(s, n, label_sets[n], v) for s, values in accuracy.items() for n, v in zip("abc", values, strict=True)]
-    table = pd.DataFrame(rows, columns=["source", "classifier", "question", "accuracy"])
+    table = pd.DataFrame(rows, columns=["source", "classifier", "labels", "accuracy"])
     read = probe_retention(table)
     assert read["readers, same cue"] == pytest.approx((1 + 1 + 0.5 + 0.5 + 1) / 5)
     assert read["readers, other cue"] == pytest.approx((0.2 + 0.4 + 0.3 + 0.5) / 4)

@@ -116,7 +116,7 @@ def test_correlations_of_four_classifiers_are_never_certain() -> None:
     rrc = np.array([[1, 0.9, 0.8, 0.7]] * 4)
     covariates = pd.DataFrame({"parameters": [1.0, 2, 3, 4], "same": 1.0}, index=list("abcd"))
     table: Any = order_correlations(rrc, np.stack([rrc] * 50), covariates, threshold=0.75, level=0.95).set_index(
-        ["covariate", "place"]
+        ["covariate", "position"]
     )
     row = table.loc[("parameters", "mean RRC")]
     assert row["spearman"] == pytest.approx(-1)
@@ -124,7 +124,7 @@ def test_correlations_of_four_classifiers_are_never_certain() -> None:
     assert row["lower"] < -0.99
     assert row["upper"] > 0.5
     assert np.isnan(table.loc[("same", "mean RRC"), "spearman"])
-    assert table.loc[("parameters", "serving"), "spearman"] == pytest.approx(-np.sqrt(0.6))
+    assert table.loc[("parameters", "sufficient autoencoders"), "spearman"] == pytest.approx(-np.sqrt(0.6))
     with pytest.raises(ValueError, match="'parameters' of 'c' is no finite number"):
         order_correlations(rrc, rrc[None], covariates.replace(3.0, np.nan), None, 0.95)
 
@@ -149,6 +149,6 @@ def test_covariates_need_every_classifier() -> None:
     with pytest.raises(ValueError, match="no row for c"):
         order_certainty(predictions, sample, pd.DataFrame({"parameters": [1, 2]}, index=["a", "b"]))
     certainty = order_certainty(predictions, sample, pd.DataFrame({"parameters": [3, 1, 2]}, index=["c", "a", "b"]))
-    [row] = [r for r in certainty["correlations"] if (r["covariate"], r["place"]) == ("parameters", "mean RRC")]
+    [row] = [r for r in certainty["correlations"] if (r["covariate"], r["position"]) == ("parameters", "mean RRC")]
     received = rates_of(predictions, sample)(sample.means).mean(axis=0)
     assert row["spearman"] == pytest.approx(stats.spearmanr(received, [1, 2, 3]).statistic)
