@@ -90,7 +90,7 @@ def test_a_parent_that_was_made_anew_is_noticed(study: Path) -> None:
         (["classifier.compressed.how=shrunk"], "compressed.how=shrunk; use pruned, int8, distilled"),
         (["~classifier.compressed.amount"], "compressed has how, parent; a pruned one takes amount, how, parent"),
         (["classifier.compressed.amount=80"], "amount=80 is not in"),
-        (["classifier.weights=random"], "has weights of its own"),
+        (["classifier.weights=random"], r"has weights \(random\): nothing is to be made"),
         (["classifier.compressed.parent=resnet_compact"], "another network than resnet_compact.*compressed.how=dist"),
         (["classifier.classes=3"], "has classes=3, its parent vgg_compact None: give both the same"),
         (["classifier.compressed.parent=vgg_int8", FOUR], "vgg_int8, which is compressed itself"),

@@ -214,7 +214,7 @@ def test_siblings_of_given_weights_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "smoke" / "classifiers").exists()  # before any work
 
 
-def test_planted_cues_are_a_study_for_each_signal_with_the_same_classifiers(tmp_path: Path) -> None:
+def test_planted_cues_are_a_study_for_each_objective_with_the_same_classifiers(tmp_path: Path) -> None:
     names = sorted(path.stem for path in run.CONF.glob("signal/*.yaml"))
     studies = [compose(tmp_path, "experiment=planted_cues", f"objective={name}") for name in names]
     assert [cfg.study for cfg in studies] == [f"planted_cues_{name}" for name in names]
