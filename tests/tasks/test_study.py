@@ -215,14 +215,15 @@ def test_siblings_of_given_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_planted_cues_are_a_study_for_each_objective_with_the_same_classifiers(tmp_path: Path) -> None:
-    names = sorted(path.stem for path in run.CONF.glob("signal/*.yaml"))
+    names = sorted(path.stem for path in run.CONF.glob("objective/*.yaml"))
     studies = [compose(tmp_path, "experiment=planted_cues", f"objective={name}") for name in names]
     assert [cfg.study for cfg in studies] == [f"planted_cues_{name}" for name in names]
     assert {cfg.classifiers_from for cfg in studies} == {"planted_cues"}
-    assert [cfg.signal for cfg in studies] == names
+    assert [cfg.objective for cfg in studies] == names
     published = studies[names.index("published")]
     assert "switches" not in published.autoencoder.network  # the published method is the default, with nothing added
-    assert not {"anchor", "energy", "rate", "tolerance", "noise", "shift", "siblings"} & set(published.finetune)
+    options = ("anchor", "energy", "rate", "tolerance", "noise", "shift", "siblings")
+    assert not [name for name in options if published.finetune[name]]
 
 
 def test_order_of_a_table_somebody_has(composed: Compose, tmp_path: Path) -> None:
