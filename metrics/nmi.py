@@ -124,17 +124,14 @@ def mutual_information_ratio(counts: Tensor, definition: Definition = "geometric
     entropy_y = _entropy(counts.sum(-2), total)
     entropy_xy = _entropy(counts.flatten(-2), total)
     information = (entropy_x + entropy_y - entropy_xy).clamp(min=0)
-    if definition == "geometric":
-        scale = (entropy_x * entropy_y).sqrt()
-    elif definition == "arithmetic":
-        scale = (entropy_x + entropy_y) / 2
-    elif definition == "min":
-        scale = torch.minimum(entropy_x, entropy_y)
-    elif definition == "max":
-        scale = torch.maximum(entropy_x, entropy_y)
-    else:
-        scale = entropy_xy
-    ratio = (information / scale).clamp(max=1)
+    scales = {
+        "geometric": (entropy_x * entropy_y).sqrt(),
+        "arithmetic": (entropy_x + entropy_y) / 2,
+        "min": torch.minimum(entropy_x, entropy_y),
+        "max": torch.maximum(entropy_x, entropy_y),
+        "joint": entropy_xy,
+    }
+    ratio = (information / scales[definition]).clamp(max=1)  # rounding must not give more than full agreement
     constant_x, constant_y = entropy_x == 0, entropy_y == 0
     agreement = (constant_x & constant_y).to(ratio)
     return torch.where(constant_x | constant_y, agreement, ratio)

@@ -15,14 +15,16 @@ from sklearn.metrics import normalized_mutual_info_score as sklearn_nmi
 from torch import Tensor
 
 import metrics.nmi
-from metrics import (
+from metrics.nmi import (
+    Channels,
+    Definition,
     NormalizedMutualInformation,
+    Quantisation,
     joint_histogram,
     mutual_information_ratio,
     normalized_mutual_information,
     quantise,
 )
-from metrics.nmi import Channels, Definition, Quantisation
 from tests.metrics.conftest import on_ranks
 
 DEFINITIONS: tuple[Definition, ...] = get_args(Definition)
