@@ -61,7 +61,7 @@ class FeatureNetwork:
     name: str
     fingerprint: str
     size: int
-    load: Callable[[], WithoutResizing]
+    load: Callable[[], nn.Module]
     chosen: Sequence[str] | None
 
     def layers(self, network: WithoutResizing) -> dict[str, str]:
@@ -102,13 +102,13 @@ def feature_networks(cfg: DictConfig, data: ImageDataModule) -> list[FeatureNetw
 def classifier_network(cfg: DictConfig, config: DictConfig, data: ImageDataModule) -> FeatureNetwork:
     """A classifier; its images have the size that it resizes them to, unless ``layer_features.size`` is set."""
     size = cfg.layer_features.size or classifiers.preprocessing(config).size or data.smallest_side
-
-    def load() -> WithoutResizing:
-        classifier = classifiers.load_classifier(cfg, config, with_classes(data, config.classes))
-        return WithoutResizing(classifier, cfg.layer_features.swapped)
-
-    fingerprint = classifiers.weights_fingerprint(cfg, config)
-    return FeatureNetwork(str(config.name), fingerprint, int(size), load, chosen_layers(cfg, str(config.name)))
+    return FeatureNetwork(
+        str(config.name),
+        classifiers.weights_fingerprint(cfg, config),
+        int(size),
+        lambda: classifiers.load_classifier(cfg, config, with_classes(data, config.classes)),
+        chosen_layers(cfg, str(config.name)),
+    )
 
 
 def with_classes(data: ImageDataModule, count: int | None) -> ImageDataModule:
@@ -126,13 +126,10 @@ def autoencoder_network(cfg: DictConfig, name: str, data: ImageDataModule) -> Fe
         path = require(study_folder(cfg).pretrained, cfg, "pretrain")
     else:
         path = next(iter(study_autoencoders(cfg, name).values()))
-
-    def load() -> WithoutResizing:
-        return WithoutResizing(make_autoencoder(cfg, path).eval(), cfg.layer_features.swapped)
-
     size = cfg.layer_features.size or data.smallest_side
     layers = [str(layer) for layer in cfg.layer_features.autoencoder_layers]
-    return FeatureNetwork("A_S" if name == PRETRAINED else f"A_{name}", sha256(path), int(size), load, layers)
+    shown = "A_S" if name == PRETRAINED else f"A_{name}"
+    return FeatureNetwork(shown, sha256(path), int(size), lambda: make_autoencoder(cfg, path).eval(), layers)
 
 
 def chosen_layers(cfg: DictConfig, name: str) -> list[str] | None:

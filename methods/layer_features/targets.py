@@ -13,6 +13,7 @@ from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from methods.layer_features.objective import LayerObjective, comparable_objective, published_objective
+from methods.layer_features.settings import LayerFeatures
 from networks.activations import recorded
 from networks.layouts import spatial_mean
 
@@ -103,15 +104,15 @@ class LayerTargets:
             for target in self.targets
         ])  # fmt: skip
 
-    def channels(self, count: int, comparable: bool) -> int:
-        """Number of top channels: ``count``, but at most a quarter of the layer's channels if terms are comparable."""
+    def channels(self, settings: LayerFeatures) -> int:
+        """Number of top channels; at most a quarter of the layer's channels if terms are comparable."""
         width = self.activations.means.shape[1]
-        return min(count, max(1, width // 4) if comparable else width)
+        return min(settings.channels, max(1, width // 4) if settings.comparable else width)
 
-    def objective(self, count: int, comparable: bool) -> LayerObjective:
+    def objective(self, settings: LayerFeatures) -> LayerObjective:
         """The constants of the objective of each cluster's image."""
-        channels = self.channels(count, comparable)
-        if not comparable:
+        channels = self.channels(settings)
+        if not settings.comparable:
             return published_objective(self.features, channels)
         sums = [float(self.activations.inputs[target.members] @ torch.from_numpy(target.weights).float())
                 for target in self.targets]  # fmt: skip
@@ -119,15 +120,7 @@ class LayerTargets:
 
 
 def find_layer_targets(
-    layer: str,
-    inputs: str,
-    activations: LayerActivations,
-    *,
-    clusters: int,
-    components: int,
-    members: int,
-    nearest: bool,
-    seed: int,
+    layer: str, inputs: str, activations: LayerActivations, settings: LayerFeatures, seed: int
 ) -> LayerTargets:
     """Cluster images by a layer's activations, and make the target of each cluster.
 
@@ -135,15 +128,15 @@ def find_layer_targets(
         layer: Name of the layer.
         inputs: Name of the input of its last convolution.
         activations: Its activations.
-        clusters: As ``count`` of :func:`find_clusters`.
-        components: As for :func:`find_clusters`.
-        members: As for :func:`find_target`.
-        nearest: As for :func:`find_target`.
+        settings: ``clusters``, ``components``, ``members`` and ``nearest`` are used.
         seed: As for :func:`find_clusters`.
     """
     means = activations.means.numpy()
-    groups = find_clusters(means, clusters, components, seed)
-    targets = [find_target(means, groups, cluster, members, nearest) for cluster in range(len(groups.centres))]
+    groups = find_clusters(means, settings.clusters, settings.components, seed)
+    targets = [
+        find_target(means, groups, cluster, settings.members, settings.nearest)
+        for cluster in range(len(groups.centres))
+    ]
     return LayerTargets(layer, inputs, activations, groups, targets)
 
 
