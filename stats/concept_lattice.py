@@ -172,18 +172,11 @@ def lattice_document(rrc: FloatArray, names: Sequence[str], threshold: float) ->
     concepts = formal_concepts((rrc >= threshold).T)
     nodes = []
     for concept in concepts:
-        classifiers, autoencoders = set(concept.extent), set(concept.intent)
-        for other in concepts:
-            if set(other.extent) < set(concept.extent):
-                classifiers -= set(other.extent)
-            if set(other.intent) < set(concept.intent):
-                autoencoders -= set(other.intent)
-        nodes.append(
-            {
-                "classifiers": [names[j] for j in sorted(classifiers)],
-                "autoencoders": [names[i] for i in sorted(autoencoders)],
-            }
-        )
+        lower = {j for other in concepts if set(other.extent) < set(concept.extent) for j in other.extent}
+        higher = {i for other in concepts if set(other.intent) < set(concept.intent) for i in other.intent}
+        classifiers = [names[j] for j in concept.extent if j not in lower]
+        autoencoders = [names[i] for i in concept.intent if i not in higher]
+        nodes.append({"classifiers": classifiers, "autoencoders": autoencoders})
     return {"threshold": threshold, "nodes": nodes, "covers": [list(pair) for pair in cover_relation(concepts)]}
 
 

@@ -4,7 +4,6 @@ Seeds of one A_i are averaged first, as in the study's own tables. The intervals
 could have changed; how much other seeds change is in columns of its own, as spread.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -283,9 +282,8 @@ def rrc_by_seed(predictions: Predictions) -> dict[int, FloatArray]:
 
 def _rows_by_seed(predictions: Predictions, source: str) -> dict[int, int]:
     """The row of each seed of a source."""
-    pattern = re.compile(re.escape(source) + r"(?:-seed(\d+))?")
-    matches = {row: pattern.fullmatch(predictions.rows[row]) for row in predictions.rows_of(source)}
-    return {int(match.group(1) or 0): row for row, match in matches.items() if match}
+    rows = predictions.rows_of(source)
+    return {int(predictions.rows[row].removeprefix(source).removeprefix("-seed") or 0): row for row in rows}
 
 
 def _long_table(interval: Interval, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:

@@ -46,13 +46,8 @@ def make(jobs: list[FeatureJobs], seeds: list[int]) -> Result:
     summary = summary_table(numbers)
     share = float(summary["above_both"].sum() / summary["clusters"].sum())
     tables = (numbers, differences, costs, means_table(numbers, differences), summary)
-    return Result(
-        share,
-        dict(zip(FILES, tables, strict=True)),
-        numbers={"share of clusters that beat both baselines": share},
-        tables=[summary_of(summary)],
-        unreadable=jobs[0].images.skipped,
-    )
+    files, final = dict(zip(FILES, tables, strict=True)), {"share of clusters that beat both baselines": share}
+    return Result(share, files, final, [summary_of(summary)], jobs[0].images.skipped)
 
 
 def load_images(cfg: DictConfig, data: ImageDataModule, size: int) -> ImageSet:

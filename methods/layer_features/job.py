@@ -49,7 +49,6 @@ STRIP = 8  # images of an iteration strip
 NEAREST = 3  # real images beside each synthesis
 THUMBNAIL = 64  # pixels, at most
 NOT_DECISIVE = {"seeds", "autoencoders", "on_error", "chunk"}
-ENDS = (".npz", "-numbers.csv", "-diversity.csv")
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,7 @@ class FeatureJobs:
     @cached_property
     def device(self) -> torch.device:
         """The device of the trainer."""
-        device: torch.device = make_trainer(self.cfg).strategy.root_device
-        return device
+        return make_trainer(self.cfg).strategy.root_device
 
     @cached_property
     def real(self) -> dict[str, LayerActivations]:
@@ -105,7 +103,8 @@ class FeatureJobs:
 
     def paths(self, seed: int) -> list[Path]:
         """The files of one seed: record, numbers, differences between clusters."""
-        return [self.folder / f"{seeded(self.source.name, seed)}{end}" for end in ENDS]
+        name = seeded(self.source.name, seed)
+        return [self.folder / f"{name}{end}" for end in (".npz", "-numbers.csv", "-diversity.csv")]
 
     def run(self, seed: int) -> float:
         """Synthesise with one seed, unless that is done; returns the mean cosine of the synthesis to its targets."""
@@ -139,9 +138,8 @@ class FeatureJobs:
             table.insert(0, "network", self.source.name)
         numbers = with_gain(numbers.assign(seconds=seconds / len(module.rows)))
         objective = float(numbers[numbers["method"] == SYNTHESIS]["cosine"].mean())
-        record = arrays_of(self.record(module, images, starts, nearest))
-        contents = (record, numbers, differences)
-        files = {path.name: content for path, content in zip(step.artifact.files, contents, strict=True)}
+        contents = (arrays_of(self.record(module, images, starts, nearest)), numbers, differences)
+        files = dict(zip((path.name for path in step.artifact.files), contents, strict=True))
         return Result(objective, files, shown={"mean cosine": objective})
 
     def synthesise(
@@ -172,9 +170,9 @@ class FeatureJobs:
             # every method has the same starts: those of the first are enough
             first = rows[rows["method"] == METHODS[0]]
             keys = pd.concat([rows, first.assign(method=START)], ignore_index=True)
-            means = synthesised[targets.layer].means[rows.index].numpy()
-            all_means = np.concatenate([means, started[targets.layer].means[first.index].numpy()])
-            pixels = np.concatenate([images[rows.index].numpy(), starts[first.index].numpy()])
+            means = synthesised[targets.layer].means.numpy()[rows.index]
+            all_means = np.concatenate([means, started[targets.layer].means.numpy()[first.index]])
+            pixels = np.concatenate([images.numpy()[rows.index], starts.numpy()[first.index]])
             features, real = targets.features.numpy()[keys["cluster"]], targets.activations.means.numpy()
             keys["layer"] = targets.layer.removeprefix(PREFIX)
             keys["members"] = np.bincount(targets.clusters.assignment)[keys["cluster"]]
@@ -229,5 +227,4 @@ class FeatureJobs:
 
 def as_bytes(images: Tensor) -> np.ndarray:
     """Images in [0, 1] as uint8."""
-    pixels: np.ndarray = (255 * images).round().to(torch.uint8).numpy()
-    return pixels
+    return (255 * images).round().to(torch.uint8).numpy()

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,8 +42,7 @@ class WithoutResizing(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The output of the network for images ``(N, 3, H, W)`` in [0, 1]."""
-        output: Tensor = self.network(self.normalization(images.flip(1) if self.swapped else images))
-        return output
+        return self.network(self.normalization(images.flip(1) if self.swapped else images))
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,8 @@ class FeatureNetwork:
     def list_layers(self, network: WithoutResizing) -> list[Layer]:
         """Every layer, by its name within the original network."""
         layers = list_layers(network, torch.zeros(1, 3, self.size, self.size))
-        return [
-            Layer(layer.name.removeprefix(PREFIX), layer.kind, layer.shape)
-            for layer in layers
-            if layer.name.startswith(PREFIX)
-        ]
+        ours = [layer for layer in layers if layer.name.startswith(PREFIX)]
+        return [replace(layer, name=layer.name.removeprefix(PREFIX)) for layer in ours]
 
 
 def feature_networks(cfg: DictConfig, data: ImageDataModule) -> list[FeatureNetwork]:
@@ -102,13 +98,12 @@ def feature_networks(cfg: DictConfig, data: ImageDataModule) -> list[FeatureNetw
 def classifier_network(cfg: DictConfig, config: DictConfig, data: ImageDataModule) -> FeatureNetwork:
     """A classifier; its images have the size that it resizes them to, unless ``layer_features.size`` is set."""
     size = cfg.layer_features.size or classifiers.preprocessing(config).size or data.smallest_side
-    return FeatureNetwork(
-        str(config.name),
-        classifiers.weights_fingerprint(cfg, config),
-        int(size),
-        lambda: classifiers.load_classifier(cfg, config, with_classes(data, config.classes)),
-        chosen_layers(cfg, str(config.name)),
-    )
+    name, fingerprint = str(config.name), classifiers.weights_fingerprint(cfg, config)
+
+    def load() -> nn.Module:
+        return classifiers.load_classifier(cfg, config, with_classes(data, config.classes))
+
+    return FeatureNetwork(name, fingerprint, int(size), load, chosen_layers(cfg, name))
 
 
 def with_classes(data: ImageDataModule, count: int | None) -> ImageDataModule:

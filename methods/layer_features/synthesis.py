@@ -127,13 +127,9 @@ class FeatureSynthesis(pl.LightningModule):
         """Set the learning rate, and forget the momentum if the procedure creates the optimiser anew."""
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.scheduled(self.settings.lr, batch_idx)
+            group["lr"] = linear(self.settings.lr, batch_idx, self.settings.iterations)
         if self.settings.renewed:
             optimizer.state.clear()  # type: ignore[union-attr]
-
-    def scheduled(self, ends: Sequence[float], iteration: int) -> float:
-        """The value of a pair of settings in an iteration."""
-        return linear(ends, iteration, self.settings.iterations)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The sum of the losses of all images; each loss depends on one image."""
@@ -158,7 +154,7 @@ class FeatureSynthesis(pl.LightningModule):
 
     def term_weights(self, iteration: int) -> Tensor:
         """The weights of the three terms of every image, ``(R, 3)``."""
-        sparsity = self.scheduled(self.settings.sparsity, iteration)
+        sparsity = linear(self.settings.sparsity, iteration, self.settings.iterations)
         weights = self.factors * torch.tensor([self.settings.activation, self.settings.distance])
         return torch.cat([weights, torch.full((len(weights), 1), sparsity)], dim=1)
 
@@ -169,7 +165,8 @@ class FeatureSynthesis(pl.LightningModule):
             return
         if mask is not None:
             height, width = gradient.shape[-2:]
-            sigma = width * self.scheduled(mask, len(self.history) - 1)  # this hook gets no number of the iteration
+            iteration = len(self.history) - 1  # this hook gets no number of the iteration
+            sigma = width * linear(mask, iteration, self.settings.iterations)
             gradient.mul_(radial_mask(height, width, sigma).to(gradient))
         if self.settings.optimizer == "sgd":  # x = std · u + mean: a step −r · ∂L/∂u on u is −r · std² · ∂L/∂x on x
             gradient.mul_(torch.tensor(IMAGENET_STD).to(gradient).square()[:, None, None])

@@ -55,8 +55,7 @@ class Clusters:
     @property
     def distances(self) -> Floats:
         """Distance of each image from the centre of its cluster, ``(N,)``."""
-        distances: Floats = np.linalg.norm(self.points - self.centres[self.assignment], axis=1)
-        return distances
+        return np.linalg.norm(self.points - self.centres[self.assignment], axis=1)
 
 
 @dataclass(frozen=True)
@@ -198,8 +197,7 @@ def plane_positions(clusters: Clusters) -> Floats:
         return flat
     # t-SNE needs several times as many images as its perplexity
     perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
-    positions: Floats = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
-    return positions.astype(np.float64)
+    return TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(points).astype(np.float64)
 
 
 @torch.no_grad()
@@ -219,17 +217,17 @@ def layer_activations(
         ValueError: If an activation is not finite; names the layer.
     """
     network.to(device)
-    means: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    sums: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    parts: dict[str, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in layers}
     with recorded(network, [*layers, *layers.values()]) as read:
         for part in images.split(chunk):
             batch = part.to(device)
             network(batch.float() / 255 if batch.dtype == torch.uint8 else batch)
             activations = read()
             for layer, inputs in layers.items():
-                means[layer].append(spatial_mean(activations[layer].float()).cpu())
-                sums[layer].append(activations[inputs].float().flatten(1).abs().sum(dim=1).cpu())
-    for layer in layers:
-        if not all(torch.isfinite(part).all() for part in means[layer]):
+                sums = activations[inputs].float().flatten(1).abs().sum(dim=1)
+                parts[layer].append((spatial_mean(activations[layer].float()).cpu(), sums.cpu()))
+    whole = {layer: LayerActivations(*map(torch.cat, zip(*pairs, strict=True))) for layer, pairs in parts.items()}
+    for layer, of_layer in whole.items():
+        if not torch.isfinite(of_layer.means).all():
             raise ValueError(f"layer {layer} has activations that are not finite: the weights are broken")
-    return {layer: LayerActivations(torch.cat(means[layer]), torch.cat(sums[layer])) for layer in layers}
+    return whole

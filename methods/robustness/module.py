@@ -18,6 +18,7 @@ from stats.names import PRETRAINED
 
 PLAIN, OWN = "plain", "own"
 DEFENCES = (PLAIN, PRETRAINED, OWN)  # the classifier alone, behind A_S, and behind its A_i
+Batch = tuple[Tensor, Tensor, Tensor]  # images, labels, index
 ATTACKS = ("fgsm", "pgd", "transfer", "bpda")  # without a defence, the last two are the same as pgd
 
 
@@ -51,7 +52,7 @@ class RobustnessResult:
 
         A change within a smaller epsilon is also within a larger one, so a success within the smaller one counts.
         """
-        worst = self.right.all(axis=-1)
+        worst = self.right.min(axis=-1)
         for number in range(len(self.threats)):
             worst[:, :, number] &= worst[:, :, number - 1] if continues(self.threats, number) else self.clean
         return worst
@@ -122,7 +123,7 @@ class Robustness(FrozenParts):
             transferred=((t, c, c), torch.uint8),
         )
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Attack one batch in every way."""
         images, labels, index = batch
         if not len(images):
@@ -147,7 +148,7 @@ class Robustness(FrozenParts):
         for column, (classifier, right) in enumerate(zip(self.classifiers, labels_of, strict=True)):
             adversarial = [self.run(attack, classifier, images, right, index, "strongest") for attack in self.attacks]
             defences = (None, self.start, self.fine_tuned[column])
-            behind = [self.attack_behind(part, classifier, images, right, index, adversarial) for part in defences]
+            behind = [self.attack_behind(part, classifier, (images, right, index), adversarial) for part in defences]
             clean, attacked, vanishing = zip(*behind, strict=True)
             shown = [
                 torch.stack([is_right(other, changed, others_labels, index) for changed in adversarial], dim=1)
@@ -164,28 +165,22 @@ class Robustness(FrozenParts):
         return predictions | {"labels": targets}
 
     def attack_behind(
-        self,
-        preprocessor: nn.Module | None,
-        classifier: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        index: Tensor,
-        transferred: Sequence[Tensor],
+        self, preprocessor: nn.Module | None, classifier: nn.Module, batch: Batch, transferred: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Predictions of a classifier behind a preprocessor, or alone.
 
         Args:
             preprocessor: An autoencoder, or ``None``.
             classifier: Classifies the preprocessor's output.
-            images: The original images, ``(B, 3, H, W)``.
-            labels: The right classes for this classifier, ``(B,)``.
-            index: Positions in the split, ``(B,)``.
+            batch: The original images ``(B, 3, H, W)``, their right classes for this classifier, and their positions in
+                the split.
             transferred: For each threat model, the images that PGD made for the classifier alone.
 
         Returns:
             Right on the original images ``(B,)``; right under attack ``(B, T, attacks)``; whether the loss has no
             gradient ``(B,)``.
         """
+        images, labels, index = batch
         model = classifier if preprocessor is None else nn.Sequential(preprocessor, classifier)
         clean = is_right(model, images, labels, index)
         # One gradient for all threat models of FGSM, which differ in the step alone
