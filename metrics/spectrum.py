@@ -154,6 +154,7 @@ def power_at(images: Tensor, frequencies: Tensor, window: Window = "hann") -> Te
     """
     windowed = _windowed(images, window)
     frequencies = frequencies.to(images.device, torch.float64)
+    # the exponential is a product over both axes: H + W values for each frequency instead of H · W
     rows, columns = (
         torch.exp(-2j * torch.pi * frequencies[:, axis, None] * torch.arange(size, device=images.device))
         for axis, size in enumerate(images.shape[-2:])

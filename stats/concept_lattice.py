@@ -171,6 +171,7 @@ def lattice_document(rrc: FloatArray, names: Sequence[str], threshold: float) ->
     """
     concepts = formal_concepts((rrc >= threshold).T)
     nodes = []
+    # reduced: what a lower node has (classifiers) or a higher one has (autoencoders) is not named again
     for concept in concepts:
         lower = {j for other in concepts if set(other.extent) < set(concept.extent) for j in other.extent}
         higher = {i for other in concepts if set(other.intent) < set(concept.intent) for i in other.intent}

@@ -99,6 +99,7 @@ class FeatureJobs:
 
     def drawn(self, seed: int) -> int:
         """The number that seeds clusters and synthesis: of the study's seed and the seed of the job."""
+        # unlike that of text, the hash of numbers is the same in every process
         return hash((self.cfg.seed, seed)) % 2**31
 
     def paths(self, seed: int) -> list[Path]:
@@ -129,6 +130,7 @@ class FeatureJobs:
         ]
         blends = [targets.blends(self.images.pixels) for targets in layers]
         first = [start_images(self.settings.start, part, seed) for part in blends]
+        # the methods differ in their objectives only: a comparison needs the same starts
         starts = torch.cat([part for part in first for _ in METHODS])
         module, seconds = self.synthesise(step, layers, starts, seed)
         images = module.images.detach().cpu().float()

@@ -110,7 +110,7 @@ def with_classes(data: ImageDataModule, count: int | None) -> ImageDataModule:
     """Data with as many classes as a classifier has logits; the names of the classes have no effect on layers."""
     if count is None or count <= len(data.classes):
         return data
-    widened = copy.copy(data)
+    widened = copy.copy(data)  # the other networks of the task share the data
     widened.classes = [*data.classes, *(f"class {number}" for number in range(len(data.classes), count))]
     return widened
 

@@ -95,6 +95,7 @@ class FeatureSynthesis(pl.LightningModule):
         self.images = nn.Parameter(starts.clone())
         self.factors = torch.tensor([TERMS_OF[method] for method in self.rows["method"]])
         self.history: list[Tensor] = []
+        # on the CPU: only the figures need them
         self.pictures: dict[int, Tensor] = {0: starts.detach().cpu().clone()} if 0 in self.kept else {}
 
     def train(self, mode: bool = True) -> "FeatureSynthesis":
@@ -139,7 +140,7 @@ class FeatureSynthesis(pl.LightningModule):
         self.check(torch.isfinite(losses), "loss", batch_idx)
         columns = [losses.detach()[:, None].float(), terms.detach().float(), cosines[:, None].float()]
         self.history.append(torch.cat(columns, dim=1))
-        return losses.sum()
+        return losses.sum()  # every image gets the gradient of its own loss: no loss depends on another image
 
     def terms(self, activations: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The terms of every image, unweighted, ``(R, 3)``, and the cosine of z and a, ``(R,)``."""

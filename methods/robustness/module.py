@@ -137,6 +137,7 @@ class Robustness(FrozenParts):
         index, predictions = self.results.compute()
         labels = predictions.pop("labels")
         threats = [ThreatModel(attack.norm, attack.epsilon) for attack in self.attacks]
+        # they were collected as integers, because booleans have no sum over ranks
         right = {name: values.astype(bool) for name, values in predictions.items()}
         self.result = RobustnessResult(self.names, threats, index, labels, **right)
 

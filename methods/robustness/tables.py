@@ -50,7 +50,7 @@ def accuracy_table(result: RobustnessResult) -> pd.DataFrame:
     unchanged = np.broadcast_to(result.clean[..., None], attacked[:, :, 0].shape)
     budgets, right = [], []
     for number, threat in enumerate(result.threats):
-        if not continues(result.threats, number):
+        if not continues(result.threats, number):  # every norm begins with the images as they are
             budgets.append((threat.norm, 0.0))
             right.append(unchanged)
         budgets.append((threat.norm, threat.epsilon))
