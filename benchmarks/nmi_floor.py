@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from datamodules import Photographs  # noqa: E402
-from metrics import normalized_mutual_information  # noqa: E402
+from metrics.nmi import normalized_mutual_information  # noqa: E402
 
 
 def main() -> None:

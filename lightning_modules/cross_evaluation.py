@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_modules.finiteness import check_finite
 from lightning_modules.per_image_results import PerImageResults
 from lightning_modules.reconstruction import ReconstructionEvaluation
-from metrics import normalized_mutual_information
+from metrics.nmi import normalized_mutual_information
 from networks.classifier import Classifier
 from networks.segnet import SegNet
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metrics import PerImage
+from metrics.per_image import PerImage
 
 
 class PerImageResults(nn.Module):

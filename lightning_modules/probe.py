@@ -10,7 +10,7 @@ from torchmetrics import MeanMetric
 from datamodules.base import Split
 from lightning_modules.finiteness import check_finite
 from lightning_modules.optimization import OptimizerFactory, Schedule, TrainedModule
-from metrics import PerImage
+from metrics.per_image import PerImage
 from networks.seeding import image_noise
 from networks.segnet import SegNet
 

@@ -12,7 +12,7 @@ from lightning_modules.autoencoder_training import AutoencoderTraining, Trained
 from lightning_modules.finiteness import check_finite
 from lightning_modules.optimization import OptimizerFactory, Schedule
 from lightning_modules.rate_weight import RateWeight
-from metrics import NormalizedMutualInformation
+from metrics.nmi import NormalizedMutualInformation
 from networks.classifier import Classifier
 from networks.segnet import SegNet
 

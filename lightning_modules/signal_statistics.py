@@ -12,7 +12,8 @@ from lightning_modules.finiteness import check_finite
 from lightning_modules.penultimate import penultimate_features
 from lightning_modules.per_image_results import PerImageResults
 from lightning_modules.reconstruction import ReconstructionEvaluation
-from metrics import Checkerboard, LabHistogram, RadialSpectrum, lab_edges
+from metrics.lab import LabHistogram, lab_edges
+from metrics.spectrum import Checkerboard, RadialSpectrum
 from networks.classifier import Classifier
 from networks.segnet import SegNet
 from stats.names import ORIGINAL, PRETRAINED

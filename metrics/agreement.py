@@ -102,13 +102,19 @@ def hsic(x: Tensor, y: Tensor, debiased: bool = True) -> Tensor:
         >>> round(float(hsic(x, x, debiased=False)), 4), round(float(hsic(x, x)), 4)
         (76.5625, 18.6667)
     """
-    x, y = _centred(x, y, debiased)
-    through_images = x.shape[1] * y.shape[1] > len(x) ** 2
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+        raise ValueError(f"features have shapes {tuple(x.shape)} and {tuple(y.shape)}; expected (N, d1) and (N, d2)")
+    images, needed = len(x), 4 if debiased else 2
+    if images < needed:
+        raise ValueError(f"CKA of {images} images; it needs {needed} or more: raise feature_images")
+    if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+        raise ValueError("features have values that are not finite: their network is broken")
+    x, y = _without_mean(x.double()), _without_mean(y.double())
+    through_images = x.shape[1] * y.shape[1] > images**2
     product = ((x @ x.T) * (y @ y.T)).sum() if through_images else (x.T @ y).square().sum()
     if not debiased:
         return product
     # as Song et al., with diagonals of 0: K̃ = K - diag(k); features are centred, so the rows of K add up to 0
-    images = len(x)
     k, m = x.square().sum(dim=1), y.square().sum(dim=1)
     trace = product - (k * m).sum()
     sums = k.sum() * m.sum() / ((images - 1) * (images - 2))
@@ -178,18 +184,6 @@ def _normalised(xy: Tensor, xx: Tensor, yy: Tensor) -> Tensor:
     """Alignment of x and y from similarities; NaN where one has no positive similarity with itself."""
     usable = (xx > 0) & (yy > 0)
     return torch.where(usable, xy / (xx.clamp(min=0) * yy.clamp(min=0)).sqrt(), torch.nan)
-
-
-def _centred(x: Tensor, y: Tensor, debiased: bool) -> tuple[Tensor, Tensor]:
-    """Checked features, float64, without their means."""
-    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
-        raise ValueError(f"features have shapes {tuple(x.shape)} and {tuple(y.shape)}; expected (N, d1) and (N, d2)")
-    needed = 4 if debiased else 2
-    if len(x) < needed:
-        raise ValueError(f"CKA of {len(x)} images; it needs {needed} or more: raise feature_images")
-    if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
-        raise ValueError("features have values that are not finite: their network is broken")
-    return _without_mean(x.double()), _without_mean(y.double())
 
 
 def _without_mean(features: Tensor) -> Tensor:

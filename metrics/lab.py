@@ -40,7 +40,9 @@ def rgb_to_lab(images: Tensor) -> Tensor:
         [53.2, 80.1, 67.2]
     """
     # written here because skimage.color.rgb2lab runs on the CPU only
-    _check_images(images)
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images are {tuple(images.shape)}, {images.dtype}; expected floats of shape (N, 3, H, W)")
+    check_range("images", images)
     values = images if images.dtype == torch.float64 else images.float()
     linear = torch.where(values > 0.04045, ((values + 0.055) / 1.055) ** 2.4, values / 12.92)
     matrix = torch.tensor(XYZ_OF_RGB, dtype=values.dtype, device=values.device)
@@ -169,9 +171,3 @@ class LabHistogram(FixedDtypeMetric):
         if not self.counts.any():
             raise RuntimeError("LAB histogram of no images; call update first")
         return self.counts
-
-
-def _check_images(images: Tensor) -> None:
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images are {tuple(images.shape)}, {images.dtype}; expected floats of shape (N, 3, H, W)")
-    check_range("images", images)

@@ -41,9 +41,7 @@ def power_spectrum(images: Tensor, window: Window = "hann") -> Tensor:
         >>> power_spectrum(stripes, window="none")[0, 0].round(decimals=4).tolist()  # all at 2 cycles per image width
         [0.0, 0.0, 0.25, 0.0]
     """
-    _check(images, window)
-    height, width = images.shape[-2:]
-    coefficients = torch.fft.fft2(_windowed(images, window)) / (height * width)
+    coefficients = torch.fft.fft2(_windowed(images, window)) / images.shape[-2:].numel()
     return coefficients.abs().square().mean(dim=1)
 
 
@@ -154,15 +152,15 @@ def power_at(images: Tensor, frequencies: Tensor, window: Window = "hann") -> Te
         >>> power_at(stripes, torch.tensor([[0.0, 0.5], [0.5, 0.0]]), window="none").round(decimals=4).tolist()
         [[0.25, 0.0]]
     """
-    _check(images, window)
-    height, width = images.shape[-2:]
+    windowed = _windowed(images, window)
     frequencies = frequencies.to(images.device, torch.float64)
+    # the exponential is a product over both axes: H + W values for each frequency instead of H · W
     rows, columns = (
         torch.exp(-2j * torch.pi * frequencies[:, axis, None] * torch.arange(size, device=images.device))
-        for axis, size in enumerate((height, width))
+        for axis, size in enumerate(images.shape[-2:])
     )
-    along_rows = _windowed(images, window).to(rows.dtype) @ columns.T
-    coefficients = (along_rows * rows.T).sum(dim=-2) / (height * width)
+    along_rows = windowed.to(rows.dtype) @ columns.T
+    coefficients = (along_rows * rows.T).sum(dim=-2) / images.shape[-2:].numel()
     return coefficients.abs().square().mean(dim=1)
 
 
@@ -279,17 +277,7 @@ class Checkerboard(FixedDtypeMetric):
 
 
 def _windowed(images: Tensor, window: Window) -> Tensor:
-    """Images as float64 without their weighted mean, times the window."""
-    values = images.double()
-    if window == "none":
-        return values - values.mean(dim=(-2, -1), keepdim=True)
-    sides = [torch.hann_window(side, dtype=torch.float64, device=images.device) for side in images.shape[-2:]]
-    weights = sides[0][:, None] * sides[1]
-    mean = (values * weights).sum(dim=(-2, -1), keepdim=True) / weights.sum()
-    return (values - mean) * weights / weights.square().mean().sqrt()
-
-
-def _check(images: Tensor, window: Window) -> None:
+    """Images, checked, as float64 without their weighted mean, times the window."""
     if window not in get_args(Window):
         raise ValueError(f"window={window!r} is unknown; choose {' or '.join(get_args(Window))}")
     if images.ndim != 4 or not images.is_floating_point():
@@ -298,3 +286,10 @@ def _check(images: Tensor, window: Window) -> None:
         raise ValueError(f"images of {images.shape[-2]}×{images.shape[-1]} pixels have no frequencies")
     if not torch.isfinite(images).all():
         raise ValueError("images have values that are not finite: their network is broken")
+    values = images.double()
+    if window == "none":
+        return values - values.mean(dim=(-2, -1), keepdim=True)
+    sides = [torch.hann_window(side, dtype=torch.float64, device=images.device) for side in images.shape[-2:]]
+    weights = sides[0][:, None] * sides[1]
+    mean = (values * weights).sum(dim=(-2, -1), keepdim=True) / weights.sum()
+    return (values - mean) * weights / weights.square().mean().sqrt()

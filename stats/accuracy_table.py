@@ -41,12 +41,12 @@ def check_same_names(source: str, rows: Sequence[Any], columns: Sequence[Any]) -
         raise ValueError(f"{source} is not square: {'; '.join(causes)}; name rows and columns alike, each name once")
 
 
-def check_accuracies(values: FloatArray, names: Sequence[str] | None, source: str) -> None:
+def check_accuracies(values: FloatArray, names: Sequence[str], source: str) -> None:
     """Check that a square array holds accuracies, and no 0 on its diagonal.
 
     Args:
         values: Accuracies, shape ``(n, n)``, rows autoencoders, columns classifiers.
-        names: Names of the classifiers; ``None`` numbers them.
+        names: Names of the classifiers.
         source: What the error message calls the array.
 
     Raises:
@@ -60,7 +60,6 @@ def check_accuracies(values: FloatArray, names: Sequence[str] | None, source: st
     """
     if values.ndim != 2 or values.shape[0] != values.shape[1] or values.size == 0:
         raise ValueError(f"{source} has shape {values.shape}; expected one row (autoencoder) per column (classifier)")
-    names = names or [str(number) for number in range(len(values))]
     diagonal = values.diagonal()
     outside = np.argwhere(~((values >= 0) & (values <= 1)))  # so written, it also refuses NaN
     if len(outside):

@@ -272,8 +272,7 @@ def normal_quantile(share: FloatArray) -> FloatArray:
         [0.0, 1.96]
     """
     # scipy.special's function differs in the last bits, and studies must keep their intervals
-    quantiles: FloatArray = torch.special.ndtri(torch.as_tensor(share, dtype=torch.float64)).numpy()
-    return quantiles
+    return torch.special.ndtri(torch.as_tensor(share, dtype=torch.float64)).numpy()
 
 
 def normal_share(value: FloatArray) -> FloatArray:
@@ -283,8 +282,7 @@ def normal_share(value: FloatArray) -> FloatArray:
         >>> normal_share(np.array([0.0, 1.96])).round(4).tolist()
         [0.5, 0.975]
     """
-    shares: FloatArray = torch.special.ndtr(torch.as_tensor(value, dtype=torch.float64)).numpy()
-    return shares
+    return torch.special.ndtr(torch.as_tensor(value, dtype=torch.float64)).numpy()
 
 
 def _quantile_each(ordered: FloatArray, share: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ def class_accuracies(predictions: Predictions) -> pd.DataFrame:
         the originals to the own A_i.
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> table = class_accuracies(example_predictions()).head(2)
         >>> table[["class", "images", "original", "own", "change"]].round(2).to_numpy().tolist()
         [[0.0, 3.0, 1.0, 1.0, 0.0], [1.0, 3.0, 0.67, 1.0, 0.33]]

@@ -25,7 +25,7 @@ def class_shares(predictions: Predictions, parents: Mapping[str, str], classes: 
         ``mean`` over them.
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> class_shares(example_predictions(), {"c": "a"}, ["cat", "dog"]).round(2).to_dict("index")
         {'dog': {'c': 0.33, 'mean': 0.33}, 'cat': {'c': 0.0, 'mean': 0.0}}
     """
@@ -47,7 +47,7 @@ def exemplar_table(predictions: Predictions, parents: Mapping[str, str]) -> pd.D
         ``parent_right_elsewhere`` (NaN where there are no such images) and ``positions`` (the first of them).
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> exemplar_table(example_predictions(), {"c": "a"})[["exemplars", "positions"]].to_dict("index")
         {'a': {'exemplars': 1, 'positions': '4'}}
     """

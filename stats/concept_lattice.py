@@ -10,10 +10,11 @@ Source: B. Ganter, R. Wille, "Formal Concept Analysis", Springer 1999, chapters 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from stats.arrays import BoolArray
+from stats.arrays import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,38 @@ def cover_relation(concepts: Sequence[FormalConcept]) -> list[tuple[int, int]]:
                 covers.append(lower)
         edges += [(upper, lower) for lower in covers]
     return sorted(edges)
+
+
+def lattice_document(rrc: FloatArray, names: Sequence[str], threshold: float) -> dict[str, Any]:
+    """The concept lattice of the classifiers: autoencoder i is an attribute of classifier j if RRC(i, j) reaches t.
+
+    Labels are reduced: a classifier is named at the lowest node that has it, an autoencoder at the highest.
+
+    Args:
+        rrc: Relative rates of change, ``(n, n)``, rows autoencoders, columns classifiers.
+        names: The n classifiers.
+        threshold: The threshold t, above 0.
+
+    Returns:
+        ``threshold``; ``nodes``: for each concept, from the top down, the names of its ``classifiers`` and of its
+        ``autoencoders``; ``covers``: positions of neighbouring nodes, the upper one first.
+
+    Source: B. Ganter, R. Wille, "Formal Concept Analysis", Springer 1999, section 1.1 (reduced labelling).
+
+    Example:
+        >>> lattice_document(np.array([[1.0, 0.9], [0.4, 1.0]]), ["a", "b"], 0.5)["nodes"]
+        [{'classifiers': ['a'], 'autoencoders': ['a']}, {'classifiers': ['b'], 'autoencoders': ['b']}]
+    """
+    concepts = formal_concepts((rrc >= threshold).T)
+    nodes = []
+    # reduced: what a lower node has (classifiers) or a higher one has (autoencoders) is not named again
+    for concept in concepts:
+        lower = {j for other in concepts if set(other.extent) < set(concept.extent) for j in other.extent}
+        higher = {i for other in concepts if set(other.intent) < set(concept.intent) for i in other.intent}
+        classifiers = [names[j] for j in concept.extent if j not in lower]
+        autoencoders = [names[i] for i in concept.intent if i not in higher]
+        nodes.append({"classifiers": classifiers, "autoencoders": autoencoders})
+    return {"threshold": threshold, "nodes": nodes, "covers": [list(pair) for pair in cover_relation(concepts)]}
 
 
 def _object_intents(context: BoolArray) -> list[int]:

@@ -139,9 +139,8 @@ def _correlation(position: FloatArray, resampled: FloatArray, covariate: FloatAr
     """One row of ``order_correlations``, without its names."""
     estimate, correlations = spearman(position, covariate), spearman(resampled, covariate)
     defined = correlations[np.isfinite(correlations)]
-    nan = float("nan")
-    row = {"classifiers": len(position), "spearman": float(estimate), "lower": nan, "upper": nan}
-    row |= {"lower_images": nan, "upper_images": nan, "left_out": 1 - len(defined) / len(correlations)}
+    row = {"classifiers": len(position), "spearman": float(estimate), "lower": np.nan, "upper": np.nan}
+    row |= {"lower_images": np.nan, "upper_images": np.nan, "left_out": 1 - len(defined) / len(correlations)}
     if np.isfinite(estimate) and len(defined):
         row["lower"], row["upper"] = population_interval(defined, len(position), level)
         images = percentile_interval(defined, estimate, level)

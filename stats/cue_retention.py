@@ -66,7 +66,7 @@ def separation(predictions: Predictions, sample: Sample) -> pd.DataFrame:
 
     Example:
         >>> from dataclasses import replace
-        >>> from stats.example import example_predictions, example_sample
+        >>> from tests.stats.example import example_predictions, example_sample
         >>> predictions = replace(example_predictions(), label_sets=["colour", "colour", "shape"])
         >>> separation(predictions, example_sample())["estimate"].head(4).round(2).to_dict()
         {'same cue': 0.75, 'other cue': 0.71, 'guessing': 0.5, 'separation': 0.04}
@@ -98,6 +98,36 @@ def separation(predictions: Predictions, sample: Sample) -> pd.DataFrame:
             kept = sample.interval(partial(_ratio, of=(row, column), to=(original, column))).columns()
             numbers[f"own kept, {name}"] = [kept[end][0] for end in ENDS]
     return pd.DataFrame.from_dict(numbers, orient="index", columns=list(ENDS)).rename_axis("number")
+
+
+def cue_tables(predictions: Predictions, sample: Sample) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cue retention and the pairs behind it; both are empty in a study that has no such pairs.
+
+    Args:
+        predictions: The study's.
+        sample: Of ``predictions.top1``.
+
+    Returns:
+        As :func:`separation`, with the column ``number``; and columns ``autoencoder``, ``classifier``, ``cue`` (``same
+        cue`` or ``other cue``), ``rrc``.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from tests.stats.example import example_predictions, example_sample
+        >>> predictions = replace(example_predictions(), label_sets=["colour", "colour", "shape"])
+        >>> cue_tables(predictions, example_sample())[1].round(2).to_numpy().tolist()[:3]
+        [['a', 'b', 'same cue', 0.67], ['a', 'c', 'other cue', 0.83], ['b', 'a', 'same cue', 0.83]]
+    """
+    names = predictions.classifiers
+    same, apart = pairs_by_labels([predictions.label_sets[column] for column in predictions.classifier_columns])
+    columns = ["autoencoder", "classifier", "cue", "rrc"]
+    if not same.any() or not apart.any():
+        return pd.DataFrame(columns=["number", *ENDS]), pd.DataFrame(columns=columns)
+    rrc = rates_of(predictions, sample)(sample.means)
+    rows = [
+        (names[i], names[j], "same cue" if same[i, j] else "other cue", rrc[i, j]) for i, j in np.argwhere(same + apart)
+    ]
+    return separation(predictions, sample).reset_index(), pd.DataFrame(rows, columns=columns)
 
 
 def probe_retention(probes: pd.DataFrame) -> dict[str, float]:

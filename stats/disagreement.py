@@ -72,7 +72,7 @@ def predicted_classes(predictions: Predictions, name: str, source: str) -> IntAr
         Classes, shape ``(N,)``; over several seeds of an autoencoder the :func:`modal` class.
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> predicted_classes(example_predictions(), "b", "own A_i").tolist()
         [0, 0, 0, 1, 1, 1]
     """
@@ -98,7 +98,7 @@ def disagreements(predictions: Predictions, parents: Mapping[str, str]) -> pd.Da
         (images that only one has right), ``p`` (McNemar's test, not adjusted for the number of rows).
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> table = disagreements(example_predictions(), {"c": "a"})
         >>> table[["images", "disagree", "parent_only", "child_only", "p"]].round(3).to_numpy().tolist()
         [[6.0, 1.0, 1.0, 0.0, 1.0], [6.0, 0.0, 0.0, 0.0, 1.0]]
@@ -144,7 +144,7 @@ def disagreements_by_class(predictions: Predictions, child: str, parent: str, so
         Index: the classes, ascending; columns ``images``, ``disagree``, ``share``, ``low``, ``high``.
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> disagreements_by_class(example_predictions(), "c", "a")["disagree"].to_dict()
         {0: 0, 1: 1}
     """
@@ -168,7 +168,7 @@ def exemplars(predictions: Predictions, children: Sequence[str], parent: str) ->
     Source: S. Hooker et al., arXiv 1911.05248, "pruning identified exemplars"; there over many runs.
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> exemplars(example_predictions(), ["c"], "a").tolist()
         [4]
     """

@@ -4,8 +4,7 @@ Seeds of one A_i are averaged first, as in the study's own tables. The intervals
 could have changed; how much other seeds change is in columns of its own, as spread.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,7 +116,7 @@ def accuracy_intervals(predictions: Predictions, sample: Sample, correct: Values
         ``seed_min``, ``seed_max``; the last three are NaN where there is one seed.
 
     Example:
-        >>> from stats.example import example_predictions, example_sample
+        >>> from tests.stats.example import example_predictions, example_sample
         >>> predictions, sample = example_predictions(), example_sample()
         >>> accuracy_intervals(predictions, sample, predictions.top1)["estimate"].round(2).tolist()
         [0.83, 0.83, 0.67, 1.0, 0.67, 0.83, 0.83, 1.0, 0.67, 0.67, 0.67, 1.0]
@@ -143,7 +142,7 @@ def rrc_intervals(predictions: Predictions, sample: Sample) -> pd.DataFrame:
         ValueError: If a classifier is never right on the images of its own autoencoder, or has no autoencoder.
 
     Example:
-        >>> from stats.example import example_predictions, example_sample
+        >>> from tests.stats.example import example_predictions, example_sample
         >>> predictions, sample = example_predictions(), example_sample()
         >>> table = rrc_intervals(predictions, sample)[["autoencoder", "classifier", "estimate"]]
         >>> table.head(3).round(2).to_numpy().tolist()
@@ -167,7 +166,7 @@ def rates_of(predictions: Predictions, sample: Sample) -> Statistic:
         ValueError: If a classifier is never right on the images of its own autoencoder, or has no autoencoder.
 
     Example:
-        >>> from stats.example import example_predictions, example_sample
+        >>> from tests.stats.example import example_predictions, example_sample
         >>> predictions, sample = example_predictions(), example_sample()
         >>> rates_of(predictions, sample)(sample.means).round(2).tolist()
         [[1.0, 0.67, 0.83], [0.83, 1.0, 0.67], [0.67, 0.67, 1.0]]
@@ -207,7 +206,7 @@ def paired_differences(
         Columns ``autoencoder``, ``minus``, ``classifier``, ``estimate``, ``lower``, ``upper``.
 
     Example:
-        >>> from stats.example import example_predictions, example_sample
+        >>> from tests.stats.example import example_predictions, example_sample
         >>> predictions, sample = example_predictions(), example_sample()
         >>> table = paired_differences(predictions, sample)
         >>> table[["autoencoder", "minus", "classifier", "estimate"]].round(2).to_numpy().tolist()
@@ -238,7 +237,7 @@ def nmi_intervals(predictions: Predictions, how: Resampling) -> pd.DataFrame:
         where there is no pair.
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> table = nmi_intervals(example_predictions(), Resampling(resamples=50, level=0.9, seed=0))
         >>> table[["autoencoder", "kind", "estimate"]].round(2).to_numpy().tolist()[3:5]
         [['c', 'intra', 0.14], ['original', 'inter', 0.05]]
@@ -267,7 +266,7 @@ def rrc_by_seed(predictions: Predictions) -> dict[int, FloatArray]:
         predictions: The study's; rows are named ``<source>`` for seed 0, else ``<source>-seed<k>``.
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> {seed: rrc.round(2).tolist() for seed, rrc in rrc_by_seed(example_predictions()).items()}
         {0: [[1.0, 0.67, 0.83], [0.83, 1.0, 0.67], [0.67, 0.67, 1.0]]}
     """
@@ -283,9 +282,8 @@ def rrc_by_seed(predictions: Predictions) -> dict[int, FloatArray]:
 
 def _rows_by_seed(predictions: Predictions, source: str) -> dict[int, int]:
     """The row of each seed of a source."""
-    pattern = re.compile(re.escape(source) + r"(?:-seed(\d+))?")
-    matches = {row: pattern.fullmatch(predictions.rows[row]) for row in predictions.rows_of(source)}
-    return {int(match.group(1) or 0): row for row, match in matches.items() if match}
+    rows = predictions.rows_of(source)
+    return {int(predictions.rows[row].removeprefix(source).removeprefix("-seed") or 0): row for row in rows}
 
 
 def _long_table(interval: Interval, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
@@ -298,12 +296,9 @@ def _with_spread(table: pd.DataFrame, by_seed: Sequence[FloatArray]) -> pd.DataF
     """Add to each cell of a long table how much it differs between seeds: for each row values ``(seeds, columns)``."""
     spreads = []
     for values in by_seed:
-        spread: Mapping[str, FloatArray | float] = dict.fromkeys(("seed_std", "seed_min", "seed_max"), np.nan)
+        spread = np.full((3, values.shape[1]), np.nan)
         if len(values) > 1:
-            spread = {
-                "seed_std": values.std(axis=0, ddof=1),
-                "seed_min": values.min(axis=0),
-                "seed_max": values.max(axis=0),
-            }
-        spreads.append(pd.DataFrame({"seeds": len(values), **spread}, index=range(values.shape[1])))
+            spread = np.stack([values.std(axis=0, ddof=1), values.min(axis=0), values.max(axis=0)])
+        columns = dict(zip(("seed_std", "seed_min", "seed_max"), spread, strict=True))
+        spreads.append(pd.DataFrame({"seeds": len(values), **columns}))
     return table.join(pd.concat(spreads, ignore_index=True))

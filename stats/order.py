@@ -47,40 +47,24 @@ class ThresholdInterval:
         return (self.lower + self.upper) / 2
 
 
-def relative_rate_of_change(accuracy: FloatArray) -> FloatArray:
+def relative_rates(accuracy: FloatArray) -> FloatArray:
     r"""Divide each accuracy by the smaller of the two classifiers' accuracies on their own autoencoders.
 
     .. math:: \mathrm{RRC}_{ij} = \frac{\mathrm{acc}_{ij}}{\min(\mathrm{acc}_{ii}, \mathrm{acc}_{jj})}
 
     where :math:`\mathrm{acc}_{ij}` is the accuracy of classifier :math:`j` on the reconstructions of :math:`A_i`. The
     ratio is near 1 where the signal that :math:`A_i` keeps is enough for classifier :math:`j`, near 0 where it is not.
-    The diagonal is exactly 1; a value above 1 is possible.
+    The diagonal is exactly 1; a value above 1 is possible. Nothing is checked:
+    :func:`stats.accuracy_table.check_accuracies` does that, once for all resamples.
 
     Args:
-        accuracy: Accuracies in ``[0, 1]``, shape ``(n, n)``, rows autoencoders, columns classifiers.
+        accuracy: Accuracies in ``[0, 1]``, of one table or of many, shape ``(..., n, n)``, rows autoencoders, columns
+            classifiers.
 
     Returns:
-        Non-negative ratios of shape ``(n, n)``.
-
-    Raises:
-        ValueError: If the array is not square, a value is not finite or outside ``[0, 1]``, or the diagonal holds a 0.
+        Non-negative ratios of the same shape, NaN where a denominator is 0.
 
     Source: arXiv 1803.08337, relative rate of change.
-
-    Example:
-        >>> relative_rate_of_change(np.array([[0.8, 0.2], [0.4, 0.5]])).tolist()
-        [[1.0, 0.4], [0.8, 1.0]]
-    """
-    accuracy = np.asarray(accuracy, dtype=np.float64)
-    check_accuracies(accuracy, names=None, source="accuracy")
-    return relative_rates(accuracy)
-
-
-def relative_rates(accuracy: FloatArray) -> FloatArray:
-    """:func:`relative_rate_of_change` of many tables at once, unchecked, NaN where a denominator is 0.
-
-    Args:
-        accuracy: Accuracies, ``(..., n, n)``, rows autoencoders, columns classifiers.
 
     Example:
         >>> relative_rates(np.array([[[0.8, 0.2], [0.4, 0.5]], [[0.5, 0.1], [0.1, 0.0]]])).tolist()
@@ -118,9 +102,9 @@ def threshold_intervals(rrc: FloatArray) -> list[ThresholdInterval]:
     """
     rrc = np.asarray(rrc, dtype=np.float64)
     if rrc.ndim != 2 or rrc.shape[0] != rrc.shape[1]:
-        raise ValueError(f"rrc has shape {rrc.shape}, not square; pass the result of relative_rate_of_change")
+        raise ValueError(f"rrc has shape {rrc.shape}, not square; pass the result of relative_rates")
     if not np.isfinite(rrc).all() or (rrc < 0).any():
-        raise ValueError("rrc has a negative or non-finite value; pass the result of relative_rate_of_change")
+        raise ValueError("rrc has a negative or non-finite value; pass the result of relative_rates")
     cuts = _distinct_values(rrc)
     # the cut that stands for a value: every value of a merged group is at or below its cut and above the one before
     rank = np.where(rrc > 0, np.searchsorted(cuts, rrc), -1)

@@ -1,9 +1,7 @@
 """How certain a study's order is: one JSON-ready document from its predictions."""
 
-import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from stats.arrays import FloatArray
@@ -37,7 +35,7 @@ def order_certainty(predictions: Predictions, sample: Sample, covariates: pd.Dat
             covariates.
 
     Example:
-        >>> from stats.example import example_predictions, example_sample
+        >>> from tests.stats.example import example_predictions, example_sample
         >>> predictions, sample = example_predictions(), example_sample()
         >>> document = order_certainty(predictions, sample)
         >>> [(round(row["to"], 2), row["chain"]) for row in document["thresholds"]], document["widest"]["order"]
@@ -63,15 +61,9 @@ def order_certainty(predictions: Predictions, sample: Sample, covariates: pd.Dat
             for i, share in zip(intervals, shares, strict=True)
         ],
         "widest": None if chain is None else _widest_document(resampled, chain, shares[intervals.index(chain)], names),
-        "correlations": [
-            {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-            for row in correlations.to_dict("records")
-        ],
-        "seeds": (
-            seed_consensus(np.stack(list(by_seed.values())), names, list(by_seed), threshold)
-            if len(by_seed) > 1
-            else None
-        ),
+        # JSON has no NaN
+        "correlations": correlations.astype(object).where(correlations.notna(), None).to_dict("records"),
+        "seeds": seed_consensus(by_seed, names, threshold) if len(by_seed) > 1 else None,
     }
 
 
@@ -87,15 +79,7 @@ def _widest_document(
         "order": [[names[j] for j in group] for group in chain.order],
         "chain_share": float(chain_share),
         "same_order_share": same_order_share(resampled, chain),
-        "neighbours": [
-            {
-                "first": names[pair.first],
-                "relation": "=" if pair.equal else "<",
-                "second": names[pair.second],
-                "share": pair.share,
-            }
-            for pair in neighbour_shares(resampled, chain)
-        ],
+        "neighbours": neighbour_shares(resampled, chain, names),
     }
 
 

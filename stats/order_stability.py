@@ -1,7 +1,6 @@
 """Would other images, or other seeds, order the classifiers in the same way?"""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -79,28 +78,7 @@ def chain_shares(rrc: FloatArray, intervals: Sequence[ThresholdInterval]) -> Flo
     return np.array([are_chains(rrc >= interval.middle).mean() for interval in intervals])
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """Two neighbours in an order.
-
-    Attributes:
-        first: The classifier with fewer sufficient autoencoders, or one of two with the same.
-        second: The other.
-        equal: Whether both have the same sufficient autoencoders.
-        share: Share of resamples that agree: the first has strictly fewer, or as many if ``equal``.
-
-    Example:
-        >>> Neighbours(first=1, second=0, equal=False, share=0.9).share
-        0.9
-    """
-
-    first: int
-    second: int
-    equal: bool
-    share: float
-
-
-def neighbour_shares(rrc: FloatArray, chain: ThresholdInterval) -> list[Neighbours]:
+def neighbour_shares(rrc: FloatArray, chain: ThresholdInterval, names: Sequence[str]) -> list[dict[str, Any]]:
     r"""For each neighbouring pair of an order, the share of resamples that agree.
 
     .. math::
@@ -116,26 +94,27 @@ def neighbour_shares(rrc: FloatArray, chain: ThresholdInterval) -> list[Neighbou
     Args:
         rrc: Resampled relative rates of change, ``(resamples, n, n)``.
         chain: The order, with its thresholds; the middle one is used.
+        names: The classifiers.
 
-    Raises:
-        ValueError: If it is no chain.
+    Returns:
+        For each pair ``first`` (the classifier with fewer sufficient autoencoders, or one of two with the same),
+        ``relation`` (``<``, or ``=`` if both have the same), ``second``, and ``share`` of resamples that agree.
 
     Example:
         >>> rrc = np.array([[[1.0, 0.4], [0.8, 1.0]], [[1.0, 0.4], [0.5, 1.0]]])
-        >>> neighbour_shares(rrc, ThresholdInterval(0.4, 0.8, 2, True, ((1,), (0,))))
-        [Neighbours(first=1, second=0, equal=False, share=0.5)]
+        >>> neighbour_shares(rrc, ThresholdInterval(0.4, 0.8, 2, True, ((1,), (0,))), ["a", "b"])
+        [{'first': 'b', 'relation': '<', 'second': 'a', 'share': 0.5}]
     """
-    if chain.order is None:
-        raise ValueError("this interval's lattice is no chain, so it has no order")
+    assert chain.order is not None
     counts = sufficient_counts(rrc, chain.middle)
     mean = counts.mean(axis=0)
-    groups = [sorted(group, key=lambda j: mean[j]) for group in chain.order]
-    group_of = {j: number for number, group in enumerate(groups) for j in group}
+    ordered = [(number, j) for number, group in enumerate(chain.order) for j in sorted(group, key=lambda j: mean[j])]
     neighbours = []
-    for first, second in pairwise(j for group in groups for j in group):
-        equal = group_of[first] == group_of[second]
+    for (group, first), (next_group, second) in pairwise(ordered):
+        equal = group == next_group
         agrees = counts[:, first] == counts[:, second] if equal else counts[:, first] < counts[:, second]
-        neighbours.append(Neighbours(first, second, equal, float(agrees.mean())))
+        pair = {"first": names[first], "relation": "=" if equal else "<", "second": names[second]}
+        neighbours.append(pair | {"share": float(agrees.mean())})
     return neighbours
 
 
@@ -198,9 +177,7 @@ def kendalls_w(ranks: FloatArray) -> float:
     return float(spread / most) if most > 0 else float("nan")
 
 
-def seed_consensus(
-    rrc: FloatArray, names: Sequence[str], seeds: Sequence[int], threshold: float | None
-) -> dict[str, Any]:
+def seed_consensus(by_seed: Mapping[int, FloatArray], names: Sequence[str], threshold: float | None) -> dict[str, Any]:
     r"""Combine the orders of several seeds by the mean rank of :func:`sufficient_counts` (Borda's count).
 
     .. math:: \bar r_j = \frac{1}{S} \sum_s r_{js}
@@ -208,9 +185,9 @@ def seed_consensus(
     where :math:`r_{js}` is the rank of classifier :math:`j` with seed :math:`s` of :math:`S`.
 
     Args:
-        rrc: Relative rates of change with each seed, ``(seeds, n, n)``, rows autoencoders, columns classifiers.
+        by_seed: Relative rates of change ``(n, n)`` with each seed that every classifier's autoencoders were trained
+            with, rows autoencoders, columns classifiers.
         names: The classifiers.
-        seeds: The seeds that every classifier's autoencoders were trained with.
         threshold: Where to count; ``None`` ranks by the mean RRC of each classifier's column, which is its count
             averaged over all thresholds.
 
@@ -219,17 +196,18 @@ def seed_consensus(
         sufficient autoencoders; ``ranks`` with each seed; ``kendall_w``, the agreement, None where it is not defined.
 
     Example:
-        >>> rrc = np.array([[[1.0, 0.4], [0.8, 1.0]], [[1.0, 0.6], [0.9, 1.0]]])
-        >>> seed_consensus(rrc, ["a", "b"], [0, 1], threshold=0.7)["mean_rank"]
+        >>> by_seed = {0: np.array([[1.0, 0.4], [0.8, 1.0]]), 1: np.array([[1.0, 0.6], [0.9, 1.0]])}
+        >>> seed_consensus(by_seed, ["a", "b"], threshold=0.7)["mean_rank"]
         {'b': 1.0, 'a': 2.0}
     """
+    rrc = np.stack(list(by_seed.values()))
     ranks = rankdata(rrc.mean(axis=-2) if threshold is None else sufficient_counts(rrc, threshold), axis=-1)
     table = pd.DataFrame(ranks, columns=list(names))
     agreement = kendalls_w(ranks)
     return {
-        "seeds": list(seeds),
+        "seeds": list(by_seed),
         "threshold": threshold,
         "mean_rank": table.mean(axis=0).sort_values(kind="stable").to_dict(),
-        "ranks": {str(seed): row for seed, row in zip(seeds, table.to_dict("records"), strict=True)},
+        "ranks": {str(seed): row for seed, row in zip(by_seed, table.to_dict("records"), strict=True)},
         "kendall_w": None if np.isnan(agreement) else agreement,
     }

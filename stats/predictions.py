@@ -25,7 +25,7 @@ class Predictions:
         nmi_inter: nMI of the reconstructions of two different images, ``(pairs, R)``.
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> predictions = example_predictions()
         >>> predictions.baselines, predictions.rows_of("b"), predictions.column("b")
         (['original'], [2], 1)

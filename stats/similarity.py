@@ -26,7 +26,7 @@ def similarity_pairs(predictions: Predictions, kappa: pd.DataFrame, cka: pd.Data
         not given); NaN where a pair was not measured.
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> kappa = pd.DataFrame([("original", "a", "b", 0.5)], columns=["source", "classifier", "other", "kappa"])
         >>> cka = kappa.assign(other_source="original").rename(columns={"kappa": "cka"})
         >>> similarity_pairs(example_predictions(), kappa, cka).round(2).to_numpy().tolist()
@@ -47,7 +47,7 @@ def mutual_rates(predictions: Predictions) -> pd.DataFrame:
         Columns ``classifier``, ``other``, ``rrc``.
 
     Example:
-        >>> from stats.example import example_predictions
+        >>> from tests.stats.example import example_predictions
         >>> mutual_rates(example_predictions()).round(2).to_numpy().tolist()
         [['a', 'b', 0.75], ['a', 'c', 0.75], ['b', 'c', 0.67]]
     """

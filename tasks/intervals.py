@@ -9,11 +9,11 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from networks.cost import flop_count, parameter_count
-from stats.cue_pairs import cue_tables
-from stats.gains import mean_gains
+from stats.cue_retention import cue_tables
 from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_intervals, paired_differences, rrc_intervals
 from stats.order_certainty import order_certainty
 from stats.predictions import Predictions
+from stats.tables import mean_gains
 from study.artifact import Artifact, require
 from study.classifiers import make_classifier, study_classifiers
 from study.console import say

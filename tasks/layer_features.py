@@ -9,7 +9,7 @@ from datamodules.base import ImageDataModule
 from datamodules.poisoned import without_poison
 from methods.layer_features.image_set import ImageSet, folder_images, split_images
 from methods.layer_features.job import FeatureJobs
-from methods.layer_features.networks import FeatureNetwork, feature_networks
+from methods.layer_features.networks import FeatureNetwork, WithoutResizing, feature_networks
 from methods.layer_features.results import BASELINES, METHODS, START, means_table, summary_table
 from study.artifact import Artifact, settings_of, without
 from study.console import say, show_table
@@ -42,17 +42,12 @@ def make(jobs: list[FeatureJobs], seeds: list[int]) -> Result:
         pd.concat([pd.read_csv(job.paths(seed)[file]) for job in jobs for seed in seeds], ignore_index=True)
         for file in (1, 2)
     )
-    costs = pd.DataFrame([row for job in jobs for row in job.costs()])
+    costs = pd.concat([job.costs() for job in jobs], ignore_index=True)
     summary = summary_table(numbers)
     share = float(summary["above_both"].sum() / summary["clusters"].sum())
     tables = (numbers, differences, costs, means_table(numbers, differences), summary)
-    return Result(
-        share,
-        dict(zip(FILES, tables, strict=True)),
-        numbers={"share of clusters that beat both baselines": share},
-        tables=[summary_of(summary)],
-        unreadable=jobs[0].images.skipped,
-    )
+    files, final = dict(zip(FILES, tables, strict=True)), {"share of clusters that beat both baselines": share}
+    return Result(share, files, final, [summary_of(summary)], jobs[0].images.skipped)
 
 
 def load_images(cfg: DictConfig, data: ImageDataModule, size: int) -> ImageSet:
@@ -79,7 +74,7 @@ def print_layers(networks: list[FeatureNetwork]) -> float:
     """Print every layer of every network; returns their number."""
     count = 0
     for network in networks:
-        layers = network.list_layers(network.load())
+        layers = network.list_layers(WithoutResizing(network.load(), swapped=False))
         rows = [[layer.name, layer.kind, " × ".join(map(str, layer.shape))] for layer in layers]
         show_table(f"layers of {network.name}, images of {network.size} pixels", ["layer", "kind", "output"], rows)
         count += len(layers)

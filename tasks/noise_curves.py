@@ -5,8 +5,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from lightning_modules.noise_curves import NoiseCurves, NoiseCurvesResult
-from stats.gains import noise_means
-from stats.tables import accuracy_under_noise
+from stats.tables import accuracy_under_noise, noise_means
 from study.artifact import Artifact, settings_of
 from study.data import make_data
 from study.folder import study_folder

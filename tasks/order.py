@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from stats.lattice_nodes import lattice_document
+from stats.concept_lattice import lattice_document
 from stats.order import order_document
 from study.accuracy_csv import read_accuracy_table
 from study.artifact import Artifact, require

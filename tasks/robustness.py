@@ -2,16 +2,14 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.poisoned import without_poison
 from datamodules.subset import ImageSubset, stratified_indices
 from lightning_modules import RobustAccuracy
-from methods.robustness.findings import findings
-from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, pgd_attacks
-from methods.robustness.tables import WORST, accuracy_rows, masking_rows, transfer_rows
+from methods.robustness.module import DEFENCES, OWN, Robustness, pgd_attacks
+from methods.robustness.tables import FILES, tables
 from networks.attacks import PgdAttack
 from stats.names import PRETRAINED
 from stats.proportion import wilson_interval
@@ -24,8 +22,6 @@ from study.labels import right_classes, with_labels_of
 from study.networks import study_networks
 from study.step import Result, Step, Table
 from study.trainer import accelerate, make_trainer
-
-FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "findings.csv", "predictions.npz")
 
 
 def run(cfg: DictConfig) -> float:
@@ -53,15 +49,10 @@ def alone(cfg: DictConfig) -> float:
     def make() -> Result:
         rows = {name: accuracies_alone(cfg, config, attacker) for name, config in configs.items()}
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("classifier")
-        cells = [
-            [name, f"{row['accuracy']:.1%}", f"{row['robust_accuracy']:.1%}", "{lower:.1%} – {upper:.1%}".format(**row)]
-            for name, row in rows.items()
-        ]
-        shown = Table(
-            f"test images under attack, {options.attack.norm} {options.attack.epsilon:g}",
-            ["", "as they are", "attacked", "95 % interval"],
-            cells,
-        )
+        columns = ("{accuracy:.1%}", "{robust_accuracy:.1%}", "{lower:.1%} – {upper:.1%}")
+        cells = [[name, *(column.format(**row) for column in columns)] for name, row in rows.items()]
+        title = f"test images under attack, {attacker.norm} {attacker.epsilon:g}"
+        shown = Table(title, ["", "as they are", "attacked", "95 % interval"], cells)
         mean = float(table["robust_accuracy"].mean())
         return Result(mean, {path.name: table}, tables=[shown], unreadable=data.unreadable())
 
@@ -75,15 +66,10 @@ def accuracies_alone(cfg: DictConfig, config: DictConfig, attacker: PgdAttack) -
     accelerate(cfg, classifier)
     module = RobustAccuracy(classifier, attacker, cfg.seed)
     [measured] = make_trainer(cfg).test(module, datamodule=data, verbose=False)
+    accuracies = {name: measured[f"test/{name}"] for name in ("accuracy", "robust_accuracy")}
     images = len(data.split("test")) - len(data.unreadable())
-    lower, upper = wilson_interval(measured["test/robust_accuracy"], images)
-    return {
-        "accuracy": measured["test/accuracy"],
-        "robust_accuracy": measured["test/robust_accuracy"],
-        "lower": float(lower),
-        "upper": float(upper),
-        "images": images,
-    }
+    lower, upper = map(float, wilson_interval(accuracies["robust_accuracy"], images))
+    return accuracies | {"lower": lower, "upper": upper, "images": images}
 
 
 def behind_autoencoders(cfg: DictConfig) -> float:
@@ -115,33 +101,6 @@ def behind_autoencoders(cfg: DictConfig) -> float:
         return Result(mean, contents, numbers, [shown], data.unreadable())
 
     return Step(artifact, folder.job("robustness"), cfg.seed).run(make)
-
-
-def tables(result: RobustnessResult) -> dict[str, Any]:
-    """The tables and the predictions per image, by the names of their files."""
-    names, worst = result.classifiers, result.worst
-    threats = [(threat.norm, threat.epsilon) for threat in result.threats]
-    attacked = {attack: result.right[..., number] for number, attack in enumerate(ATTACKS)} | {WORST: worst}
-    return {
-        "accuracy.csv": accuracy_rows(result.clean, attacked, names, threats, DEFENCES),
-        "transfer.csv": transfer_rows(result.transferred, names, threats),
-        "masking.csv": masking_rows(result.vanishing, attacked["pgd"], worst, names, threats, DEFENCES),
-        "findings.csv": findings(result),
-        "predictions.npz": {
-            "classifiers": np.array(names),
-            "defences": np.array(DEFENCES),
-            "attacks": np.array(ATTACKS),
-            "norms": np.array([norm for norm, _ in threats]),
-            "epsilons": np.array([epsilon for _, epsilon in threats]),
-            "index": result.index,
-            "labels": result.labels,
-            "clean": result.clean.astype(bool),
-            "right": result.right.astype(bool),
-            "worst": worst.astype(bool),
-            "vanishing": result.vanishing.astype(bool),
-            "transferred": result.transferred.astype(bool),
-        },
-    }
 
 
 def summary(table: pd.DataFrame) -> Table:

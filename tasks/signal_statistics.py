@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
 from lightning_modules.signal_statistics import SignalStatistics, SignalStatisticsResult
-from metrics import cka_matrix, cohen_kappa, histogram_distance, linear_cka, observed_agreement
+from metrics.agreement import cka_matrix, cohen_kappa, linear_cka, observed_agreement
+from metrics.lab import histogram_distance
 from metrics.spectrum import is_measurable
 from networks.classifier import Classifier, freeze
 from networks.segnet import SegNet

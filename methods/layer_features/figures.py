@@ -1,4 +1,7 @@
-"""Figures of layer features: synthesised images, real images, and how near each synthesis came to its target."""
+"""Figures of layer features: synthesised images, real images, and how near each synthesis came to its target.
+
+The functions are called with the style of the page's figures in effect (``matplotlib.rc_context``).
+"""
 
 import textwrap
 
@@ -12,7 +15,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import NullFormatter
 
 from methods.layer_features.results import INVERSION, MAXIMIZATION, METHODS, START, SYNTHESIS, FeatureRecord
-from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE
+from report.figures.style import ACCENT, GREY, INK, PAGE
 
 NAMES = {
     START: "start",
@@ -33,19 +36,18 @@ def feature_grid(record: FeatureRecord) -> Figure:
     margin = 0.9
     cell = min(2.0, (PAGE - margin) / columns)
     height, side, small = 0.75 * cell + 0.22, 0.69 * cell, 0.23 * cell
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(margin + cell * columns, height * len(record.layers)))
-        for layer, name in enumerate(record.layers.tolist()):
-            bottom = figure.get_figheight() - (layer + 1) * height
-            add_row_name(figure, wrapped(name), margin - 0.08, bottom + 0.375 * cell)
-            sizes = np.bincount(record.assignment[layer])
-            for column, cluster in enumerate(record.clusters(layer)[:MOST_CLUSTERS]):
-                row, left = record.row(layer, cluster, SYNTHESIS), margin + column * cell
-                ax = add_image(figure, left, bottom, side, record.images[row])
-                ax.set_title(f"{sizes[cluster]} images", fontsize=7, color=INK, pad=2)
-                for number, real in enumerate(record.nearest[row].tolist()[:BESIDE], start=1):
-                    top = bottom + side - number * small
-                    add_image(figure, left + side + 0.02 * cell, top, small, record.real[real])
+    figure = Figure(figsize=(margin + cell * columns, height * len(record.layers)))
+    for layer, name in enumerate(record.layers.tolist()):
+        bottom = figure.get_figheight() - (layer + 1) * height
+        add_row_name(figure, wrapped(name), margin - 0.08, bottom + 0.375 * cell)
+        sizes = np.bincount(record.assignment[layer])
+        for column, cluster in enumerate(record.clusters(layer)[:MOST_CLUSTERS]):
+            row, left = record.row(layer, cluster, SYNTHESIS), margin + column * cell
+            ax = add_image(figure, left, bottom, side, record.images[row])
+            ax.set_title(f"{sizes[cluster]} images", fontsize=7, color=INK, pad=2)
+            for number, real in enumerate(record.nearest[row].tolist()[:BESIDE], start=1):
+                top = bottom + side - number * small
+                add_image(figure, left + side + 0.02 * cell, top, small, record.real[real])
     return figure
 
 
@@ -55,14 +57,8 @@ def add_image(figure: Figure, left: float, bottom: float, side: float, image: np
     gap = 0.015
     ax = figure.add_axes((left / wide, bottom / tall, (side - gap) / wide, (side - gap) / tall))
     ax.imshow(image.transpose(1, 2, 0), interpolation="nearest", aspect="auto")
-    hide_frame(ax)
+    ax.set_axis_off()
     return ax
-
-
-def hide_frame(ax: Axes) -> None:
-    """Remove ticks and spines."""
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
 
 
 def add_row_name(figure: Figure, text: str, right: float, middle: float) -> None:
@@ -81,15 +77,14 @@ def methods_grid(record: FeatureRecord, layer: int) -> Figure:
     """Start images and what each method made of them: a row for each method, a column for each cluster."""
     clusters, margin = record.clusters(layer)[:MOST_CLUSTERS], 1.4
     side = min(1.3, (PAGE - margin) / len(clusters))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(margin + side * len(clusters), side * len(NAMES)))
-        for row, (method, name) in enumerate(NAMES.items()):
-            bottom = figure.get_figheight() - (row + 1) * side
-            add_row_name(figure, name.replace(" ", "\n"), margin - 0.08, bottom + side / 2)
-            images = record.starts if method == START else record.images
-            for column, cluster in enumerate(clusters):
-                image = images[record.row(layer, cluster, SYNTHESIS if method == START else method)]
-                add_image(figure, margin + column * side, bottom, side, image)
+    figure = Figure(figsize=(margin + side * len(clusters), side * len(NAMES)))
+    for row, (method, name) in enumerate(NAMES.items()):
+        bottom = figure.get_figheight() - (row + 1) * side
+        add_row_name(figure, name.replace(" ", "\n"), margin - 0.08, bottom + side / 2)
+        images = record.starts if method == START else record.images
+        for column, cluster in enumerate(clusters):
+            image = images[record.row(layer, cluster, SYNTHESIS if method == START else method)]
+            add_image(figure, margin + column * side, bottom, side, image)
     return figure
 
 
@@ -97,14 +92,13 @@ def iteration_strip(record: FeatureRecord, layer: int) -> Figure:
     """The syntheses of a layer after some iterations: a row for each cluster, a column for each iteration."""
     clusters = record.clusters(layer)[:MOST_CLUSTERS]
     side = PAGE / len(record.iterations)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE, side * len(clusters) + 0.2))
-        for row, cluster in enumerate(clusters):
-            index, bottom = record.row(layer, cluster, SYNTHESIS), side * (len(clusters) - row - 1)
-            for column, iteration in enumerate(record.iterations.tolist()):
-                ax = add_image(figure, column * side, bottom, side, record.strip[column, index])
-                if row == 0:
-                    ax.set_title(f"{iteration}" if iteration else "start", fontsize=8, color=INK, pad=2)
+    figure = Figure(figsize=(PAGE, side * len(clusters) + 0.2))
+    for row, cluster in enumerate(clusters):
+        index, bottom = record.row(layer, cluster, SYNTHESIS), side * (len(clusters) - row - 1)
+        for column, iteration in enumerate(record.iterations.tolist()):
+            ax = add_image(figure, column * side, bottom, side, record.strip[column, index])
+            if row == 0:
+                ax.set_title(f"{iteration}" if iteration else "start", fontsize=8, color=INK, pad=2)
     return figure
 
 
@@ -113,20 +107,19 @@ def image_map(record: FeatureRecord) -> Figure:
     panels = len(record.layers)
     side = min(4.0, PAGE / panels)
     zoom = 0.055 * side * 72 / record.real.shape[-1]
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(side * panels, side + 0.25), layout="constrained")
-        axes = figure.subplots(1, panels, squeeze=False)[0]
-        for layer, ax in enumerate(axes):
-            points = record.positions[layer]
-            colours = [mpl.colormaps["tab10"](cluster % 10) for cluster in record.assignment[layer]]
-            ax.scatter(points[:, 0], points[:, 1], s=10, c=colours, linewidth=0)
-            for image in distant_points(points, MOST_THUMBNAILS):
-                picture = OffsetImage(record.real[image].transpose(1, 2, 0), zoom=zoom)
-                frame = {"edgecolor": colours[image], "linewidth": 1.0, "boxstyle": "square,pad=0.06"}
-                ax.add_artist(AnnotationBbox(picture, points[image], pad=0, bboxprops=frame))
-            ax.set_title(str(record.layers[layer]), color=INK)
-            hide_frame(ax)
-            ax.margins(0.08)
+    figure = Figure(figsize=(side * panels, side + 0.25), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    for layer, ax in enumerate(axes):
+        points = record.positions[layer]
+        colours = [mpl.colormaps["tab10"](cluster % 10) for cluster in record.assignment[layer]]
+        ax.scatter(points[:, 0], points[:, 1], s=10, c=colours, linewidth=0)
+        for image in distant_points(points, MOST_THUMBNAILS):
+            picture = OffsetImage(record.real[image].transpose(1, 2, 0), zoom=zoom)
+            frame = {"edgecolor": colours[image], "linewidth": 1.0, "boxstyle": "square,pad=0.06"}
+            ax.add_artist(AnnotationBbox(picture, points[image], pad=0, bboxprops=frame))
+        ax.set_title(str(record.layers[layer]), color=INK)
+        ax.set_axis_off()
+        ax.margins(0.08)
     return figure
 
 
@@ -143,23 +136,22 @@ def distant_points(points: npt.NDArray, count: int) -> list[int]:
 def progress(record: FeatureRecord) -> Figure:
     """Loss and cosine against the iteration, mean over clusters, a column for each layer."""
     panels = len(record.layers)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(4.6, min(PAGE, 2.7 * panels)), 3.6), layout="constrained")
-        axes = figure.subplots(2, panels, squeeze=False, sharex=True)
-        for layer, name in enumerate(record.layers.tolist()):
-            for method in (MAXIMIZATION, INVERSION, SYNTHESIS):
-                loss, cosine = record.curves[layer, METHODS.index(method)]
-                line = {"color": COLOURS[method], "linewidth": 1.3, "label": NAMES[method]}
-                iterations = np.arange(1, len(loss) + 1)
-                axes[0, layer].plot(iterations, loss, **line)
-                axes[1, layer].plot(iterations, np.maximum(1 - cosine, NEAREST_TO_ZERO), **line)
-            axes[0, layer].set_title(name, color=INK)
-            set_logarithmic(axes[1, layer])
-        axes[0, 0].set_ylabel("loss")
-        axes[1, 0].set_ylabel("1 − cosine")
-        figure.supxlabel("iteration", fontsize=9)
-        handles, texts = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, texts, frameon=False, fontsize=8, loc="outside upper center", ncols=3)
+    figure = Figure(figsize=(max(4.6, min(PAGE, 2.7 * panels)), 3.6), layout="constrained")
+    axes = figure.subplots(2, panels, squeeze=False, sharex=True)
+    for layer, name in enumerate(record.layers.tolist()):
+        for method in (MAXIMIZATION, INVERSION, SYNTHESIS):
+            loss, cosine = record.curves[layer, METHODS.index(method)]
+            line = {"color": COLOURS[method], "linewidth": 1.3, "label": NAMES[method]}
+            iterations = np.arange(1, len(loss) + 1)
+            axes[0, layer].plot(iterations, loss, **line)
+            axes[1, layer].plot(iterations, np.maximum(1 - cosine, NEAREST_TO_ZERO), **line)
+        axes[0, layer].set_title(name, color=INK)
+        set_logarithmic(axes[1, layer])
+    axes[0, 0].set_ylabel("loss")
+    axes[1, 0].set_ylabel("1 − cosine")
+    figure.supxlabel("iteration", fontsize=9)
+    handles, texts = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, texts, frameon=False, fontsize=8, loc="outside upper center", ncols=3)
     return figure
 
 
@@ -177,18 +169,17 @@ def cosine_pairs(numbers: pd.DataFrame) -> Figure:
     """
     layers = numbers["layer"].unique().tolist()
     texts = [name.replace(" ", "\n") for name in NAMES.values()]
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(4.6, min(PAGE, 2.7 * len(layers))), 2.8), layout="constrained")
-        axes = figure.subplots(1, len(layers), squeeze=False, sharey=True)[0]
-        for ax, layer in zip(axes, layers, strict=True):
-            part = numbers[numbers["layer"] == layer]
-            wide = part.pivot(index=["seed", "cluster"], columns="method", values="cosine")[list(NAMES)]
-            differences = np.maximum(1 - wide.to_numpy(dtype=float), NEAREST_TO_ZERO)
-            ax.plot(range(len(NAMES)), differences.T, color=GREY, linewidth=0.6, alpha=0.7)
-            for column, method in enumerate(NAMES):
-                ax.plot([column] * len(wide), differences[:, column], "o", color=COLOURS[method], markersize=3.5)
-            set_logarithmic(ax)
-            ax.set_xticks(range(len(NAMES)), texts, fontsize=7, rotation=90 if len(layers) > 3 else 0)
-            ax.set_title(str(layer), color=INK)
-        axes[0].set_ylabel("1 − cosine to target")
+    figure = Figure(figsize=(max(4.6, min(PAGE, 2.7 * len(layers))), 2.8), layout="constrained")
+    axes = figure.subplots(1, len(layers), squeeze=False, sharey=True)[0]
+    for ax, layer in zip(axes, layers, strict=True):
+        part = numbers[numbers["layer"] == layer]
+        wide = part.pivot(index=["seed", "cluster"], columns="method", values="cosine")[list(NAMES)]
+        differences = np.maximum(1 - wide.to_numpy(dtype=float), NEAREST_TO_ZERO)
+        ax.plot(range(len(NAMES)), differences.T, color=GREY, linewidth=0.6, alpha=0.7)
+        for column, method in enumerate(NAMES):
+            ax.plot([column] * len(wide), differences[:, column], "o", color=COLOURS[method], markersize=3.5)
+        set_logarithmic(ax)
+        ax.set_xticks(range(len(NAMES)), texts, fontsize=7, rotation=90 if len(layers) > 3 else 0)
+        ax.set_title(str(layer), color=INK)
+    axes[0].set_ylabel("1 − cosine to target")
     return figure

@@ -52,20 +52,19 @@ def folder_images(root: Path, count: int | None, size: int, on_error: OnError, c
     if not root.is_dir():
         raise FileNotFoundError(f"images={root} is not a folder; expected a folder of images")
     index = image_index(root, cache)
-    positions = list(range(len(index)))
-    if count is not None and count < len(index):
-        positions = ((2 * np.arange(count) + 1) * len(index) // (2 * count)).tolist()
+    number = min(count or len(index), len(index))
+    # the middle of each of `number` equal parts; every position where there are no more images than wanted
+    positions = ((2 * np.arange(number) + 1) * len(index) // max(1, 2 * number)).tolist()
     squares, names, skipped = [], [], []
     for position in positions:
         path = index.path(position)
         try:
             squares.append(central_square(read_image(path), size))
+            names.append(str(path.relative_to(index.root)))
         except ValueError as error:
             if on_error == "raise":
                 raise ValueError(f"{error}; or layer_features.on_error=skip") from error
             skipped.append(path)
-            continue
-        names.append(str(path.relative_to(index.root)))
     if not squares:
         unread = f", and none of {len(skipped)} can be read, such as {skipped[0]}" if skipped else ""
         raise ValueError(f"images={root} holds no image ({', '.join(sorted(EXTENSIONS))}){unread}")

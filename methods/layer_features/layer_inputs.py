@@ -80,11 +80,11 @@ def last_of_stages(layers: Sequence[Layer], count: int = 3) -> list[str]:
     stages: dict[tuple[int, ...], str] = {}
     for layer in computing:
         size = height_and_width(layer.shape)
-        if len(size) == 2 and size[0] * size[1] > 1:
-            known = stages.get(size)
-            if known is None or layer.name.count(".") <= known.count("."):
-                stages.pop(size, None)  # so that the stages stay in the order of their last layers
-                stages[size] = layer.name
+        if len(size) != 2 or size[0] * size[1] == 1:
+            continue
+        if layer.name.count(".") <= stages.get(size, layer.name).count("."):
+            stages.pop(size, None)  # so that the stages stay in the order of their last layers
+            stages[size] = layer.name
     if len(stages) > 2:
         return list(stages.values())[-count:]
     tokens = [layer for layer in computing if len(layer.shape) == 2 and layer.shape[0] > 1]

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,8 +42,7 @@ class WithoutResizing(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The output of the network for images ``(N, 3, H, W)`` in [0, 1]."""
-        output: Tensor = self.network(self.normalization(images.flip(1) if self.swapped else images))
-        return output
+        return self.network(self.normalization(images.flip(1) if self.swapped else images))
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class FeatureNetwork:
     name: str
     fingerprint: str
     size: int
-    load: Callable[[], WithoutResizing]
+    load: Callable[[], nn.Module]
     chosen: Sequence[str] | None
 
     def layers(self, network: WithoutResizing) -> dict[str, str]:
@@ -82,11 +81,8 @@ class FeatureNetwork:
     def list_layers(self, network: WithoutResizing) -> list[Layer]:
         """Every layer, by its name within the original network."""
         layers = list_layers(network, torch.zeros(1, 3, self.size, self.size))
-        return [
-            Layer(layer.name.removeprefix(PREFIX), layer.kind, layer.shape)
-            for layer in layers
-            if layer.name.startswith(PREFIX)
-        ]
+        ours = [layer for layer in layers if layer.name.startswith(PREFIX)]
+        return [replace(layer, name=layer.name.removeprefix(PREFIX)) for layer in ours]
 
 
 def feature_networks(cfg: DictConfig, data: ImageDataModule) -> list[FeatureNetwork]:
@@ -102,20 +98,19 @@ def feature_networks(cfg: DictConfig, data: ImageDataModule) -> list[FeatureNetw
 def classifier_network(cfg: DictConfig, config: DictConfig, data: ImageDataModule) -> FeatureNetwork:
     """A classifier; its images have the size that it resizes them to, unless ``layer_features.size`` is set."""
     size = cfg.layer_features.size or classifiers.preprocessing(config).size or data.smallest_side
+    name, fingerprint = str(config.name), classifiers.weights_fingerprint(cfg, config)
 
-    def load() -> WithoutResizing:
-        classifier = classifiers.load_classifier(cfg, config, with_classes(data, config.classes))
-        return WithoutResizing(classifier, cfg.layer_features.swapped)
+    def load() -> nn.Module:
+        return classifiers.load_classifier(cfg, config, with_classes(data, config.classes))
 
-    fingerprint = classifiers.weights_fingerprint(cfg, config)
-    return FeatureNetwork(str(config.name), fingerprint, int(size), load, chosen_layers(cfg, str(config.name)))
+    return FeatureNetwork(name, fingerprint, int(size), load, chosen_layers(cfg, name))
 
 
 def with_classes(data: ImageDataModule, count: int | None) -> ImageDataModule:
     """Data with as many classes as a classifier has logits; the names of the classes have no effect on layers."""
     if count is None or count <= len(data.classes):
         return data
-    widened = copy.copy(data)
+    widened = copy.copy(data)  # the other networks of the task share the data
     widened.classes = [*data.classes, *(f"class {number}" for number in range(len(data.classes), count))]
     return widened
 
@@ -126,13 +121,10 @@ def autoencoder_network(cfg: DictConfig, name: str, data: ImageDataModule) -> Fe
         path = require(study_folder(cfg).pretrained, cfg, "pretrain")
     else:
         path = next(iter(study_autoencoders(cfg, name).values()))
-
-    def load() -> WithoutResizing:
-        return WithoutResizing(make_autoencoder(cfg, path).eval(), cfg.layer_features.swapped)
-
     size = cfg.layer_features.size or data.smallest_side
     layers = [str(layer) for layer in cfg.layer_features.autoencoder_layers]
-    return FeatureNetwork("A_S" if name == PRETRAINED else f"A_{name}", sha256(path), int(size), load, layers)
+    shown = "A_S" if name == PRETRAINED else f"A_{name}"
+    return FeatureNetwork(shown, sha256(path), int(size), lambda: make_autoencoder(cfg, path).eval(), layers)
 
 
 def chosen_layers(cfg: DictConfig, name: str) -> list[str] | None:

@@ -1,92 +1,51 @@
-"""The procedure of a synthesis: its settings, its start images, and the changes of images in each iteration."""
-
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+"""The procedure of a synthesis: its start images, and the changes of images in each iteration."""
 
 import torch
 from torch import Tensor
 
 from methods.layer_features.regularizers import brighten, gaussian_blur, jitter, tv_denoise, zoom_crop
 from methods.layer_features.schedules import due, linear, period
-
-Start = Literal["blend", "grey", "noise", "fourier"]
-Ends = tuple[float, float]  # values at the first and at the last iteration
+from methods.layer_features.settings import LayerFeatures
 
 
-@dataclass(frozen=True)
-class Procedure:
-    """How images are synthesised: the settings of these names, resolved (:mod:`methods.layer_features.settings`)."""
-
-    iterations: int
-    optimizer: Literal["adam", "sgd"]
-    lr: Ends
-    comparable: bool
-    activation: float
-    distance: float
-    sparsity: Ends
-    start: Start
-    blur: Ends
-    denoise: Ends | None
-    every: int
-    until: float
-    mask: Ends | None
-    brightness: float
-    brighten_every: int
-    shift: int
-    zoom: float
-    zoom_every: int
-    nearest: bool
-    renewed: bool
-    rounded: bool
-    swapped: bool
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Procedure":
-        """The procedure that the settings of ``layer_features`` describe."""
-        chosen: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
-        pairs = {name: tuple(value) for name, value in chosen.items() if isinstance(value, list)}
-        return cls(**chosen | pairs)
-
-
-def network_view(images: Tensor, procedure: Procedure, iteration: int, seed: int) -> Tensor:
+def network_view(images: Tensor, settings: LayerFeatures, iteration: int, seed: int) -> Tensor:
     """Crop and shift images as the network gets them in an iteration, all images of a batch alike.
 
     Args:
         images: Shape ``(R, 3, H, W)``.
-        procedure: Its zoom and shift.
+        settings: Zoom and shift are used.
         iteration: Number of the iteration, from 0.
         seed: The draws are a function of the seed and the iteration.
     """
     # a function of the iteration, not of the draws before it; the hash of numbers is the same in every process
-    generator = torch.Generator().manual_seed(hash((seed, 0, period(procedure.zoom_every, iteration))) % 2**62)
+    generator = torch.Generator().manual_seed(hash((seed, 0, period(settings.zoom_every, iteration))) % 2**62)
     top, left = torch.rand(2, generator=generator).tolist()
-    images = zoom_crop(images, procedure.zoom, top, left)
-    if not procedure.shift:
+    images = zoom_crop(images, settings.zoom, top, left)
+    if not settings.shift:
         return images
     generator = torch.Generator().manual_seed(hash((seed, 1, iteration)) % 2**62)
-    down, right = torch.randint(-procedure.shift, procedure.shift + 1, (2,), generator=generator).tolist()
+    down, right = torch.randint(-settings.shift, settings.shift + 1, (2,), generator=generator).tolist()
     return jitter(images, int(down), int(right))
 
 
-def regularized(images: Tensor, procedure: Procedure, iteration: int) -> Tensor:
+def regularized(images: Tensor, settings: LayerFeatures, iteration: int) -> Tensor:
     """Apply the regularizers that follow an iteration, and clamp the images to [0, 1].
 
     Args:
         images: Shape ``(R, 3, H, W)``.
-        procedure: Its blur, denoising and brightness.
+        settings: Blur, denoising and brightness are used.
         iteration: Number of the iteration, from 0.
     """
-    if due(procedure.every, iteration) and iteration < procedure.until * procedure.iterations:
-        images = gaussian_blur(images, linear(procedure.blur, iteration, procedure.iterations))
-        if procedure.denoise is not None:
-            images = tv_denoise(images, linear(procedure.denoise, iteration, procedure.iterations))
-    if due(procedure.brighten_every, iteration):
-        images = brighten(images, procedure.brightness)
+    if due(settings.every, iteration) and iteration < settings.until * settings.iterations:
+        images = gaussian_blur(images, linear(settings.blur, iteration, settings.iterations))
+        if settings.denoise is not None:
+            images = tv_denoise(images, linear(settings.denoise, iteration, settings.iterations))
+    if due(settings.brighten_every, iteration):
+        images = brighten(images, settings.brightness)
     return images.clamp(0, 1)
 
 
-def start_images(start: Start, blends: Tensor, seed: int) -> Tensor:
+def start_images(start: str, blends: Tensor, seed: int) -> Tensor:
     """The images that the optimisation starts from.
 
     Args:

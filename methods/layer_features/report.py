@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -18,6 +19,7 @@ from methods.layer_features.figures import (
     progress,
 )
 from methods.layer_features.results import BASELINES, START, SYNTHESIS, FeatureRecord
+from report.figures.style import STYLE
 from report.page import Part
 from study.folder import seeded
 from study.records import read_record
@@ -63,14 +65,15 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
 def draw(record: FeatureRecord, numbers: pd.DataFrame, key: str) -> dict[str, Figure]:
     """Every figure of a network; grid of methods and iteration strip are of its last layer."""
     last = len(record.layers) - 1
-    return {
-        f"{key}_grid": feature_grid(record),
-        f"{key}_map": image_map(record),
-        f"{key}_methods": methods_grid(record, last),
-        f"{key}_cosine": cosine_pairs(numbers),
-        f"{key}_strip": iteration_strip(record, last),
-        f"{key}_progress": progress(record),
-    }
+    with mpl.rc_context(STYLE):
+        return {
+            f"{key}_grid": feature_grid(record),
+            f"{key}_map": image_map(record),
+            f"{key}_methods": methods_grid(record, last),
+            f"{key}_cosine": cosine_pairs(numbers),
+            f"{key}_strip": iteration_strip(record, last),
+            f"{key}_progress": progress(record),
+        }
 
 
 def values_of(rows: Mapping[str, pd.DataFrame]) -> dict[str, Any]:

@@ -68,8 +68,7 @@ class FeatureRecord:
 def cosine(one: Floats, other: Floats) -> Floats:
     """Cosine of the angle between rows ``(R, C)``; NaN if one of them is zero."""
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    product: Floats = (one * other).sum(axis=1)
-    return np.divide(product, lengths, out=np.full(len(one), np.nan), where=lengths > 0)
+    return np.divide((one * other).sum(axis=1), lengths, out=np.full(len(one), np.nan), where=lengths > 0)
 
 
 def nearest_images(means: Floats, real: Floats, count: int) -> npt.NDArray[np.int64]:

@@ -1,9 +1,10 @@
 """Schedules: values and events as functions of the iteration."""
 
 import math
+from collections.abc import Sequence
 
 
-def linear(ends: tuple[float, float], iteration: int, iterations: int) -> float:
+def linear(ends: Sequence[float], iteration: int, iterations: int) -> float:
     """Interpolate linearly between the first and the last iteration.
 
     Args:

@@ -5,7 +5,6 @@ from typing import Any
 
 from study.settings.fields import Settings, setting
 
-PAIRS = ("lr", "sparsity", "blur", "denoise", "mask")
 PAIR = "first and last iteration, linear between"
 
 
@@ -64,6 +63,6 @@ class LayerFeatures(Settings):
     @classmethod
     def check(cls, node: Any, key: str) -> None:
         """Check that every pair has two numbers."""
-        for name in PAIRS:
+        for name in ("lr", "sparsity", "blur", "denoise", "mask"):
             if node[name] is not None and len(node[name]) != 2:
                 raise ValueError(f"{key}.{name}={list(node[name])}: give two numbers, {PAIR}")

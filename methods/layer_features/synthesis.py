@@ -1,9 +1,9 @@
 """The synthesis of images that show the features of layers: all clusters, layers and methods in one batch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,12 @@ from torch.nn.functional import cosine_similarity
 from torch.optim import SGD, Adam, Optimizer
 from torch.utils.data import DataLoader
 
-from methods.layer_features.objective import LayerObjective, objective_terms
-from methods.layer_features.procedure import Procedure, network_view, regularized
+from methods.layer_features.objective import objective_terms
+from methods.layer_features.procedure import network_view, regularized
 from methods.layer_features.regularizers import radial_mask
 from methods.layer_features.results import INVERSION, MAXIMIZATION, METHODS, SYNTHESIS
 from methods.layer_features.schedules import linear
+from methods.layer_features.settings import LayerFeatures
 from methods.layer_features.targets import LayerTargets
 from networks.activations import Read
 from networks.layouts import spatial_mean
@@ -29,37 +30,18 @@ TERMS_OF = {  # factors of the activation term and of the distance term
 HISTORY = ("loss", "activation", "distance", "sparsity", "cosine")
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The images of one layer: successive rows of the batch.
+def batch_rows(layers: Sequence[LayerTargets]) -> pd.DataFrame:
+    """What each image of the batch is: columns ``layer`` (its position), ``cluster`` and ``method``.
 
-    Attributes:
-        layer: Name of the layer, for :func:`~networks.activations.recorded`.
-        inputs: Name of the input of its last convolution, for the same function.
-        methods: Method of each image, one of ``TERMS_OF``.
-        clusters: Cluster of each image.
-        objective: The constants of their objectives.
+    The rows are sorted by layer, then by method (in the order of ``METHODS``), then by cluster.
     """
-
-    layer: str
-    inputs: str
-    methods: Sequence[str]
-    clusters: Sequence[int]
-    objective: LayerObjective
-
-
-def layer_rows(targets: LayerTargets, channels: int, comparable: bool) -> Rows:
-    """One row for each method and cluster of a layer, method by method.
-
-    Args:
-        targets: The targets of the layer's clusters.
-        channels: Number of top channels, as for :meth:`LayerTargets.channels`.
-        comparable: Whether the terms have no unit.
-    """
-    clusters = list(range(len(targets.targets)))
-    objective = targets.objective(channels, comparable).map(lambda part: torch.cat([part] * len(METHODS)))
-    methods = [method for method in METHODS for _ in clusters]
-    return Rows(targets.layer, targets.inputs, methods, clusters * len(METHODS), objective)
+    rows = [
+        (layer, cluster, method)
+        for layer, targets in enumerate(layers)
+        for method in METHODS
+        for cluster in range(len(targets.targets))
+    ]
+    return pd.DataFrame(rows, columns=["layer", "cluster", "method"])
 
 
 class FeatureSynthesis(pl.LightningModule):
@@ -77,9 +59,9 @@ class FeatureSynthesis(pl.LightningModule):
         network: A network that takes images in [0, 1]; :func:`~networks.activations.recorded` must be entered during
             the training.
         read: Its activations.
-        rows: The images of each layer, in the order of the batch.
-        starts: In [0, 1], shape ``(R, 3, H, W)``.
-        procedure: The resolved settings.
+        layers: The targets of each layer.
+        starts: In [0, 1], shape ``(R, 3, H, W)``, in the order of :func:`batch_rows`.
+        settings: The resolved settings.
         seed: Of the draws of shifts and crops.
         kept: Numbers of finished iterations after which the images are kept; 0 is the start.
 
@@ -94,22 +76,26 @@ class FeatureSynthesis(pl.LightningModule):
         self,
         network: nn.Module,
         read: Read,
-        rows: Sequence[Rows],
+        layers: Sequence[LayerTargets],
         starts: Tensor,
-        procedure: Procedure,
+        settings: LayerFeatures,
         *,
         seed: int,
         kept: Sequence[int],
     ) -> None:
         super().__init__()
-        count = sum(len(part.methods) for part in rows)
-        if count != len(starts):
-            raise ValueError(f"{len(starts)} start images for {count} syntheses: expected as many")
-        self.network, self.read, self.rows, self.procedure = network, read, list(rows), procedure
+        self.rows = batch_rows(layers)
+        if len(self.rows) != len(starts):
+            raise ValueError(f"{len(starts)} start images for {len(self.rows)} syntheses: expected as many")
+        self.network, self.read, self.layers, self.settings = network, read, list(layers), settings
+        self.objectives = [
+            targets.objective(settings).map(lambda part: torch.cat([part] * len(METHODS))) for targets in layers
+        ]
         self.seed, self.kept = seed, set(kept)
         self.images = nn.Parameter(starts.clone())
-        self.factors = torch.tensor([TERMS_OF[method] for part in rows for method in part.methods])
+        self.factors = torch.tensor([TERMS_OF[method] for method in self.rows["method"]])
         self.history: list[Tensor] = []
+        # on the CPU: only the figures need them
         self.pictures: dict[int, Tensor] = {0: starts.detach().cpu().clone()} if 0 in self.kept else {}
 
     def train(self, mode: bool = True) -> "FeatureSynthesis":
@@ -125,76 +111,73 @@ class FeatureSynthesis(pl.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Adam, or SGD with Nesterov momentum."""
-        rate = self.procedure.lr[0]
-        if self.procedure.optimizer == "adam":
+        rate = self.settings.lr[0]
+        if self.settings.optimizer == "adam":
             return Adam([self.images], rate)
         return SGD([self.images], rate, momentum=0.9, nesterov=True)
 
     def train_dataloader(self) -> DataLoader[int]:
         """The numbers of the iterations, one at a time."""
-        return DataLoader(range(self.procedure.iterations), batch_size=None)  # type: ignore[arg-type]
+        return DataLoader(range(self.settings.iterations), batch_size=None)  # type: ignore[arg-type]
 
     def on_fit_start(self) -> None:
         """Move the objectives to the device and precision of the images."""
-        self.rows = [replace(part, objective=part.objective.map(lambda x: x.to(self.images))) for part in self.rows]
+        self.objectives = [objective.map(lambda part: part.to(self.images)) for objective in self.objectives]
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rate, and forget the momentum if the procedure creates the optimiser anew."""
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.scheduled(self.procedure.lr, batch_idx)
-        if self.procedure.renewed:
+            group["lr"] = linear(self.settings.lr, batch_idx, self.settings.iterations)
+        if self.settings.renewed:
             optimizer.state.clear()  # type: ignore[union-attr]
-
-    def scheduled(self, ends: tuple[float, float], iteration: int) -> float:
-        """The value of a pair of settings in an iteration."""
-        return linear(ends, iteration, self.procedure.iterations)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The sum of the losses of all images; each loss depends on one image."""
-        self.network(network_view(self.images, self.procedure, batch_idx, self.seed))
+        self.network(network_view(self.images, self.settings, batch_idx, self.seed))
         terms, cosines = self.terms(self.read())
         losses = (terms * self.term_weights(batch_idx).to(terms)).sum(dim=1)
         self.check(torch.isfinite(losses), "loss", batch_idx)
         columns = [losses.detach()[:, None].float(), terms.detach().float(), cosines[:, None].float()]
         self.history.append(torch.cat(columns, dim=1))
-        return losses.sum()
+        return losses.sum()  # every image gets the gradient of its own loss: no loss depends on another image
 
     def terms(self, activations: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The terms of every image, unweighted, ``(R, 3)``, and the cosine of z and a, ``(R,)``."""
         terms, cosines, first = [], [], 0
-        for part in self.rows:
-            rows, targets = slice(first, first + len(part.methods)), part.objective.targets
-            means = spatial_mean(activations[part.layer][rows].to(targets.dtype))
-            terms.append(objective_terms(means, activations[part.inputs][rows].to(targets.dtype), part.objective))
-            cosines.append(cosine_similarity(means.detach(), targets))
+        for layer, objective in zip(self.layers, self.objectives, strict=True):
+            rows, dtype = slice(first, first + len(objective.targets)), objective.targets.dtype
+            means = spatial_mean(activations[layer.layer][rows].to(dtype))
+            terms.append(objective_terms(means, activations[layer.inputs][rows].to(dtype), objective))
+            cosines.append(cosine_similarity(means.detach(), objective.targets))
             first = rows.stop
         return torch.cat(terms), torch.cat(cosines)
 
     def term_weights(self, iteration: int) -> Tensor:
         """The weights of the three terms of every image, ``(R, 3)``."""
-        sparsity = self.scheduled(self.procedure.sparsity, iteration)
-        weights = self.factors * torch.tensor([self.procedure.activation, self.procedure.distance])
+        sparsity = linear(self.settings.sparsity, iteration, self.settings.iterations)
+        weights = self.factors * torch.tensor([self.settings.activation, self.settings.distance])
         return torch.cat([weights, torch.full((len(weights), 1), sparsity)], dim=1)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Mask the gradient, and scale it for steps on normalised pixels."""
-        gradient, mask = self.images.grad, self.procedure.mask
+        gradient, mask = self.images.grad, self.settings.mask
         if gradient is None:
             return
         if mask is not None:
             height, width = gradient.shape[-2:]
-            sigma = width * self.scheduled(mask, len(self.history) - 1)  # this hook gets no number of the iteration
+            iteration = len(self.history) - 1  # this hook gets no number of the iteration
+            sigma = width * linear(mask, iteration, self.settings.iterations)
             gradient.mul_(radial_mask(height, width, sigma).to(gradient))
-        if self.procedure.optimizer == "sgd":  # x = std · u + mean: a step −r · ∂L/∂u on u is −r · std² · ∂L/∂x on x
+        if self.settings.optimizer == "sgd":  # x = std · u + mean: a step −r · ∂L/∂u on u is −r · std² · ∂L/∂x on x
             gradient.mul_(torch.tensor(IMAGENET_STD).to(gradient).square()[:, None, None])
 
     @torch.no_grad()
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Regularize the images, which stay in [0, 1] and finite."""
         self.check(torch.isfinite(self.images).flatten(1).all(dim=1), "image", batch_idx)
-        images = regularized(self.images, self.procedure, batch_idx)
-        self.images.copy_((images * 255).round() / 255 if self.procedure.rounded else images)
+        images = regularized(self.images, self.settings, batch_idx)
+        self.images.copy_((images * 255).round() / 255 if self.settings.rounded else images)
         if batch_idx + 1 in self.kept:
             self.pictures[batch_idx + 1] = self.images.detach().cpu().clone()
 
@@ -202,13 +185,8 @@ class FeatureSynthesis(pl.LightningModule):
         """Raise an error for the first image that is not finite."""
         if bool(finite.all()):
             return
-        row = int((~finite).nonzero()[0])
-        names = [
-            f"layer {part.layer}, cluster {cluster}, {method}"
-            for part in self.rows
-            for cluster, method in zip(part.clusters, part.methods, strict=True)
-        ]
+        layer, cluster, method = self.rows.iloc[int((~finite).nonzero()[0])]
         raise ValueError(
-            f"{what} is not finite in iteration {iteration}: {names[row]}. Lower the learning rate "
-            "(layer_features.lr), or use trainer.precision=32-true"
+            f"{what} is not finite in iteration {iteration}: layer {self.layers[layer].layer}, cluster {cluster}, "
+            f"{method}. Lower the learning rate (layer_features.lr), or use trainer.precision=32-true"
         )

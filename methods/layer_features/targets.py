@@ -13,6 +13,7 @@ from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from methods.layer_features.objective import LayerObjective, comparable_objective, published_objective
+from methods.layer_features.settings import LayerFeatures
 from networks.activations import recorded
 from networks.layouts import spatial_mean
 
@@ -54,8 +55,7 @@ class Clusters:
     @property
     def distances(self) -> Floats:
         """Distance of each image from the centre of its cluster, ``(N,)``."""
-        distances: Floats = np.linalg.norm(self.points - self.centres[self.assignment], axis=1)
-        return distances
+        return np.linalg.norm(self.points - self.centres[self.assignment], axis=1)
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,15 @@ class LayerTargets:
             for target in self.targets
         ])  # fmt: skip
 
-    def channels(self, count: int, comparable: bool) -> int:
-        """Number of top channels: ``count``, but at most a quarter of the layer's channels if terms are comparable."""
+    def channels(self, settings: LayerFeatures) -> int:
+        """Number of top channels; at most a quarter of the layer's channels if terms are comparable."""
         width = self.activations.means.shape[1]
-        return min(count, max(1, width // 4) if comparable else width)
+        return min(settings.channels, max(1, width // 4) if settings.comparable else width)
 
-    def objective(self, count: int, comparable: bool) -> LayerObjective:
+    def objective(self, settings: LayerFeatures) -> LayerObjective:
         """The constants of the objective of each cluster's image."""
-        channels = self.channels(count, comparable)
-        if not comparable:
+        channels = self.channels(settings)
+        if not settings.comparable:
             return published_objective(self.features, channels)
         sums = [float(self.activations.inputs[target.members] @ torch.from_numpy(target.weights).float())
                 for target in self.targets]  # fmt: skip
@@ -119,15 +119,7 @@ class LayerTargets:
 
 
 def find_layer_targets(
-    layer: str,
-    inputs: str,
-    activations: LayerActivations,
-    *,
-    clusters: int,
-    components: int,
-    members: int,
-    nearest: bool,
-    seed: int,
+    layer: str, inputs: str, activations: LayerActivations, settings: LayerFeatures, seed: int
 ) -> LayerTargets:
     """Cluster images by a layer's activations, and make the target of each cluster.
 
@@ -135,15 +127,15 @@ def find_layer_targets(
         layer: Name of the layer.
         inputs: Name of the input of its last convolution.
         activations: Its activations.
-        clusters: As ``count`` of :func:`find_clusters`.
-        components: As for :func:`find_clusters`.
-        members: As for :func:`find_target`.
-        nearest: As for :func:`find_target`.
+        settings: ``clusters``, ``components``, ``members`` and ``nearest`` are used.
         seed: As for :func:`find_clusters`.
     """
     means = activations.means.numpy()
-    groups = find_clusters(means, clusters, components, seed)
-    targets = [find_target(means, groups, cluster, members, nearest) for cluster in range(len(groups.centres))]
+    groups = find_clusters(means, settings.clusters, settings.components, seed)
+    targets = [
+        find_target(means, groups, cluster, settings.members, settings.nearest)
+        for cluster in range(len(groups.centres))
+    ]
     return LayerTargets(layer, inputs, activations, groups, targets)
 
 
@@ -205,8 +197,7 @@ def plane_positions(clusters: Clusters) -> Floats:
         return flat
     # t-SNE needs several times as many images as its perplexity
     perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
-    positions: Floats = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
-    return positions.astype(np.float64)
+    return TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(points).astype(np.float64)
 
 
 @torch.no_grad()
@@ -226,17 +217,17 @@ def layer_activations(
         ValueError: If an activation is not finite; names the layer.
     """
     network.to(device)
-    means: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    sums: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    parts: dict[str, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in layers}
     with recorded(network, [*layers, *layers.values()]) as read:
         for part in images.split(chunk):
             batch = part.to(device)
             network(batch.float() / 255 if batch.dtype == torch.uint8 else batch)
             activations = read()
             for layer, inputs in layers.items():
-                means[layer].append(spatial_mean(activations[layer].float()).cpu())
-                sums[layer].append(activations[inputs].float().flatten(1).abs().sum(dim=1).cpu())
-    for layer in layers:
-        if not all(torch.isfinite(part).all() for part in means[layer]):
+                sums = activations[inputs].float().flatten(1).abs().sum(dim=1)
+                parts[layer].append((spatial_mean(activations[layer].float()).cpu(), sums.cpu()))
+    whole = {layer: LayerActivations(*map(torch.cat, zip(*pairs, strict=True))) for layer, pairs in parts.items()}
+    for layer, of_layer in whole.items():
+        if not torch.isfinite(of_layer.means).all():
             raise ValueError(f"layer {layer} has activations that are not finite: the weights are broken")
-    return {layer: LayerActivations(torch.cat(means[layer]), torch.cat(sums[layer])) for layer in layers}
+    return whole

@@ -18,12 +18,13 @@ from stats.names import PRETRAINED
 
 PLAIN, OWN = "plain", "own"
 DEFENCES = (PLAIN, PRETRAINED, OWN)  # the classifier alone, behind A_S, and behind its A_i
+Batch = tuple[Tensor, Tensor, Tensor]  # images, labels, index
 ATTACKS = ("fgsm", "pgd", "transfer", "bpda")  # without a defence, the last two are the same as pgd
 
 
 @dataclass(frozen=True)
 class RobustnessResult:
-    """Predictions, 0 or 1, on N images: C classifiers, T threats, the ``DEFENCES`` and the ``ATTACKS``.
+    """Predictions on N images, booleans: C classifiers, T threats, the ``DEFENCES`` and the ``ATTACKS``.
 
     Attributes:
         classifiers: Their names.
@@ -53,8 +54,7 @@ class RobustnessResult:
         """
         worst = self.right.min(axis=-1)
         for number in range(len(self.threats)):
-            before = worst[:, :, number - 1] if continues(self.threats, number) else self.clean
-            worst[:, :, number] = np.minimum(worst[:, :, number], before)
+            worst[:, :, number] &= worst[:, :, number - 1] if continues(self.threats, number) else self.clean
         return worst
 
 
@@ -123,7 +123,7 @@ class Robustness(FrozenParts):
             transferred=((t, c, c), torch.uint8),
         )
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Attack one batch in every way."""
         images, labels, index = batch
         if not len(images):
@@ -135,56 +135,53 @@ class Robustness(FrozenParts):
     def on_test_epoch_end(self) -> None:
         """Put the ranks' predictions together."""
         index, predictions = self.results.compute()
+        labels = predictions.pop("labels")
         threats = [ThreatModel(attack.norm, attack.epsilon) for attack in self.attacks]
-        self.result = RobustnessResult(self.names, threats, index, **predictions)
+        # they were collected as integers, because booleans have no sum over ranks
+        right = {name: values.astype(bool) for name, values in predictions.items()}
+        self.result = RobustnessResult(self.names, threats, index, labels, **right)
 
     def attacked(self, images: Tensor, labels: Tensor, index: Tensor) -> dict[str, Tensor]:
         """The predictions on a batch, images first, by their names in :class:`RobustnessResult`."""
         targets = labels[:, None].expand(-1, len(self.names)) if self.targets is None else self.targets[index]
         labels_of = targets.unbind(dim=1)
-        predictions: dict[str, list[Tensor]] = {"clean": [], "right": [], "vanishing": [], "transferred": []}
+        rows = []
         for column, (classifier, right) in enumerate(zip(self.classifiers, labels_of, strict=True)):
             adversarial = [self.run(attack, classifier, images, right, index, "strongest") for attack in self.attacks]
             defences = (None, self.start, self.fine_tuned[column])
-            behind = [self.attack_behind(part, classifier, images, right, index, adversarial) for part in defences]
+            behind = [self.attack_behind(part, classifier, (images, right, index), adversarial) for part in defences]
             clean, attacked, vanishing = zip(*behind, strict=True)
-            predictions["clean"].append(torch.stack(clean, dim=1))
-            predictions["right"].append(torch.stack(attacked, dim=2))
-            predictions["vanishing"].append(torch.stack(vanishing, dim=1))
             shown = [
                 torch.stack([is_right(other, changed, others_labels, index) for changed in adversarial], dim=1)
                 for other, others_labels in zip(self.classifiers, labels_of, strict=True)
             ]
-            predictions["transferred"].append(torch.stack(shown, dim=2))
-        stacked = {
-            name: torch.stack(parts, dim=2 if name == "transferred" else 1).to(torch.uint8)
-            for name, parts in predictions.items()
-        }
-        return stacked | {"labels": targets}
+            rows.append({
+                "clean": torch.stack(clean, dim=1),
+                "right": torch.stack(attacked, dim=2),
+                "vanishing": torch.stack(vanishing, dim=1),
+                "transferred": torch.stack(shown, dim=2),
+            })  # fmt: skip
+        predictions = {name: torch.stack([row[name] for row in rows], dim=1) for name in rows[0]}
+        predictions["transferred"] = predictions["transferred"].transpose(1, 2)  # the threat models before the sources
+        return predictions | {"labels": targets}
 
     def attack_behind(
-        self,
-        preprocessor: nn.Module | None,
-        classifier: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        index: Tensor,
-        transferred: Sequence[Tensor],
+        self, preprocessor: nn.Module | None, classifier: nn.Module, batch: Batch, transferred: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Predictions of a classifier behind a preprocessor, or alone.
 
         Args:
             preprocessor: An autoencoder, or ``None``.
             classifier: Classifies the preprocessor's output.
-            images: The original images, ``(B, 3, H, W)``.
-            labels: The right classes for this classifier, ``(B,)``.
-            index: Positions in the split, ``(B,)``.
+            batch: The original images ``(B, 3, H, W)``, their right classes for this classifier, and their positions in
+                the split.
             transferred: For each threat model, the images that PGD made for the classifier alone.
 
         Returns:
             Right on the original images ``(B,)``; right under attack ``(B, T, attacks)``; whether the loss has no
             gradient ``(B,)``.
         """
+        images, labels, index = batch
         model = classifier if preprocessor is None else nn.Sequential(preprocessor, classifier)
         clean = is_right(model, images, labels, index)
         # One gradient for all threat models of FGSM, which differ in the step alone
@@ -234,19 +231,13 @@ def pgd_attacks(
         random_start: See :class:`~networks.attacks.PgdAttack`.
 
     Raises:
-        ValueError: If there is no epsilon, a norm is unknown, or an epsilon is not above 0 or given twice.
+        ValueError: If a norm is unknown or an epsilon is no number.
     """
-    attacks = [
+    return [
         PgdAttack(norm, epsilon, steps, relative_step, random_start)
         for norm, values in epsilons.items()
         for epsilon in map(float, sorted(values))
     ]
-    for norm, values in epsilons.items():
-        if len(set(values)) < len(values) or not all(value > 0 for value in values):
-            raise ValueError(f"robustness.epsilons.{norm}={list(values)}; give different numbers above 0")
-    if not attacks:
-        raise ValueError("robustness.epsilons is empty: give at least one, for linf or l2")
-    return attacks
 
 
 def continues(threats: Sequence[ThreatModel], number: int) -> bool:

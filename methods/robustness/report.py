@@ -1,9 +1,8 @@
 """Part of the page: accuracy under attack, alone and behind autoencoders, and which attacks transfer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,13 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from methods.robustness.tables import FILES
 from report.figures.matrices import heat_map, slanted_columns
 from report.figures.style import ACCENT, GREY, INK, PALE, STYLE
 from report.page import Part
 
-FOLDER = "robustness"
 TEMPLATE = "methods/robustness/report.html.j2"
-FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "findings.csv", "predictions.npz")
 TITLES = {"linf": "$L_\\infty$", "l2": "$L_2$"}
 BEHIND = {"pretrained": "behind $A_S$", "own": "behind $A_i$"}
 LINES = (  # attack, name, colour, line, width
@@ -39,28 +37,24 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         root: The study's folder.
         titles: Display name of each classifier.
     """
-    files = [root / FOLDER / name for name in FILES]
+    files = [root / "robustness" / name for name in FILES]
     if not all(path.exists() for path in files):
         return None
-    accuracy, masking, findings = (pd.read_csv(files[number]) for number in (0, 2, 3))
-    transfer = pd.read_csv(files[1]).replace({"source": titles, "target": titles})
-    accuracy, masking = (table.replace({"classifier": titles}) for table in (accuracy, masking))
+    named = dict.fromkeys(("classifier", "source", "target"), titles)
+    accuracy, transfer, masking, findings = (pd.read_csv(path).replace(named) for path in files[:4])
     figures, norms = {}, []
     for finding in findings.to_dict("records"):
         norm = str(finding["norm"])
         of_norm = accuracy[accuracy["norm"] == norm]
         figures[f"robustness_{norm}"] = curves(of_norm, norm)
-        norms.append(
-            finding
-            | {
-                "shown_epsilon": shown(norm, finding["epsilon"]),
-                "images": int(of_norm["images"].iloc[0]),
-                "accuracy": wide(of_norm, norm),
-                "masking": masks(masking, norm),
-            }
-        )
-    at_middle = {finding["norm"]: (finding["epsilon"], at_epsilon(transfer, finding)) for finding in norms}
-    figures["robustness_transfer"] = matrices(at_middle)
+        further = {
+            "shown_epsilon": shown(norm, finding["epsilon"]),
+            "images": int(of_norm["images"].iloc[0]),
+            "accuracy": wide(of_norm, norm),
+            "masking": masks(masking[masking["norm"] == norm], norm),
+        }
+        norms.append(finding | further)
+    figures["robustness_transfer"] = transfers(transfer.merge(findings[["norm", "epsilon"]]))
     values = {"norms": norms, "classifiers": transfer["target"].nunique()}
     return Part(TEMPLATE, values, figures, files)
 
@@ -79,9 +73,8 @@ def wide(table: pd.DataFrame, norm: str) -> pd.DataFrame:
 
 def masks(table: pd.DataFrame, norm: str) -> pd.DataFrame:
     """A row for each classifier and defence: no gradient at all, and attacks that PGD missed."""
-    part = table[table["norm"] == norm]
-    columns = [f"missed by PGD, ε {shown(norm, epsilon)}" for epsilon in part["epsilon"]]
-    named = part.assign(row=part["classifier"] + ", " + part["defence"].map(ROWS), column=columns)
+    columns = [f"missed by PGD, ε {shown(norm, epsilon)}" for epsilon in table["epsilon"]]
+    named = table.assign(row=table["classifier"] + ", " + table["defence"].map(ROWS), column=columns)
     none = named.drop_duplicates("row").set_index("row")["no_gradient"].rename("no gradient")
     return unfolded(named, "missed").join(none)
 
@@ -151,31 +144,26 @@ def ticks(epsilons: pd.Series, scale: float) -> tuple[list[float], list[str]]:
     return kept, [f"{value:.3g}" for value in kept]
 
 
-def at_epsilon(transfer: pd.DataFrame, finding: Mapping[Any, Any]) -> pd.DataFrame:
-    """The accuracies of targets (columns) on the images of sources (rows) at the norm and epsilon of a finding."""
-    chosen = transfer[(transfer["norm"] == finding["norm"]) & (transfer["epsilon"] == finding["epsilon"])]
-    return unfolded(chosen.rename(columns={"source": "row", "target": "column"}), "accuracy")
-
-
-def matrices(tables: Mapping[str, tuple[float, pd.DataFrame]]) -> Figure:
+def transfers(table: pd.DataFrame) -> Figure:
     """Heat maps: accuracy of each classifier (columns) on images made against each (rows).
 
     Args:
-        tables: By norm, an epsilon and the accuracies at it.
+        table: The rows of ``transfer.csv`` of one epsilon for each norm, with display names of classifiers.
     """
-    count = len(next(iter(tables.values()))[1])
+    count, norms = table["target"].nunique(), table["norm"].unique().tolist()
     side = max(2.0, 0.6 * count) if count <= FEW else 0.33 * count
-    shape = (1, len(tables)) if count <= FEW else (len(tables), 1)
+    shape = (1, len(norms)) if count <= FEW else (len(norms), 1)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=((side + 1.5) * shape[1], (side + 1.2) * shape[0]))
-        axes: Sequence[Axes] = figure.subplots(*shape, squeeze=False).flatten().tolist()
-        for ax, (norm, (epsilon, table)) in zip(axes, tables.items(), strict=True):
+        for ax, norm in zip(figure.subplots(*shape, squeeze=False).flat, norms, strict=True):
+            part = table[table["norm"] == norm].rename(columns={"source": "row", "target": "column"})
+            accuracy = unfolded(part, "accuracy")
             size = 9 if count <= FEW else 6
-            heat_map(ax, table, (0, 1), lambda share: f"{100 * share:.0f}", size, square=True)
-            slanted_columns(ax, table)
-            ax.set_title(f"{TITLES[norm]}, ε = {shown(norm, epsilon)}", color=INK)
+            heat_map(ax, accuracy, (0, 1), lambda share: f"{100 * share:.0f}", size, square=True)
+            slanted_columns(ax, accuracy)
+            ax.set_title(f"{TITLES[norm]}, ε = {shown(norm, part['epsilon'].iloc[0])}", color=INK)
             ax.set_xlabel("evaluated by")
-            if ax is axes[0] or shape[1] == 1:
+            if norm == norms[0] or shape[1] == 1:
                 ax.set_ylabel("made against")
         figure.tight_layout()
     return figure

@@ -1,103 +1,146 @@
-"""Accuracies under attack, with intervals, from predictions on single images."""
+"""Tables of accuracies under attack, with intervals, from predictions on single images."""
 
-import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from methods.robustness.module import ATTACKS, DEFENCES, OWN, PLAIN, RobustnessResult, continues
 from stats.proportion import wilson_interval
 
 WORST = "worst"
-BEHIND_ONLY = ("transfer", "bpda")  # attacks that differ from PGD only behind a defence
-Array = npt.NDArray[np.integer]
+FILES = ("accuracy.csv", "transfer.csv", "masking.csv", "findings.csv", "predictions.npz")
+Bools = npt.NDArray[np.bool_]
 
 
-def with_intervals(rows: Sequence[tuple[object, ...]], columns: Sequence[str], images: int) -> pd.DataFrame:
-    """A table whose last column is a count of right images, as accuracy, its 95 % interval and the number of images."""
-    table = pd.DataFrame(list(rows), columns=[*columns, "right"])
-    right = table.pop("right").to_numpy(dtype=np.int64)
-    lower, upper = wilson_interval(right / images, images)
-    return table.assign(accuracy=right / images, lower=lower, upper=upper, images=images)
+def tables(result: RobustnessResult) -> dict[str, Any]:
+    """The tables and the predictions per image, by the names of ``FILES``."""
+    arrays = dict(vars(result))
+    threats = arrays.pop("threats")
+    arrays |= {"defences": DEFENCES, "attacks": ATTACKS, "worst": result.worst}
+    arrays |= {"norms": [threat.norm for threat in threats], "epsilons": [threat.epsilon for threat in threats]}
+    contents = (accuracy_table(result), transfer_table(result), masking_table(result), findings(result), arrays)
+    return dict(zip(FILES, contents, strict=True))
 
 
-def accuracy_rows(
-    clean: Array,
-    attacked: Mapping[str, Array],
-    classifiers: Sequence[str],
-    threats: Sequence[tuple[str, float]],
-    defences: Sequence[str],
-) -> pd.DataFrame:
+def with_intervals(rows: Sequence[tuple[object, ...]], columns: Sequence[str], right: Bools) -> pd.DataFrame:
+    """A table of accuracies with their 95 % intervals and the number of images.
+
+    Args:
+        rows: What is measured in each row of the table, in the order of ``right``.
+        columns: Names of its columns.
+        right: Predictions ``(N, ...)``; every position but the first axis is a row.
+    """
+    accuracy = right.sum(axis=0, dtype=np.int64).ravel() / len(right)
+    lower, upper = wilson_interval(accuracy, len(right))
+    table = pd.DataFrame(rows, columns=list(columns))
+    return table.assign(accuracy=accuracy, lower=lower, upper=upper, images=len(right))
+
+
+def accuracy_table(result: RobustnessResult) -> pd.DataFrame:
     """Accuracy of each classifier behind each defence under each attack; at epsilon 0 nothing is changed.
 
-    Args:
-        clean: 0 or 1, ``(N, C, defences)``.
-        attacked: By attack, 0 or 1, ``(N, C, T, defences)``. The first defence is none: there ``transfer`` and
-            ``bpda`` are left out, because they equal ``pgd``.
-        classifiers: Names of the C classifiers.
-        threats: Norm and epsilon of the T threat models.
-        defences: Names of the defences.
+    Attacks that differ from PGD only behind a defence are left out for the classifier alone.
     """
-    norms = dict.fromkeys(norm for norm, _ in threats)
-    rows: list[tuple[object, ...]] = []
-    for column, defence, (attack, right) in itertools.product(
-        range(len(classifiers)), range(len(defences)), attacked.items()
-    ):
-        if defence == 0 and attack in BEHIND_ONLY:
-            continue
-        counts = {(norm, 0.0): clean[:, column, defence] for norm in norms}
-        counts |= {threat: right[:, column, number, defence] for number, threat in enumerate(threats)}
-        for norm, epsilon in sorted(counts, key=lambda threat: (list(norms).index(threat[0]), threat[1])):
-            count = int(counts[norm, epsilon].sum(dtype=np.int64))
-            rows.append((classifiers[column], defences[defence], attack, norm, epsilon, count))
-    return with_intervals(rows, ["classifier", "defence", "attack", "norm", "epsilon"], len(clean))
+    attacked = np.concatenate([result.right, result.worst[..., None]], axis=-1)
+    unchanged = np.broadcast_to(result.clean[..., None], attacked[:, :, 0].shape)
+    budgets, right = [], []
+    for number, threat in enumerate(result.threats):
+        if not continues(result.threats, number):  # every norm begins with the images as they are
+            budgets.append((threat.norm, 0.0))
+            right.append(unchanged)
+        budgets.append((threat.norm, threat.epsilon))
+        right.append(attacked[:, :, number])
+    axes = product(result.classifiers, DEFENCES, (*ATTACKS, WORST), budgets)
+    rows = [(name, defence, attack, *budget) for name, defence, attack, budget in axes]
+    columns = ["classifier", "defence", "attack", "norm", "epsilon"]
+    table = with_intervals(rows, columns, np.stack(right, axis=-1))
+    same_as_pgd = (table["defence"] == PLAIN) & table["attack"].isin(["transfer", "bpda"])
+    return table[~same_as_pgd].reset_index(drop=True)
 
 
-def transfer_rows(transferred: Array, classifiers: Sequence[str], threats: Sequence[tuple[str, float]]) -> pd.DataFrame:
-    """Accuracy of each classifier (``target``) on the images that PGD made on each (``source``).
-
-    Args:
-        transferred: 0 or 1, ``(N, T, C, C)``, sources before targets.
-        classifiers: Names of the C classifiers.
-        threats: Norm and epsilon of the T threat models.
-    """
-    counts = transferred.sum(axis=0, dtype=np.int64)
-    rows = [
-        (*threat, source, target, int(counts[number, i, j]))
-        for number, threat in enumerate(threats)
-        for i, source in enumerate(classifiers)
-        for j, target in enumerate(classifiers)
-    ]
-    return with_intervals(rows, ["norm", "epsilon", "source", "target"], len(transferred))
+def transfer_table(result: RobustnessResult) -> pd.DataFrame:
+    """Accuracy of each classifier (``target``) on the images that PGD made on each (``source``)."""
+    axes = product(result.threats, result.classifiers, result.classifiers)
+    rows = [(threat.norm, threat.epsilon, source, target) for threat, source, target in axes]
+    return with_intervals(rows, ["norm", "epsilon", "source", "target"], result.transferred)
 
 
-def masking_rows(
-    vanishing: Array,
-    pgd: Array,
-    worst: Array,
-    classifiers: Sequence[str],
-    threats: Sequence[tuple[str, float]],
-    defences: Sequence[str],
-) -> pd.DataFrame:
-    """Signs that gradients mislead the attack: ``no_gradient`` and ``missed``, shares of all images.
+def masking_table(result: RobustnessResult) -> pd.DataFrame:
+    """Signs that gradients mislead the attack, shares of all images.
 
-    Args:
-        vanishing: Whether the loss has no gradient at an image, ``(N, C, defences)``.
-        pgd: Right under PGD with all gradients, ``(N, C, T, defences)``.
-        worst: Right under every attack, ``(N, C, T, defences)``; where it is 0 and ``pgd`` is 1, another attack
-            succeeded where PGD, which has all gradients, failed.
-        classifiers: Names of the C classifiers.
-        threats: Norm and epsilon of the T threat models.
-        defences: Names of the defences.
+    Returns:
+        Columns ``classifier``, ``defence``, ``norm``, ``epsilon``; ``no_gradient`` (the loss has no gradient at the
+        image); ``missed`` (another attack succeeded where PGD, which has all gradients, failed).
 
     Source: arXiv 1802.00420, section 3.1.
     """
-    no_gradient, missed = vanishing.mean(axis=0), (pgd.astype(bool) & ~worst.astype(bool)).mean(axis=0)
+    no_gradient = result.vanishing.mean(axis=0)
+    missed = (result.right[..., ATTACKS.index("pgd")] & ~result.worst).mean(axis=0)
     rows = [
-        (name, defence, *threat, no_gradient[column, position], missed[column, number, position])
-        for column, name in enumerate(classifiers)
-        for position, defence in enumerate(defences)
-        for number, threat in enumerate(threats)
+        (name, defence, threat.norm, threat.epsilon, no_gradient[column, position], missed[column, number, position])
+        for column, name in enumerate(result.classifiers)
+        for position, defence in enumerate(DEFENCES)
+        for number, threat in enumerate(result.threats)
     ]
     return pd.DataFrame(rows, columns=["classifier", "defence", "norm", "epsilon", "no_gradient", "missed"])
+
+
+def findings(result: RobustnessResult) -> pd.DataFrame:
+    """Mean accuracies at the middle epsilon of each norm, and the gain of classifiers behind their A_i.
+
+    Args:
+        result: The predictions.
+
+    Returns:
+        For each ``norm`` its middle ``epsilon`` and, averaged over classifiers: ``clean_plain``, ``worst_plain`` (the
+        classifier alone), ``clean_own``, ``transfer_own``, ``worst_own`` (behind its A_i); ``gain`` (worst_own minus
+        worst_plain) and ``ignorance`` (transfer_own minus worst_own), each with half the width of its 95 % interval
+        (``gain_error``, ``ignorance_error``); ``missed``: share of images on which another attack succeeded and PGD
+        had not; ``on_itself`` and ``on_others``: accuracy on images that PGD made on the same and on another
+        classifier (NaN where there is one classifier).
+    """
+    positions: dict[str, list[int]] = {}
+    for position, threat in enumerate(result.threats):
+        positions.setdefault(threat.norm, []).append(position)
+    return pd.DataFrame([finding(result, of_norm[len(of_norm) // 2]) for of_norm in positions.values()])
+
+
+def finding(result: RobustnessResult, threat: int) -> dict[str, Any]:
+    """The numbers of the threat model at a position; see :func:`findings`."""
+    plain, own = DEFENCES.index(PLAIN), DEFENCES.index(OWN)
+    worst, right = result.worst[:, :, threat], result.right[:, :, threat]
+    clean = result.clean.mean(axis=(0, 1))
+    alone, known = worst[..., plain].mean(axis=1), worst[..., own].mean(axis=1)
+    unknown = right[:, :, own, ATTACKS.index("transfer")].mean(axis=1)
+    missed = right[:, :, own, ATTACKS.index("pgd")] & ~worst[..., own]
+    transferred = result.transferred[:, threat].mean(axis=0)
+    others = ~np.eye(len(transferred), dtype=bool)
+    (gain, gain_error), (ignorance, ignorance_error) = paired(known - alone), paired(unknown - known)
+    return {
+        "norm": result.threats[threat].norm,
+        "epsilon": result.threats[threat].epsilon,
+        "clean_plain": clean[plain],
+        "worst_plain": alone.mean(),
+        "clean_own": clean[own],
+        "transfer_own": unknown.mean(),
+        "worst_own": known.mean(),
+        "gain": gain,
+        "gain_error": gain_error,
+        "ignorance": ignorance,
+        "ignorance_error": ignorance_error,
+        "missed": missed.mean(),
+        "on_itself": np.diag(transferred).mean(),
+        "on_others": transferred[others].mean() if others.any() else math.nan,
+    }
+
+
+def paired(differences: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Mean of differences, one for each image, and half the width of its 95 % interval."""
+    # the images are the same on both sides, so the deviation of their differences is the one that counts
+    error = differences.std(ddof=1) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
+    return float(differences.mean()), float(1.96 * error)

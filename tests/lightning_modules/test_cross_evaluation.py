@@ -14,7 +14,7 @@ from torch import nn
 from datamodules import FakeImages
 from lightning_modules import CrossEvaluation
 from lightning_modules.reconstruction import first_equal
-from metrics import normalized_mutual_information
+from metrics.nmi import normalized_mutual_information
 from networks.classifier import Classifier
 from networks.segnet import SegNet
 

@@ -13,7 +13,8 @@ from torch import nn
 from datamodules import FakeImages
 from lightning_modules import SignalStatistics
 from lightning_modules.penultimate import penultimate_features
-from metrics import lab_histogram, power_spectrum, radial_sums
+from metrics.lab import lab_histogram
+from metrics.spectrum import power_spectrum, radial_sums
 from networks.classifier import Classifier
 from networks.segnet import SegNet
 

@@ -7,8 +7,7 @@ import torch
 from sklearn.metrics import cohen_kappa_score
 from torch import Tensor
 
-from metrics import cka_matrix, cohen_kappa, linear_cka, observed_agreement
-from metrics.agreement import hsic
+from metrics.agreement import cka_matrix, cohen_kappa, hsic, linear_cka, observed_agreement
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

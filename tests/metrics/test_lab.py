@@ -9,7 +9,7 @@ from scipy.stats import wasserstein_distance  # type: ignore[import-untyped]
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from metrics import LabHistogram, histogram_distance, lab_edges, lab_histogram, rgb_to_lab
+from metrics.lab import LabHistogram, histogram_distance, lab_edges, lab_histogram, rgb_to_lab
 from tests.metrics.conftest import on_ranks
 
 

@@ -15,14 +15,16 @@ from sklearn.metrics import normalized_mutual_info_score as sklearn_nmi
 from torch import Tensor
 
 import metrics.nmi
-from metrics import (
+from metrics.nmi import (
+    Channels,
+    Definition,
     NormalizedMutualInformation,
+    Quantisation,
     joint_histogram,
     mutual_information_ratio,
     normalized_mutual_information,
     quantise,
 )
-from metrics.nmi import Channels, Definition, Quantisation
 from tests.metrics.conftest import on_ranks
 
 DEFINITIONS: tuple[Definition, ...] = get_args(Definition)
@@ -320,8 +322,8 @@ def test_wrong_shapes_are_refused(shapes: tuple[tuple[int, ...], ...], channels:
 
 
 def test_integers_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"images is torch.uint8; expected floats in \[0, 1\]"):
-        quantise(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), 256, "uint8")
+    with pytest.raises(ValueError, match=r"x is torch.uint8; expected floats in \[0, 1\]"):
+        joint_histogram(*[torch.zeros(1, 3, 2, 2, dtype=torch.uint8)] * 2, bins=256)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metrics import PerImage
+from metrics.per_image import PerImage
 from tests.metrics.conftest import on_ranks
 
 SIZE = 7

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metrics import Checkerboard, RadialSpectrum, power_at, power_spectrum, radial_sums
-from metrics.spectrum import is_measurable
+from metrics.spectrum import Checkerboard, RadialSpectrum, is_measurable, power_at, power_spectrum, radial_sums
 from tests.metrics.conftest import on_ranks
 
 

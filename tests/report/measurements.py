@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from stats.class_accuracies import largest_changes
-from stats.gains import noise_means
 from stats.similarity import measure_correlations
-from stats.tables import accuracy_under_noise, checkerboard_table, lab_table, pair_table, spectrum_table
+from stats.tables import accuracy_under_noise, checkerboard_table, lab_table, noise_means, pair_table, spectrum_table
 
 
 def write_measurements(root: Path, names: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from report.parts import cues
-from stats.cue_pairs import cue_tables
+from stats.cue_retention import cue_tables
 from stats.intervals import Resampling, Sample, rrc_intervals
 from stats.predictions import Predictions
 from tests.report.rendered import rendered

@@ -17,7 +17,7 @@ from report.figures.lattice import lattice
 from report.names import source_titles
 from report.page import Part
 from report.parts import study
-from stats.lattice_nodes import lattice_document
+from stats.concept_lattice import lattice_document
 from stats.names import ORIGINAL
 from stats.order import order_document
 from study.console import show_table

@@ -9,10 +9,9 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from report.parts import agreement, colour_and_frequency, noise
 from stats.class_accuracies import class_accuracies, largest_changes
-from stats.gains import noise_means
 from stats.predictions import Predictions
 from stats.similarity import measure_correlations, similarity_pairs
-from stats.tables import accuracy_under_noise, checkerboard_table, pair_table
+from stats.tables import accuracy_under_noise, checkerboard_table, noise_means, pair_table
 from tests.report.measurements import write_measurements
 from tests.report.rendered import anchors, rendered
 from tests.stats import drawn

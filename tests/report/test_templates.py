@@ -9,13 +9,13 @@ import pytest
 
 from methods.robustness import report as robustness
 from methods.robustness.module import ATTACKS, DEFENCES, RobustnessResult
+from methods.robustness.tables import tables
 from networks.attacks import ThreatModel
 from report.page import REPOSITORY, Part
 from report.parts import agreement, classifiers, colour_and_frequency, cues, disagreement, intervals, noise, study
 from stats.intervals import Resampling
 from study.step import write
 from tasks import intervals as intervals_task
-from tasks.robustness import tables
 from tests.report import test_disagreement
 from tests.report.measurements import write_measurements
 from tests.report.rendered import anchors, rendered
@@ -54,7 +54,7 @@ def attacked() -> RobustnessResult:
         "clean": (c, len(DEFENCES)), "right": (c, t, len(DEFENCES), len(ATTACKS)), "vanishing": (c, len(DEFENCES)),
         "transferred": (t, c, c),
     }  # fmt: skip
-    arrays = {name: random.integers(0, 2, (images, *shape)) for name, shape in shapes.items()}
+    arrays = {name: random.integers(0, 2, (images, *shape)).astype(bool) for name, shape in shapes.items()}
     return RobustnessResult(NAMES, threats, np.arange(images), np.zeros((images, c), int), **arrays)
 
 

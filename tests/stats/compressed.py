@@ -1,4 +1,4 @@
-"""A study of compressed classifiers, as an older file of predictions: without controls, one label for all."""
+"""A file of predictions of compressed classifiers: without controls, with the same labels for all."""
 
 from pathlib import Path
 
@@ -22,11 +22,13 @@ def write_predictions(path: Path, seed: int = 0, images: int = 60, classes: int 
         rows=np.array([*sources[:-1], "vgg_pruned-seed1"]),
         sources=np.array(sources),
         columns=np.array(COLUMNS),
+        controls=np.array([], dtype=str),
+        label_sets=np.array(["label"] * len(COLUMNS)),
         index=np.arange(images) * 2,
-        labels=labels,
+        labels=np.repeat(labels[:, None], len(COLUMNS), axis=1),
         predicted=predicted,
         top1=predicted == labels[:, None, None],
-        top5=np.ones(shape),
+        top5=np.ones(shape, dtype=bool),
         nmi_intra=np.ones(shape[:2]),
         nmi_inter=np.ones((images // 2, len(sources))),
     )

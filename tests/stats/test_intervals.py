@@ -29,7 +29,7 @@ from stats.intervals import (
     rrc_by_seed,
     rrc_intervals,
 )
-from stats.order import relative_rate_of_change, relative_rates
+from stats.order import relative_rates
 from stats.order_certainty import order_certainty
 from stats.tables import accuracy_table, mean_over_seeds, nmi_table
 from tests.stats.drawn import HOW, NAMES, drawn_predictions
@@ -83,7 +83,7 @@ def test_resampled_means_equal_a_literal_bootstrap() -> None:
         table = accuracy_table(predictions.top1[images], predictions.rows, predictions.columns)
         table = mean_over_seeds(table, predictions.sources)
         np.testing.assert_allclose(sample.resampled[number], table.loc[sample.sources], atol=1e-12)
-        expected = relative_rate_of_change(table.loc[NAMES, NAMES].to_numpy())
+        expected = relative_rates(table.loc[NAMES, NAMES].to_numpy())
         np.testing.assert_allclose(rrc[number], expected, atol=1e-12)
 
 
@@ -207,7 +207,7 @@ def test_spread_over_seeds_is_that_of_the_rows() -> None:
     assert table.loc["original", ["seed_std", "seed_min"]].isna().all(axis=None)
     by_seed = rrc_by_seed(predictions)
     rows = [predictions.rows.index(f"{name}-seed2") for name in NAMES]
-    expected = relative_rate_of_change(predictions.top1.mean(axis=0)[np.ix_(rows, [0, 1, 2])])
+    expected = relative_rates(predictions.top1.mean(axis=0)[np.ix_(rows, [0, 1, 2])])
     np.testing.assert_allclose(by_seed[2], expected)
     rrc: Any = rrc_intervals(predictions, sample).set_index(["autoencoder", "classifier"])
     assert rrc.loc[("a", "b"), "seed_max"] == max(by_seed[seed][0, 1] for seed in range(3))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stats.lattice_nodes import lattice_document
+from stats.concept_lattice import lattice_document
 
 
 @pytest.mark.parametrize("seed", range(30))

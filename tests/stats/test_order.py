@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stats.accuracy_table import check_accuracies
 from stats.arrays import FloatArray
 from stats.order import (
     ThresholdInterval,
     order_document,
-    relative_rate_of_change,
+    relative_rates,
     shown_intervals,
     threshold_intervals,
     widest_chain,
@@ -74,7 +75,7 @@ def test_intervals_agree_with_exact_fractions_at_sampled_thresholds(seed: int) -
     counts, images = random_counts(seed)
     ratios = exact_ratios(counts)
     cuts = [Fraction(0), *sorted({ratio for row in ratios for ratio in row if ratio > 0})]
-    intervals = threshold_intervals(relative_rate_of_change(counts / images))
+    intervals = threshold_intervals(relative_rates(counts / images))
     assert [interval.lower for interval in intervals] == pytest.approx([float(cut) for cut in cuts[:-1]], rel=1e-12)
     assert [interval.upper for interval in intervals] == pytest.approx([float(cut) for cut in cuts[1:]], rel=1e-12)
     for interval, lower, upper in zip(intervals, cuts[:-1], cuts[1:], strict=True):
@@ -86,7 +87,7 @@ def test_intervals_agree_with_exact_fractions_at_sampled_thresholds(seed: int) -
 def test_each_end_changes_what_serves_whom(seed: int) -> None:
     """The lower end belongs to the interval below: one more pair holds there."""
     counts, images = random_counts(seed)
-    rrc = relative_rate_of_change(counts / images)
+    rrc = relative_rates(counts / images)
     intervals = threshold_intervals(rrc)
     assert intervals[0].lower == 0
     assert intervals[-1].upper == rrc.max()
@@ -102,7 +103,7 @@ def test_each_end_changes_what_serves_whom(seed: int) -> None:
 
 
 def test_planted_chain() -> None:
-    intervals = threshold_intervals(relative_rate_of_change(PLANTED))
+    intervals = threshold_intervals(relative_rates(PLANTED))
     assert [interval.upper for interval in intervals] == pytest.approx([0.15, 0.24, 0.25, 1.0])
     assert [interval.lower for interval in intervals] == [0.0, *(interval.upper for interval in intervals[:-1])]
     assert [interval.concepts for interval in intervals] == [1, 2, 2, 3]
@@ -135,7 +136,7 @@ def test_order_document_of_the_planted_chain() -> None:
 
 def test_order_document_holds_the_widest_chain_and_what_a_table_shows() -> None:
     table = pd.DataFrame(PLANTED, index=list("abc"), columns=list("abc"))
-    document, intervals = order_document(table), threshold_intervals(relative_rate_of_change(PLANTED))
+    document, intervals = order_document(table), threshold_intervals(relative_rates(PLANTED))
     chain = widest_chain(intervals)
     assert chain is not None
     assert document["widest"] == document["intervals"][intervals.index(chain)]
@@ -168,7 +169,7 @@ def test_permuted_names_permute_the_order(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_ratios_are_those_of_exact_fractions(seed: int) -> None:
     counts, images = random_counts(seed)
-    rrc = relative_rate_of_change(counts / images)
+    rrc = relative_rates(counts / images)
     np.testing.assert_allclose(rrc, [[float(ratio) for ratio in row] for row in exact_ratios(counts)], rtol=1e-14)
     np.testing.assert_array_equal(rrc.diagonal(), 1.0)
 
@@ -176,14 +177,14 @@ def test_ratios_are_those_of_exact_fractions(seed: int) -> None:
 @pytest.mark.parametrize("factor", [1.0, 0.7, 0.01])
 def test_a_common_factor_leaves_ratios_and_orders(factor: float) -> None:
     counts, images = random_counts(5)
-    plain = relative_rate_of_change(counts / images)
-    scaled = relative_rate_of_change(counts / images * factor)
+    plain = relative_rates(counts / images)
+    scaled = relative_rates(counts / images * factor)
     np.testing.assert_allclose(scaled, plain, rtol=1e-14)
     assert [i.order for i in threshold_intervals(scaled)] == [i.order for i in threshold_intervals(plain)]
 
 
 def test_ratios_equal_but_for_rounding_are_one_cut() -> None:
-    rrc = relative_rate_of_change(np.array([[1.0, 0.7, 0.07], [0.7, 1.0, 0.07], [0.9, 0.9, 0.1]]))
+    rrc = relative_rates(np.array([[1.0, 0.7, 0.07], [0.7, 1.0, 0.07], [0.9, 0.9, 0.1]]))
     assert rrc[0, 1] != rrc[0, 2]
     intervals = threshold_intervals(rrc)
     assert [interval.upper for interval in intervals] == [max(rrc[0, 1], rrc[0, 2]), 1.0, 9.0]
@@ -225,7 +226,7 @@ def test_shown_intervals_are_the_widest_and_hold_the_chain() -> None:
     random = np.random.default_rng(0)
     quality, needs = np.sort(random.uniform(0.5, 0.9, 24)), random.uniform(0, 1, 24)
     accuracy = quality * (1 - 0.6 * (needs[None] - needs[:, None]).clip(0)) + random.normal(0, 0.01, (24, 24))
-    intervals = threshold_intervals(relative_rate_of_change(accuracy.clip(0.01, 0.99)))
+    intervals = threshold_intervals(relative_rates(accuracy.clip(0.01, 0.99)))
     shown = shown_intervals(intervals, 20)
     widths = [interval.upper - interval.lower for interval in intervals]
     assert shown == sorted(shown)
@@ -242,7 +243,7 @@ def test_shown_intervals_are_the_widest_and_hold_the_chain() -> None:
 def test_twenty_four_classifiers_are_quick() -> None:
     accuracy = np.random.default_rng(0).uniform(0.1, 0.9, size=(24, 24))
     start = time.perf_counter()
-    intervals = threshold_intervals(relative_rate_of_change(accuracy))
+    intervals = threshold_intervals(relative_rates(accuracy))
     assert time.perf_counter() - start < 8
     assert len(intervals) == 24 * 23 + 1
     assert max(interval.concepts for interval in intervals) > 1000
@@ -260,13 +261,13 @@ def test_twenty_four_classifiers_are_quick() -> None:
 )
 def test_impossible_accuracies_are_refused(accuracy: FloatArray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        relative_rate_of_change(accuracy)
+        check_accuracies(accuracy, ["0", "1"], "accuracy")
 
 
 @pytest.mark.parametrize(
     ("rrc", "message"),
     [
-        (np.ones((2, 3)), "not square; pass the result of relative_rate_of_change"),
+        (np.ones((2, 3)), "not square; pass the result of relative_rates"),
         (np.array([[1.0, -0.1], [0.2, 1.0]]), "negative or non-finite value; pass the result"),
         (np.array([[1.0, np.inf], [0.2, 1.0]]), "negative or non-finite value; pass the result"),
     ],

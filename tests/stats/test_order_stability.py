@@ -57,21 +57,20 @@ def test_shares_of_the_order_equal_a_literal_count() -> None:
         matching = [i for i in threshold_intervals(table) if i.lower < chain.middle <= i.upper]
         same += bool(matching) and matching[0].order == chain.order
     assert same_order_share(resampled, chain) == same / len(resampled)
-    for pair in neighbour_shares(resampled, chain):
-        counts = [[(table[:, j] >= chain.middle).sum() for j in (pair.first, pair.second)] for table in resampled]
-        assert pair.equal == (groups[pair.first] == groups[pair.second])
-        assert pair.share == np.mean([(a == b) if pair.equal else (a < b) for a, b in counts])
+    for pair in neighbour_shares(resampled, chain, NAMES):
+        first, second = NAMES.index(pair["first"]), NAMES.index(pair["second"])
+        counts = [[(table[:, j] >= chain.middle).sum() for j in (first, second)] for table in resampled]
+        equal = groups[first] == groups[second]
+        assert pair["relation"] == ("=" if equal else "<")
+        assert pair["share"] == np.mean([(a == b) if equal else (a < b) for a, b in counts])
 
 
 def test_between_groups_the_closest_classifiers_are_compared() -> None:
     table = np.array([[1, 1, 0.2], [1, 1, 0.2], [1, 1, 1.0]])  # c is served by itself, a and b by all
     other = np.array([[1, 0.2, 0.2], [1, 1, 0.2], [1, 1, 1.0]])  # here b by one less
     [chain] = [interval for interval in threshold_intervals(table) if interval.order == ((2,), (0, 1))]
-    pairs = neighbour_shares(np.stack([table, table, table, other]), chain)
-    assert [(pair.first, pair.second, pair.equal, pair.share) for pair in pairs] == [
-        (2, 1, False, 1),
-        (1, 0, True, 0.75),
-    ]
+    pairs = neighbour_shares(np.stack([table, table, table, other]), chain, ["a", "b", "c"])
+    assert [tuple(pair.values()) for pair in pairs] == [("c", "<", "b", 1), ("b", "=", "a", 0.75)]
 
 
 def test_kendalls_w_is_friedmans_statistic() -> None:
@@ -87,9 +86,9 @@ def test_kendalls_w_is_friedmans_statistic() -> None:
 def test_consensus_is_the_mean_rank() -> None:
     easy, hard = np.full(3, 0.9), np.array([1, 0.3, 0.3])
     rrc = np.stack([np.stack([hard, easy, easy], axis=1), np.stack([easy, hard, easy], axis=1)])
-    consensus = seed_consensus(rrc, NAMES, [0, 1], threshold=0.5)
+    consensus = seed_consensus(dict(enumerate(rrc)), NAMES, threshold=0.5)
     assert consensus["mean_rank"] == {"a": 1.75, "b": 1.75, "c": 2.5}
-    assert seed_consensus(rrc[:1], NAMES, [0], None)["ranks"] == {"0": {"a": 1, "b": 2.5, "c": 2.5}}
+    assert seed_consensus({0: rrc[0]}, NAMES, None)["ranks"] == {"0": {"a": 1, "b": 2.5, "c": 2.5}}
 
 
 def test_spearman_equals_scipy() -> None:

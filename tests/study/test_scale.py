@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 import run
-from metrics import normalized_mutual_information
+from metrics.nmi import normalized_mutual_information
 from networks.segnet import SegNet
 from study.trainer import Length, make_trainer
 from tests.studies import Program, compose

@@ -16,7 +16,7 @@ import pytest
 from omegaconf import open_dict
 
 import run
-from metrics import normalized_mutual_information
+from metrics.nmi import normalized_mutual_information
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.segnet import CompactSegNet

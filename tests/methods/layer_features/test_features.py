@@ -26,9 +26,9 @@ from tests.replicas import replicates
 
 
 def test_the_published_procedure_has_the_published_values() -> None:
-    assert PUBLISHED.mask == (70 / 512, 57 / 512)
+    assert PUBLISHED.mask == [70 / 512, 57 / 512]
     assert PUBLISHED.brightness == 5 / 255
-    assert (PUBLISHED.lr, PUBLISHED.sparsity) == ((0.5, 0.08), (1e-4, 5e-4))
+    assert (PUBLISHED.lr, PUBLISHED.sparsity) == ([0.5, 0.08], [1e-4, 5e-4])
     assert (PUBLISHED.until, PUBLISHED.shift, PUBLISHED.optimizer) == (1, 0, "sgd")
 
 

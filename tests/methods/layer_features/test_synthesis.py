@@ -15,13 +15,15 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor, nn
 from torchvision import models
 
+from methods.layer_features import synthesis
 from methods.layer_features.layer_inputs import last_convolution
 from methods.layer_features.networks import WithoutResizing
 from methods.layer_features.objective import top_channels
-from methods.layer_features.procedure import Procedure, network_view, regularized
+from methods.layer_features.procedure import network_view, regularized
 from methods.layer_features.regularizers import gaussian_blur, radial_mask, tv_denoise, zoom_crop
 from methods.layer_features.results import METHODS
-from methods.layer_features.synthesis import FeatureSynthesis, layer_rows
+from methods.layer_features.settings import LayerFeatures
+from methods.layer_features.synthesis import FeatureSynthesis
 from methods.layer_features.targets import LayerTargets, find_layer_targets, layer_activations
 from networks.activations import recorded
 from networks.classifier import Classifier
@@ -57,17 +59,16 @@ def without_resizing(classifier: nn.Module) -> WithoutResizing:
 
 
 def targets_of(
-    network: WithoutResizing, pixels: Tensor, procedure: Procedure, layers: Sequence[str] = LAYERS
+    network: WithoutResizing, pixels: Tensor, procedure: LayerFeatures, layers: Sequence[str] = LAYERS
 ) -> list[LayerTargets]:
     inputs = {layer: last_convolution(network, layer, torch.zeros(1, 3, 32, 32)) for layer in layers}
     activations = layer_activations(network, inputs, pixels, CPU, chunk=7)
     return [
         find_layer_targets(
-            layer, inputs[layer], activations[layer], clusters=2, components=5, members=3, nearest=procedure.nearest,
-            seed=0,
+            layer, inputs[layer], activations[layer], replace(procedure, clusters=2, components=5, members=3), seed=0
         )
         for layer in layers
-    ]  # fmt: skip
+    ]
 
 
 def starts_of(targets: list[LayerTargets], pixels: Tensor) -> Tensor:
@@ -79,21 +80,20 @@ def module_of(
     network: WithoutResizing,
     targets: list[LayerTargets],
     starts: Tensor,
-    procedure: Procedure,
+    procedure: LayerFeatures,
     seed: int = 0,
     kept: Sequence[int] = (),
     kind: type[FeatureSynthesis] = FeatureSynthesis,
 ) -> Iterator[FeatureSynthesis]:
-    rows = [layer_rows(part, 3, procedure.comparable) for part in targets]
     with recorded(network, [name for part in targets for name in (part.layer, part.inputs)]) as read:
-        yield kind(network, read, rows, starts, procedure, seed=seed, kept=kept)
+        yield kind(network, read, targets, starts, replace(procedure, channels=3), seed=seed, kept=kept)
 
 
 def synthesised(
     network: WithoutResizing,
     targets: list[LayerTargets],
     starts: Tensor,
-    procedure: Procedure,
+    procedure: LayerFeatures,
     make_trainer: MakeTrainer,
     **options: Any,
 ) -> FeatureSynthesis:
@@ -117,7 +117,7 @@ def test_the_stable_synthesis_equals_adam_on_each_image_alone(
     classifier: Classifier, pixels: Tensor, make_trainer: MakeTrainer
 ) -> None:
     network, layer = without_resizing(classifier), "network.features.4"
-    procedure = replace(PLAIN, iterations=5, sparsity=(0.1, 0.3))
+    procedure = replace(PLAIN, iterations=5, sparsity=[0.1, 0.3])
     [found] = targets_of(network, pixels, procedure, [layer])
     module = synthesised(network, [found], starts_of([found], pixels), procedure, make_trainer)
     images = {key: module.images[row] for row, key in enumerate((m, k) for m in METHODS for k in range(2))}
@@ -157,7 +157,7 @@ def test_the_stable_synthesis_equals_adam_on_each_image_alone(
 def test_the_published_synthesis_equals_its_steps_written_out_flaws_included(
     classifier: Classifier, pixels: Tensor, make_trainer: MakeTrainer
 ) -> None:
-    procedure = replace(PUBLISHED, iterations=6, lr=(50.0, 8.0), every=2, brighten_every=3, zoom_every=2)
+    procedure = replace(PUBLISHED, iterations=6, lr=[50.0, 8.0], every=2, brighten_every=3, zoom_every=2)
     network = WithoutResizing(classifier, swapped=True)
     [found] = targets_of(network, pixels, procedure, ["network.features.4"])
     distances = found.clusters.distances
@@ -203,7 +203,7 @@ def test_the_published_synthesis_equals_its_steps_written_out_flaws_included(
 
 def test_gradients_of_pixels_are_those_of_finite_differences(classifier: Classifier, pixels: Tensor) -> None:
     network = without_resizing(classifier)
-    for procedure in (STABLE, replace(PUBLISHED, sparsity=(0.01, 0.01))):
+    for procedure in (STABLE, replace(PUBLISHED, sparsity=[0.01, 0.01])):
         targets = targets_of(network.float(), pixels, procedure)
         with module_of(network.double(), targets, starts_of(targets, pixels), procedure) as made:
             module = made.double()
@@ -246,13 +246,12 @@ def test_the_synthesis_comes_nearer_and_the_network_is_unchanged(
 ) -> None:
     network = without_resizing(classifier.train())
     state, before = deepcopy(network.state_dict()), [module.training for module in network.modules()]
-    procedure = replace(STABLE, iterations=40, sparsity=(0.0, 0.0))
+    procedure = replace(STABLE, iterations=40, sparsity=[0.0, 0.0])
     targets = targets_of(network, pixels, procedure)
     others = torch.cat([found.blends(pixels).flip(0).repeat(3, 1, 1, 1) for found in targets])  # the other cluster's
     module = synthesised(network, targets, others, procedure, make_trainer, kept=[0, 7, 40])
     first, last = module.history[0], module.history[-1]
-    methods = [method for part in module.rows for method in part.methods]
-    for row, method in enumerate(methods):
+    for row, method in enumerate(module.rows["method"]):
         assert last[row, 0] < first[row, 0]
         if method == "feature_inversion":
             assert last[row, 2] < first[row, 2]
@@ -269,7 +268,7 @@ def test_the_synthesis_comes_nearer_and_the_network_is_unchanged(
 
 def test_regularisers_come_when_they_are_due_and_as_strong_as_scheduled() -> None:
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    scheduled = {"blur": (0.9, 0.3), "denoise": (2.0, 8.0), "every": 10, "brightness": 0.1, "brighten_every": 4}
+    scheduled = {"blur": [0.9, 0.3], "denoise": [2.0, 8.0], "every": 10, "brightness": 0.1, "brighten_every": 4}
     procedure = replace(PLAIN, iterations=40, **scheduled)  # type: ignore[arg-type]
     for iteration in range(40):
         expected = images
@@ -313,7 +312,7 @@ def test_nan_and_inf_are_errors_that_name_layer_and_iteration(
                 images = images * torch.tensor([1.0] * 7 + [wrong] + [1.0] * 4)[:, None, None, None]
             return super().forward(images)
 
-    network, procedure = Spoilt(classifier, swapped=False), replace(PLAIN, iterations=6, lr=(0.01, 0.01))
+    network, procedure = Spoilt(classifier, swapped=False), replace(PLAIN, iterations=6, lr=[0.01, 0.01])
     targets = targets_of(without_resizing(classifier), pixels, procedure)
     if what == "image":
 
@@ -363,19 +362,19 @@ def test_layers_of_any_shape_have_targets(make_trainer: MakeTrainer, pixels: Ten
 
 
 @pytest.mark.slow
-def test_a_resnet152_at_512_pixels_runs(make_trainer: MakeTrainer) -> None:
+def test_a_resnet152_at_512_pixels_runs(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthesis, "METHODS", METHODS[:1])  # one image is enough
     torch.manual_seed(0)
     network, layer = without_resizing(Classifier(models.resnet152())), "network.layer4.2"
     inputs = last_convolution(network, layer, torch.zeros(1, 3, 64, 64))
     assert inputs == "network.layer4.2.conv3:input"
     pixels = torch.randint(256, (2, 3, 512, 512), dtype=torch.uint8)
     activations = layer_activations(network, {layer: inputs}, pixels, CPU, chunk=1)[layer]
-    targets = find_layer_targets(layer, inputs, activations, clusters=1, components=50, members=2, nearest=True, seed=0)
-    rows = layer_rows(targets, 50, STABLE.comparable)
-    rows = replace(rows, methods=rows.methods[:1], clusters=[0], objective=rows.objective.map(lambda part: part[:1]))
+    procedure = replace(STABLE, iterations=2, clusters=1, members=2)
+    targets = find_layer_targets(layer, inputs, activations, procedure, seed=0)
     with recorded(network, [layer, inputs]) as read:
-        starts, procedure = targets.blends(pixels), replace(STABLE, iterations=2)
-        module = FeatureSynthesis(network, read, [rows], starts, procedure, seed=0, kept=[])
+        starts = targets.blends(pixels)
+        module = FeatureSynthesis(network, read, [targets], starts, procedure, seed=0, kept=[])
         make_trainer().fit(module)
     assert module.images.shape == (1, 3, 512, 512)
     assert torch.isfinite(module.images).all()

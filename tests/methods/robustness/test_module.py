@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from networks.attacks import Bpda, PgdAttack, ThreatModel, fgsm, pgd
 from networks.classifier import Classifier
 from networks.seeding import image_generators
 from networks.segnet import SegNet
+from tasks.registry import check_settings
 from tests.images import fake_images
+from tests.studies import compose_any
 
 MakeTrainer = Callable[..., pl.Trainer]
 
@@ -204,13 +207,23 @@ def test_bad_settings_are_named(networks: Any) -> None:
         Robustness(classifiers, start, {"a": own["a"]}, attacks(), [0], seed=3)
     for epsilons, message in (
         ({"l1": [0.1]}, "norm='l1' is unknown"),
-        ({"linf": [0.1, 0.1]}, "different numbers above 0"),
-        ({"linf": [0.0]}, "different numbers above 0"),
-        ({"linf": []}, "robustness.epsilons is empty"),
         ({"linf": [float("inf")]}, "epsilon=inf; give a number"),
     ):
         with pytest.raises(ValueError, match=message):
             attacks(epsilons)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("linf=[0.1,0.1]", "robustness.epsilons.linf"),
+        ("linf=[0]", "robustness.epsilons.linf"),
+        ("linf=[] robustness.epsilons.l2=[]", "robustness.epsilons: give one of linf or l2 at least"),
+    ],
+)
+def test_bad_epsilons_are_refused_before_any_work(setting: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_settings(compose_any(tmp_path, *f"robustness.epsilons.{setting}".split()))
 
 
 def test_a_broken_classifier_is_an_error_that_names_the_image(

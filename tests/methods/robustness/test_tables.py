@@ -6,20 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from methods.robustness.findings import findings
-from methods.robustness.module import RobustnessResult
+from methods.robustness.module import ATTACKS, DEFENCES, RobustnessResult
 from methods.robustness.report import read
-from methods.robustness.tables import accuracy_rows, masking_rows
+from methods.robustness.tables import accuracy_table, findings, masking_table, tables
 from networks.attacks import ThreatModel
 from report.page import render_page
 from study.step import write
-from tasks.robustness import tables
 
 
 def test_rows_hold_the_clean_accuracy_at_no_budget() -> None:
-    clean = np.array([[[1, 0]], [[1, 1]]])
-    attacked = {"pgd": np.array([[[[0, 0]]], [[[1, 0]]]]), "bpda": np.zeros((2, 1, 1, 2), int)}
-    table = accuracy_rows(clean, attacked, ["a"], [("linf", 0.1)], ["plain", "own"])
+    clean = np.array([[[1, 0, 0]], [[1, 1, 1]]], bool)
+    right = np.zeros((2, 1, 1, 3, 4), bool)
+    right[1, 0, 0, DEFENCES.index("plain"), ATTACKS.index("pgd")] = True
+    made = RobustnessResult(
+        ["a"], [ThreatModel("linf", 0.1)], np.arange(2), np.zeros((2, 1), int), clean, right, clean, clean[:, None]
+    )
+    table = accuracy_table(made)
+    table = table[table["defence"].isin(["plain", "own"]) & table["attack"].isin(["pgd", "bpda"])]
     found = [tuple(row) for row in table[["defence", "attack", "epsilon", "accuracy"]].to_numpy()]
     assert found == [
         ("plain", "pgd", 0.0, 1.0), ("plain", "pgd", 0.1, 0.5), ("own", "pgd", 0.0, 0.5), ("own", "pgd", 0.1, 0.0),
@@ -28,9 +31,17 @@ def test_rows_hold_the_clean_accuracy_at_no_budget() -> None:
 
 
 def test_masking_counts_what_the_stronger_attack_missed() -> None:
-    pgd, worst = np.array([[[[1]]], [[[1]]], [[[0]]]]), np.array([[[[0]]], [[[1]]], [[[0]]]])
-    table = masking_rows(np.array([[[1]], [[0]], [[0]]]), pgd, worst, ["a"], [("l2", 0.5)], ["own"])
-    assert table["missed"].tolist() == table["no_gradient"].tolist() == pytest.approx([1 / 3])
+    right = np.ones((3, 1, 1, 3, 4), bool)
+    right[2, ..., ATTACKS.index("pgd")] = False
+    right[0, ..., ATTACKS.index("bpda")] = False
+    vanishing = np.broadcast_to(np.array([True, False, False])[:, None, None], (3, 1, 3))
+    made = RobustnessResult(
+        ["a"], [ThreatModel("l2", 0.5)], np.arange(3), np.zeros((3, 1), int), np.ones((3, 1, 3), bool), right,
+        vanishing, np.ones((3, 1, 1, 1), bool),
+    )  # fmt: skip
+    table = masking_table(made)
+    assert table["defence"].tolist() == list(DEFENCES)
+    assert table["missed"].tolist() == table["no_gradient"].tolist() == pytest.approx([1 / 3] * 3)
 
 
 def result(known: float) -> RobustnessResult:
