@@ -1,14 +1,13 @@
 """The patterns and the controls that a classifier is evaluated on."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-import pandas as pd
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from methods.class_patterns.patterns import centre_patch, pixel_count, random_pixels, top_pixels
+from methods.class_patterns.patterns import Patterns, centre_patch, pixel_count, random_pixels, top_pixels
 from networks.classifier import frozen
 from networks.seeding import combined_seed
 
@@ -17,75 +16,85 @@ SEARCHED = (PATTERN, NEURAL_CLEANSE)
 HARD, SOFT = "hard", "soft"
 NO_SEED = -1  # of controls that depend on no search
 COST_BUDGETS = (0.4, 0.7, 1.0)  # for learned colours only: they extend the curve from which the cost of a class is read
-COLUMNS = ("pair", "method", "mask", "budget", "pixels", "seed")
 
 
-@dataclass
-class EvaluationPlan:
-    """R masks to be pasted, each with a description.
+class Planned(NamedTuple):
+    """A mask to be pasted, and what it is.
 
     Attributes:
-        masks: Each ``(H, W)``, boolean or soft.
-        canvas_of: The canvas of each mask: its index among the canvases of all seeds, one seed after the other.
-        rows: The description of each mask, with the keys ``COLUMNS``: its pair of a class and a canvas; its method;
-            ``hard`` or ``soft``; its budget as a share and in pixels (for a soft mask 1 and all); seed of the search.
+        mask: Boolean (hard) or in [0, 1] (soft), shape ``(H, W)``.
+        canvas: uint8, shape ``(3, H, W)``.
+        row: Its ``pair`` of a class and a canvas; its ``method``; ``hard`` or ``soft``; its ``budget`` as a share and
+            in ``pixels`` (of a soft mask 1 and all); ``seed`` of the search; ``target``, ``kind``, ``number`` and
+            ``source`` as :class:`Patterns` has them for the pair.
     """
 
-    masks: list[Tensor] = field(default_factory=list)
-    canvas_of: list[int] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, mask: Tensor, canvas: int, /, **row: Any) -> None:
-        """Add a mask; it is hard and without a seed unless ``row`` has other values."""
-        self.masks.append(mask)
-        self.canvas_of.append(canvas)
-        self.rows.append({"mask": HARD, "seed": NO_SEED} | row)
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The rows, columns as ``COLUMNS``."""
-        return pd.DataFrame(self.rows, columns=list(COLUMNS))
+    mask: Tensor
+    canvas: Tensor
+    row: dict[str, Any]
 
 
-def plan_evaluation(
-    masks: Mapping[int, Tensor], learned: Sequence[bool], saliency: Tensor, budgets: Sequence[float]
-) -> EvaluationPlan:
-    """The searched patterns, and every control with the same numbers of pixels.
+def planned(patterns: Patterns, pair: int, mask: Tensor, method: str, budget: float, seed: int) -> Planned:
+    """A mask on the canvas of a pair; a boolean one is hard."""
+    hard = mask.dtype == torch.bool
+    row = {
+        "pair": pair,
+        "method": method,
+        "mask": HARD if hard else SOFT,
+        "budget": budget,
+        "pixels": int(mask.sum()) if hard else mask.numel(),
+        "seed": seed,
+        "target": patterns.targets[pair],
+        "kind": patterns.kinds[pair],
+        "number": patterns.numbers[pair],
+        "source": patterns.sources[pair],
+    }
+    return Planned(mask, torch.from_numpy(patterns.canvases[pair]), row)
+
+
+def plan_evaluation(by_seed: Mapping[int, Patterns], saliency: Tensor, budgets: Sequence[float]) -> Iterator[Planned]:
+    """The searched patterns of a classifier, and every control with the same numbers of pixels.
 
     Controls of a pair use its canvas: random pixels, drawn anew for each seed; the patch in its centre; the pixels that
     the logit of the class is most sensitive to; and the whole canvas. Pairs with learned colours have no controls,
     because their canvas was optimised, too.
 
     Args:
-        masks: By the seed of the search, in [0, 1], shape ``(P, H, W)``.
-        learned: Whether the colours of a pair are learned, P values.
+        by_seed: The P patterns of each search, by its seed.
         saliency: Saliency of each pair's class on its canvas, shape ``(P, H, W)``.
         budgets: Shares of the pixels; patterns with learned colours are evaluated at ``COST_BUDGETS``, too.
     """
-    plan = EvaluationPlan()
+    first = next(iter(by_seed.values()))
     shape = (int(saliency.shape[-2]), int(saliency.shape[-1]))
-    everything = shape[0] * shape[1]
-    counts = {budget: pixel_count(float(budget), everything) for budget in budgets}
-    cost_counts = counts | {budget: pixel_count(budget, everything) for budget in COST_BUDGETS}
-    for pair, is_learned in enumerate(learned):
-        for number, (seed, of_seed) in enumerate(masks.items()):
-            canvas, ties = number * len(learned) + pair, combined_seed(seed, pair)
-            row: dict[str, Any] = {"pair": pair, "method": NEURAL_CLEANSE if is_learned else PATTERN, "seed": seed}
-            plan.add(of_seed[pair], canvas, **row | {"mask": SOFT, "budget": 1.0, "pixels": everything})
-            for budget, count in (cost_counts if is_learned else counts).items():
-                size = {"budget": budget, "pixels": count}
-                plan.add(top_pixels(of_seed[pair], count, ties), canvas, **row | size)
-                if not is_learned:
-                    plan.add(random_pixels(shape, count, ties), canvas, **row | size | {"method": "random"})
-        if is_learned:
+    for pair, learned in enumerate((first.kinds == "learned").tolist()):
+        method, further = (NEURAL_CLEANSE, COST_BUDGETS) if learned else (PATTERN, ())
+        for seed, patterns in by_seed.items():
+            yield planned(patterns, pair, torch.from_numpy(patterns.masks[pair]), method, 1.0, seed)
+            for budget in dict.fromkeys([*budgets, *further]):
+                mask = torch.from_numpy(patterns.pixels(pair, budget, seed))
+                yield planned(patterns, pair, mask, method, budget, seed)
+                if not learned:
+                    chance = random_pixels(shape, int(mask.sum()), combined_seed(seed, pair))
+                    yield planned(patterns, pair, chance, "random", budget, seed)
+        if learned:
             continue
-        for budget, count in counts.items():
-            row = {"pair": pair, "budget": budget, "pixels": count}
-            plan.add(centre_patch(shape, count, pair), pair, **row, method="centre")
-            plan.add(top_pixels(saliency[pair], count, pair), pair, **row, method="saliency")
-        whole = torch.ones(shape, dtype=torch.bool)
-        plan.add(whole, pair, pair=pair, method=CANVAS, budget=1.0, pixels=everything)
-    return plan
+        for budget in budgets:
+            count = pixel_count(budget, saliency[pair].numel())
+            yield planned(first, pair, centre_patch(shape, count, pair), "centre", budget, NO_SEED)
+            yield planned(first, pair, top_pixels(saliency[pair], count, pair), "saliency", budget, NO_SEED)
+        yield planned(first, pair, torch.ones(shape, dtype=torch.bool), CANVAS, 1.0, NO_SEED)
+
+
+def plan_transfer(patterns: Patterns, budget: float, seed: int) -> Iterator[Planned]:
+    """The patterns of another classifier at one budget, without those with learned colours.
+
+    Args:
+        patterns: The patterns.
+        budget: Share of the pixels.
+        seed: Seed of their search.
+    """
+    for pair in np.flatnonzero(patterns.kinds != "learned").tolist():
+        yield planned(patterns, pair, torch.from_numpy(patterns.pixels(pair, budget, seed)), PATTERN, budget, seed)
 
 
 def class_saliency(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:

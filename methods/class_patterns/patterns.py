@@ -151,9 +151,9 @@ class Patterns:
         mask = torch.from_numpy(self.masks[pair])
         return top_pixels(mask, pixel_count(budget, mask.numel()), combined_seed(seed, pair)).numpy()
 
-    def name(self, pair: int) -> str:
-        """The name of a pattern: its class, the kind of its canvas, and a number."""
-        return f"{self.classes[self.targets[pair]]} {self.kinds[pair]} {self.numbers[pair]}"
+    def picture(self, pair: int, budget: float, seed: int) -> Array:
+        """The pixels of a pattern as :func:`pattern_image` shows them; arguments as for :meth:`pixels`."""
+        return pattern_image(self.canvases[pair], self.pixels(pair, budget, seed))
 
     def table(self, seed: int) -> pd.DataFrame:
         """A row for each pattern: ``class``, ``kind``, ``number`` and the ``seed`` of its search."""

@@ -1,9 +1,11 @@
 """The images that patterns are searched on, and the canvases that patterns are cut out of."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from datamodules.base import UNREADABLE, Batch, ImageDataModule, ImageDataset, Split
 from datamodules.loading import make_loader
 from datamodules.sampling import Draw, TrainingSampler
+from methods.class_patterns.patterns import Array
 from networks.seeding import seeded_generator
 
 Kind = Literal["own", "other", "noise", "learned"]
@@ -56,20 +59,20 @@ class SearchImages(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """The chosen images, shuffled."""
         split = self.images.split(self.source)
-        dataset, workers, consumed = SearchSplit(split, self.source, self.chosen), self.images.workers, 0
-        batch_size = self.batch_size if self.targets is None else 1  # class batches draw from a pass over all images
-        if self.targets is None:
-            consumed = self.consumed_batches * self.batch_size
+        dataset, shared = SearchSplit(split, self.source, self.chosen), self.targets is None
+        # class batches draw from a pass over all images, one by one, and leave out the consumed steps themselves
+        batch_size, consumed = (self.batch_size, self.consumed_batches * self.batch_size) if shared else (1, 0)
         sampler = TrainingSampler(dataset, batch_size, self.seed, consumed=consumed)
         if self.trainer is not None:
             sampler.set_epoch(self.trainer.current_epoch)
-        options: dict[str, Any] = {"workers": workers, "persistent_workers": workers > 0}
-        if self.targets is None:
-            return make_loader(dataset, batch_size=self.batch_size, sampler=sampler, **options)
-        labels = torch.tensor([split.label(index) for index in self.chosen])
-        classes = len(self.images.classes)
-        batches = ClassBatches(sampler, labels, self.targets, classes, self.batch_size, self.consumed_batches)
-        return make_loader(dataset, batch_size=1, batch_sampler=batches, **options)
+        options: dict[str, Any] = {"sampler": sampler}
+        if self.targets is not None:
+            labels = torch.tensor([split.label(index) for index in self.chosen])
+            classes, steps = len(self.images.classes), self.consumed_batches
+            batches = ClassBatches(sampler, labels, self.targets, classes, self.batch_size, steps)
+            options = {"batch_sampler": batches}
+        workers = self.images.workers
+        return make_loader(dataset, batch_size=batch_size, workers=workers, persistent_workers=workers > 0, **options)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Turn uint8 pixels into floats in [0, 1]; leave out images that could not be read."""
@@ -86,22 +89,24 @@ class Member(NamedTuple):
     classes: Tensor
 
 
+@dataclass(eq=False)
 class SearchSplit(torch.utils.data.Dataset[tuple[Any, ...]]):
     """See :class:`SearchImages`."""
 
-    def __init__(self, split: ImageDataset, name: Split, chosen: Sequence[int]) -> None:
-        self.all, self.name, self.chosen = split, name, list(chosen)
+    split: ImageDataset
+    name: Split
+    chosen: list[int]
 
     def __len__(self) -> int:
         return len(self.chosen)
 
     def __getitem__(self, key: Draw | Member) -> tuple[Any, ...]:
         draw = key.draw if isinstance(key, Member) else key
-        index = self.chosen[draw.image]
-        image = self.all[Draw(index, draw.seed) if self.name == "train" else index]
+        image = read(self.split, self.name, self.chosen[draw.image], draw.seed)
         return (*image, key.classes) if isinstance(key, Member) else image
 
 
+@dataclass(eq=False)
 class ClassBatches(Sampler[list[Member]]):
     """A batch for every class: the shuffled images without those of the class, ``batch_size`` at a time.
 
@@ -117,17 +122,12 @@ class ClassBatches(Sampler[list[Member]]):
         consumed: Steps of the first pass to leave out.
     """
 
-    def __init__(
-        self,
-        sampler: TrainingSampler,
-        labels: Tensor,
-        targets: Sequence[int],
-        classes: int,
-        batch_size: int,
-        consumed: int,
-    ) -> None:
-        self.sampler, self.labels, self.targets, self.classes = sampler, labels, list(targets), classes
-        self.batch_size, self.consumed = batch_size, consumed
+    sampler: TrainingSampler
+    labels: Tensor
+    targets: Sequence[int]
+    classes: int
+    batch_size: int
+    consumed: int
 
     def __len__(self) -> int:
         most = max(int((self.labels != target).sum()) for target in self.targets)
@@ -146,34 +146,9 @@ class ClassBatches(Sampler[list[Member]]):
             yield [Member(order[position], used[position]) for position in sorted(used)]
 
 
-@dataclass(frozen=True)
-class Canvases:
-    """The canvases of P pairs of a target class and a canvas.
-
-    Attributes:
-        pixels: uint8, shape ``(P, 3, H, W)``; for learned colours, the start of the search.
-        targets: The target class of each pair, ``(P,)``.
-        kinds: Of each pair: ``own`` (an image of the class), ``other`` (of another class), ``noise``, or ``learned``
-            (noise whose colours are optimised, too).
-        numbers: Numbers the canvases of the same class and kind, from 0, ``(P,)``.
-        sources: Index of the image in its split, ``(P,)``; ``NO_IMAGE`` for noise.
-    """
-
-    pixels: Tensor
-    targets: Tensor
-    kinds: list[Kind]
-    numbers: list[int]
-    sources: list[int]
-
-    @property
-    def learned(self) -> Tensor:
-        """The pairs with learned colours, boolean ``(P,)``."""
-        return torch.tensor([kind == "learned" for kind in self.kinds], dtype=torch.bool)
-
-
 def choose_canvases(
     split: ImageDataset, name: Split, targets: Sequence[int], counts: Mapping[Kind, int], seed: int
-) -> Canvases:
+) -> dict[str, Array]:
     """Canvases for every class: images spread over those of the class, random images of other classes, and noise.
 
     A class without images has no canvas of kind ``own``.
@@ -182,14 +157,19 @@ def choose_canvases(
         split: The images.
         name: Their split.
         targets: The classes.
-        counts: How many canvases of each kind.
+        counts: How many canvases of each kind: ``own`` (images of the class), ``other`` (of another class), ``noise``,
+            ``learned`` (noise whose colours are optimised, too).
         seed: Seed of the images of other classes, and of the noise.
+
+    Returns:
+        ``canvases``, ``targets``, ``kinds``, ``numbers`` and ``sources`` of :class:`Patterns`; the source of noise is
+        ``NO_IMAGE``.
 
     Raises:
         ValueError: If there is no canvas at all.
     """
     labels = torch.tensor([split.label(index) for index in range(len(split))])
-    rows: list[tuple[Tensor, int, Kind, int, int]] = []
+    rows: list[tuple[Array, int, Kind, int, int]] = []
     shape = read(split, name, 0)[0].shape
     for target in targets:
         generator = seeded_generator(seed, target)
@@ -200,15 +180,15 @@ def choose_canvases(
         }
         for kind, indices in candidates.items():
             images = first_readable(split, name, indices, counts.get(kind, 0))
-            rows += [(image, target, kind, number, index) for number, (index, image) in enumerate(images)]
+            rows += [(image.numpy(), target, kind, number, index) for number, (index, image) in enumerate(images)]
         for kind in NOISE:
             for number in range(counts.get(kind, 0)):
                 noise = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
-                rows.append((noise, target, kind, number, NO_IMAGE))
+                rows.append((noise.numpy(), target, kind, number, NO_IMAGE))
     if not rows:
         raise ValueError(f"canvases {dict(counts)} of classes {list(targets)} are none: ask for one or more")
-    pixels, row_targets, kinds, numbers, sources = zip(*rows, strict=True)
-    return Canvases(torch.stack(pixels), torch.tensor(row_targets), list(kinds), list(numbers), list(sources))
+    fields = ("canvases", "targets", "kinds", "numbers", "sources")
+    return dict(zip(fields, map(np.array, zip(*rows, strict=True)), strict=True))
 
 
 def spread(indices: Tensor, count: int) -> list[int]:
@@ -219,18 +199,11 @@ def spread(indices: Tensor, count: int) -> list[int]:
 
 def first_readable(split: ImageDataset, name: Split, indices: Sequence[int], count: int) -> list[tuple[int, Tensor]]:
     """The first ``count`` images at these indices that can be read, each with its index."""
-    images: list[tuple[int, Tensor]] = []
-    for index in indices:
-        if len(images) == count:
-            break
-        image, label = read(split, name, index)
-        if label != UNREADABLE:
-            images.append((index, image))
-    return images
+    images = ((index, *read(split, name, index)[:2]) for index in indices)
+    readable = ((index, image) for index, image, label in images if label != UNREADABLE)
+    return list(itertools.islice(readable, count))
 
 
-def read(split: ImageDataset, name: Split, index: int) -> tuple[Tensor, int]:
-    """An image of a split, always the same crop of it, and its label."""
-    key: Any = Draw(index, 0) if name == "train" else index
-    image, label, _ = split[key]
-    return image, label
+def read(split: ImageDataset, name: Split, index: int, seed: int = 0) -> tuple[Tensor, int, int]:
+    """An image of a split, its label and index; in training images, the seed decides the crop."""
+    return split[Draw(index, seed) if name == "train" else index]

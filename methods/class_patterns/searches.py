@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from datamodules.base import ImageDataModule, ImageDataset
 from datamodules.poisoned import without_poison
 from datamodules.subset import stratified_indices
-from methods.class_patterns.patterns import Patterns
-from methods.class_patterns.search_images import Canvases, SearchImages, choose_canvases
+from methods.class_patterns.patterns import Array, Patterns
+from methods.class_patterns.search_images import SearchImages, choose_canvases
 from methods.class_patterns.search_module import PatternSearch
 from networks.classifier import Classifier
 from networks.seeding import seeded_generator
@@ -53,6 +53,11 @@ class Searches:
         """The folder of the patterns of all classifiers."""
         return study_folder(self.cfg).root / "class_patterns"
 
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the searches; the first one's patterns are shown, and shown to other classifiers."""
+        return list(self.cfg.class_patterns.seeds)
+
     @cached_property
     def data(self) -> ImageDataModule:
         """The clean images, even if the classifier was trained on poisoned ones."""
@@ -72,13 +77,13 @@ class Searches:
         return {"images": self.data.fingerprint(), f"classifier {self.name}": weights}
 
     @cached_property
-    def canvases(self) -> Canvases:
+    def canvases(self) -> dict[str, Array]:
         """The canvases: the same for all seeds of the search, except for the start of learned colours."""
         options = self.cfg.class_patterns
         split = self.data.split(options.split)
-        targets = chosen_classes(options.classes, self.data.classes, classes_of(split))
-        canvases = choose_canvases(split, options.split, targets, dict(options.canvases), self.cfg.seed)
-        with_own = {t for t, kind in zip(canvases.targets.tolist(), canvases.kinds, strict=True) if kind == "own"}
+        targets = chosen_classes(options.classes, self.data.classes, split)
+        canvases = choose_canvases(split, options.split, targets, options.canvases, self.cfg.seed)
+        with_own = canvases["targets"][canvases["kinds"] == "own"]
         missing = [self.data.classes[target] for target in targets if target not in with_own]
         if missing and options.canvases.own:
             say(f"[yellow]no image in {options.split}[/yellow] of {', '.join(missing)}: no canvas of their own")
@@ -95,6 +100,10 @@ class Searches:
         """The patterns of a search that is done."""
         return read_record(Patterns, self.artifact(seed).files[0])
 
+    def by_seed(self) -> dict[int, Patterns]:
+        """The patterns of every search, by its seed; all are done."""
+        return {seed: self.read(seed) for seed in self.seeds}
+
     def search(self, seed: int) -> None:
         """Search with a seed, unless that is done."""
         step = Step(self.artifact(seed), study_folder(self.cfg).job("class_patterns", self.name, seed), self.cfg.seed)
@@ -103,67 +112,48 @@ class Searches:
     def fit(self, step: Step, seed: int) -> Result:
         """Make the patterns of a search, from the last checkpoint if the search was interrupted."""
         cfg, options = without_accumulation(self.cfg), self.cfg.class_patterns
-        canvases, module = self.canvases, self.module(seed)
         chosen = stratified_indices(self.data.split(options.split), options.search_images)
-        targets = canvases.targets.unique().tolist() if options.own_batches else None
+        targets = np.unique(self.canvases["targets"]).tolist() if options.own_batches else None
         images = SearchImages(self.data, options.split, chosen, options.batch_size, seed, targets)
-        with fitted(
-            cfg,
-            module,
-            images,
-            length=Length(options.epochs),
-            job=step.job,
-            identity=identity_of(cfg, self.data, step.artifact),
-            callbacks=guards(cfg, step.job, seed),
-        ):
-            pass
-        masks, colours = module.patterns()
-        patterns = Patterns(
-            masks=masks.numpy(),
-            canvases=colours.numpy(),
-            targets=canvases.targets.numpy(),
-            kinds=np.array(canvases.kinds),
-            numbers=np.array(canvases.numbers),
-            sources=np.array(canvases.sources),
-            searched=np.array(chosen),
-            classes=np.array(self.data.classes),
-        )
-        return Result(float(patterns.masks.mean()), {step.artifact.files[0].name: arrays_of(patterns)})
+        identity, callbacks = identity_of(cfg, self.data, step.artifact), guards(cfg, step.job, seed)
+        module, length = self.module(seed), Length(options.epochs)
+        with fitted(cfg, module, images, length=length, job=step.job, identity=identity, callbacks=callbacks):
+            masks, colours = module.patterns()
+        patterns = self.canvases | {
+            "masks": masks.numpy(),
+            "canvases": colours.numpy(),
+            "searched": np.array(chosen),
+            "classes": np.array(self.data.classes),
+        }
+        return Result(float(masks.numpy().mean()), {step.artifact.files[0].name: arrays_of(Patterns(**patterns))})
 
     def module(self, seed: int) -> PatternSearch:
         """The search at its start; learned colours start as noise that depends on the seed."""
-        options, canvases = self.cfg.class_patterns, self.canvases
+        options, canvases = self.cfg.class_patterns, torch.from_numpy(self.canvases["canvases"])
+        learned = torch.from_numpy(self.canvases["kinds"] == "learned")
         generator = seeded_generator(self.cfg.seed, seed)
-        noise = torch.randint(256, canvases.pixels.shape, generator=generator, dtype=torch.uint8)
+        noise = torch.randint(256, canvases.shape, generator=generator, dtype=torch.uint8)
         return PatternSearch(
             self.classifier,
-            torch.where(canvases.learned[:, None, None, None], noise, canvases.pixels),
-            canvases.targets,
-            canvases.learned,
-            optimizer=options.optimizer,
-            step=options.step,
-            averaged=options.averaged,
-            alpha=options.alpha,
-            chunk=options.chunk,
+            torch.where(learned[:, None, None, None], noise, canvases),
+            torch.from_numpy(self.canvases["targets"]),
+            learned,
+            **{name: options[name] for name in ("optimizer", "step", "averaged", "alpha", "chunk")},
         )
 
 
-def classes_of(split: ImageDataset) -> list[int]:
-    """The labels that a split has images of."""
-    return sorted({split.label(index) for index in range(len(split))})
-
-
-def chosen_classes(classes: Any, names: list[str], present: list[int]) -> list[int]:
+def chosen_classes(classes: Any, names: list[str], split: ImageDataset) -> list[int]:
     """The labels of the classes that ``class_patterns.classes`` chooses.
 
     Args:
         classes: ``None`` for all with images, how many of these (spread evenly), or names of any.
         names: Names of all classes.
-        present: The labels that there are images of.
+        split: The images.
 
     Raises:
         ValueError: If a name is unknown, or the number is out of range.
     """
+    present = sorted({split.label(index) for index in range(len(split))})
     if classes is None:
         return present
     if isinstance(classes, int):
@@ -196,7 +186,7 @@ def check_data(options: DictConfig, data: ImageDataModule) -> None:
             "tested on images that they were searched on: use class_patterns.split=train"
         )
     split = data.split(options.split)
-    chosen_classes(options.classes, data.classes, classes_of(split))
+    chosen_classes(options.classes, data.classes, split)
     if len({split.label(index) for index in stratified_indices(split, options.search_images)}) < 2:
         raise ValueError(
             "the search images are of one class, and patterns are searched on images of others: raise "

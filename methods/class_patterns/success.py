@@ -12,14 +12,18 @@ from methods.class_patterns.patterns import Array
 from methods.class_patterns.success_module import PatternPredictions
 from stats.proportion import wilson_interval
 
-FIRST = ["classifier", "class", "pair", "kind", "number", "source"]  # columns of success.csv
-TRANSFER = ["class", "pair", "kind", "budget", "seed"]
+TABLES = ("success", "by_source", "transfer", "simplicity", "class_anomaly", "triggers")  # of single patterns, as CSV
+SUCCESS = [
+    "classifier", "class", "pair", "kind", "number", "source", "method", "budget", "pixels", "seed", "success", "lower",
+    "upper", "images", "clean", "overall", "soft", "gap",
+]  # fmt: skip
+TRANSFER = ["source", "class", "pair", "kind", "budget", "seed", "success", "lower", "upper", "images", "target"]
 BY_SOURCE = ["class", "source", "method", "budget", "success", "images"]
 
 
 def success_tables(
     name: str, predictions: PatternPredictions, rows: pd.DataFrame, classes: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> dict[str, pd.DataFrame]:
     """The rows of one classifier in ``success.csv``, ``by_source.csv`` and ``transfer.csv``.
 
     Args:
@@ -28,20 +32,15 @@ def success_tables(
         rows: What each pattern is, R rows.
         classes: Names of the classes.
     """
-    targets = rows["target"].to_numpy()
-    rates = success_rates(predictions.hits, predictions.clean, targets)
-    named = rows.assign(**{"class": [classes[target] for target in targets]}).drop(columns="target")
-    own = (rows["origin"] == name).to_numpy()
-    success = success_table(named[own], rates[own]).assign(classifier=name)
-    success = success[[*FIRST, *success.columns.drop([*FIRST, "origin", "shown"])]]
-    own_predictions = PatternPredictions(
-        predictions.index, predictions.labels, predictions.clean, predictions.hits[:, own]
-    )
-    by_source = success_by_source(own_predictions, rows[own].reset_index(drop=True), targets[own], classes)
-    by_source.insert(0, "classifier", name)
-    shown = rows["shown"].to_numpy(dtype=bool)
-    transfer = named[shown][["origin", *TRANSFER]].join(rates[["success", "lower", "upper", "images"]])
-    return success, by_source, transfer.rename(columns={"origin": "source"}).assign(target=name)
+    rates = success_rates(predictions.hits, predictions.clean, rows["target"].to_numpy())
+    table = rows.join(rates).assign(**{"class": [classes[target] for target in rows["target"]]})
+    own = table[table["origin"] == name]
+    transfer = table[table["shown"]].drop(columns="source").rename(columns={"origin": "source"})
+    return {
+        "success": success_table(own).assign(classifier=name)[SUCCESS],
+        "by_source": success_by_source(predictions, own, classes),
+        "transfer": transfer.assign(target=name)[TRANSFER],
+    }
 
 
 def success_rates(hits: Array, clean: Array, targets: Array) -> pd.DataFrame:
@@ -66,45 +65,39 @@ def success_rates(hits: Array, clean: Array, targets: Array) -> pd.DataFrame:
     return pd.DataFrame(columns | {"clean": 1 - free.mean(axis=0), "overall": overall})
 
 
-def success_table(rows: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
+def success_table(table: pd.DataFrame) -> pd.DataFrame:
     """The rates of hard patterns; for searched ones, beside those of their soft masks.
 
     Args:
-        rows: What each pattern is: ``pair``, ``method``, ``mask``, ``budget``, ``seed`` and further columns.
-        rates: Their rates, as :func:`success_rates` gives them.
+        table: What each pattern is: ``pair``, ``method``, ``mask``, ``budget``, ``seed`` and further columns; and its
+            rates, as :func:`success_rates` gives them.
 
     Returns:
-        The hard rows with their rates, ``soft`` (the success of the soft mask) and ``gap`` (soft minus hard; NaN for
-        controls).
+        The hard rows, ``soft`` (the success of the soft mask) and ``gap`` (soft minus hard; NaN for controls).
     """
-    table = rows.reset_index(drop=True).join(rates.reset_index(drop=True))
     keys = ["pair", "method", "seed"]
     soft = table[table["mask"] == SOFT].set_index(keys)["success"].rename("soft")
-    hard = table[table["mask"] == HARD].drop(columns="mask").join(soft, on=keys)
+    hard = table[table["mask"] == HARD].join(soft, on=keys)
     return hard.assign(gap=hard["soft"] - hard["success"]).reset_index(drop=True)
 
 
-def success_by_source(
-    predictions: PatternPredictions, rows: pd.DataFrame, targets: Array, classes: Sequence[str]
-) -> pd.DataFrame:
+def success_by_source(predictions: PatternPredictions, rows: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """The mean success of each class's patterns on the images of every class.
 
     Args:
         predictions: Of R patterns.
-        rows: What each pattern is; the hard ones that were searched are used.
-        targets: The target class of each pattern, ``(R,)``.
+        rows: What some of these are, numbered by their position among the R; the hard ones that were searched are used.
         classes: Names of the classes.
 
     Returns:
-        Columns ``class``, ``source``, ``method``, ``budget``, ``success`` (mean over canvases and seeds), ``images``.
+        Columns ``BY_SOURCE``; ``success`` is the mean over canvases and seeds.
     """
-    chosen = (rows["mask"] == HARD).to_numpy() & rows["method"].isin(SEARCHED).to_numpy()
-    searched = rows[chosen].assign(target=targets[chosen], position=np.flatnonzero(chosen))
+    searched = rows[(rows["mask"] == HARD) & rows["method"].isin(SEARCHED)]
     records = []
     keys: Any
     for keys, part in searched.groupby(["target", "method", "budget"], sort=False):
         target, method, budget = keys
-        shares = predictions.hits[:, part["position"]].mean(axis=1, dtype=np.float64)
+        shares = predictions.hits[:, part.index].mean(axis=1, dtype=np.float64)
         for source in np.unique(predictions.labels):
             used = (predictions.labels == source) & (predictions.clean != target)
             if used.any():

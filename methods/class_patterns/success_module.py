@@ -40,8 +40,7 @@ class PatternSuccess(pl.LightningModule):
     Args:
         classifier: From images in [0, 1] to logits.
         masks: One for each pattern, in [0, 1] or boolean, each ``(H, W)``.
-        canvases: uint8, shape ``(C, 3, H, W)``.
-        canvas_of: Index of each pattern's canvas, ``(R,)``.
+        canvases: One for each pattern, uint8, each ``(3, H, W)``; patterns may share one without a copy.
         targets: Target class of each pattern, ``(R,)``.
         index: Indices of the test images in their split, ascending.
         complete: Whether every image must be seen; otherwise missing images are left out of the result.
@@ -57,8 +56,7 @@ class PatternSuccess(pl.LightningModule):
         self,
         classifier: nn.Module,
         masks: Sequence[Tensor],
-        canvases: Tensor,
-        canvas_of: Tensor,
+        canvases: Sequence[Tensor],
         targets: Tensor,
         index: Sequence[int],
         *,
@@ -66,11 +64,11 @@ class PatternSuccess(pl.LightningModule):
         chunk: int,
     ) -> None:
         super().__init__()
-        if not len(masks) == len(canvas_of) == len(targets) or not len(masks):
-            raise ValueError(f"{len(masks)} masks, {len(canvas_of)} canvases, {len(targets)} targets: expected as many")
+        if not len(masks) == len(canvases) == len(targets) or not len(masks):
+            raise ValueError(f"{len(masks)} masks, {len(canvases)} canvases, {len(targets)} targets: expected as many")
         self.classifier, self.chunk = freeze(classifier), chunk
-        check_targets(classifier, targets, canvases.shape[-2:])
-        self.masks, self.canvases, self.canvas_of, self.targets = list(masks), canvases, canvas_of, targets
+        check_targets(classifier, targets, canvases[0].shape[-2:])
+        self.masks, self.canvases, self.targets = masks, canvases, targets
         self.results = PerImageResults(
             index, complete, labels=((), torch.long), clean=((), torch.long), hits=((len(masks),), torch.uint8)
         )
@@ -82,15 +80,16 @@ class PatternSuccess(pl.LightningModule):
             return  # none of them could be read
         clean = self.predictions(images, index)
         together = max(1, self.chunk // len(images))
-        hits = [self.hits_of(patterns, images, index) for patterns in torch.arange(len(self.masks)).split(together)]
+        starts = range(0, len(self.masks), together)
+        hits = [self.hits_of(slice(start, start + together), images, index) for start in starts]
         self.results.update(index, labels=labels, clean=clean, hits=torch.cat(hits, dim=1))
 
-    def hits_of(self, patterns: Tensor, images: Tensor, index: Tensor) -> Tensor:
-        """1 where the prediction on an image with a pattern is its target, uint8 ``(B, len(patterns))``."""
-        masks = torch.stack([self.masks[pattern].to(images) for pattern in patterns.tolist()])
-        canvases = self.canvases[self.canvas_of[patterns]].to(images) / 255
+    def hits_of(self, patterns: slice, images: Tensor, index: Tensor) -> Tensor:
+        """1 where the prediction on an image with a pattern is its target, uint8 ``(B, patterns)``."""
+        masks = torch.stack([mask.to(images) for mask in self.masks[patterns]])
+        canvases = torch.stack(list(self.canvases[patterns])).to(images) / 255
         pasted = paste(images[:, None], canvases[None], masks[None]).flatten(0, 1)
-        predictions = self.predictions(pasted, index.repeat_interleave(len(patterns))).reshape(len(images), -1)
+        predictions = self.predictions(pasted, index.repeat_interleave(len(masks))).reshape(len(images), -1)
         return (predictions == self.targets[patterns].to(predictions.device)).to(torch.uint8)
 
     def predictions(self, images: Tensor, index: Tensor) -> Tensor:
