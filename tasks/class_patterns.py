@@ -6,17 +6,14 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from datamodules.base import ImageDataModule
 from datamodules.poison import trigger_mask
 from datamodules.poisoned import without_poison
 from methods.class_patterns.class_anomaly import class_anomaly_table
-from methods.class_patterns.evaluation_plan import PATTERN
-from methods.class_patterns.evaluations import evaluate, read_predictions
+from methods.class_patterns.job import Searches, check_data, evaluate
+from methods.class_patterns.patterns import PATTERN
 from methods.class_patterns.planted_backdoor import TRIGGER_COLUMNS, trigger_table
-from methods.class_patterns.searches import Searches, check_data
 from methods.class_patterns.simplicity import simplicity_table
-from methods.class_patterns.success import TABLES, success_tables
-from methods.class_patterns.success_module import PatternPredictions
+from methods.class_patterns.success import TABLES, PatternPredictions, success_tables
 from methods.class_patterns.summaries import SUMMARIES
 from study import classifiers
 from study.artifact import Artifact, settings_of, without
@@ -32,23 +29,20 @@ def run(cfg: DictConfig) -> float:
     configs = classifiers.study_classifiers(cfg)
     images = without_poison(make_data(cfg))
     check_data(cfg.class_patterns, images)
-    step = Step(tables_artifact(cfg, configs, images), study_folder(cfg).job("class_patterns"), cfg.seed)
-    return step.run(lambda: make(cfg, configs))
-
-
-def tables_artifact(cfg: DictConfig, configs: Mapping[str, DictConfig], images: ImageDataModule) -> Artifact:
-    """The tables of all classifiers; raises an error with the command for weights that do not exist."""
     folder = study_folder(cfg).root / "class_patterns"
+    # raises an error with the command for weights that do not exist
     inputs = {"images": images.fingerprint()} | classifiers.classifier_inputs(cfg, configs)
     settings = without(settings_of(cfg, "class_patterns"), {"chunk"})
     files = [folder / f"{name}.csv" for name in TABLES] + [folder / "summary" / f"{name}.csv" for name in SUMMARIES]
-    return Artifact(files, folder / "success.json", settings, inputs, precious=False)
+    artifact = Artifact(files, folder / "success.json", settings, inputs, precious=False)
+    step = Step(artifact, study_folder(cfg).job("class_patterns"), cfg.seed)
+    return step.run(lambda: make(cfg, configs))
 
 
 def make(cfg: DictConfig, configs: Mapping[str, DictConfig]) -> Result:
     """Search patterns of every classifier, then evaluate all of them on each."""
     shown = float(cfg.class_patterns.shown)
-    everyone = {name: Searches(with_labels_of(cfg, config), config) for name, config in configs.items()}
+    everyone = {name: Searches(name, with_labels_of(cfg, config), config) for name, config in configs.items()}
     for name, searches in everyone.items():
         for seed in searches.seeds:
             say(f"[bold]patterns[/bold] of {name}, seed {seed}")
@@ -56,7 +50,7 @@ def make(cfg: DictConfig, configs: Mapping[str, DictConfig]) -> Result:
     parts = []
     for name, searches in everyone.items():
         say(f"[bold]success[/bold] of patterns on {name}")
-        parts.append(tables_of(searches, *read_predictions(evaluate(searches, everyone))))
+        parts.append(tables_of(searches, *evaluate(searches, everyone)))
     tables = {name: stacked([part[name] for part in parts]) for name in TABLES}
     at_budget = tables["success"][tables["success"]["budget"] == shown]
     mean = float(at_budget[at_budget["method"] == PATTERN]["success"].mean())

@@ -14,9 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import median_abs_deviation, rankdata  # type: ignore[import-untyped]
 
-from methods.class_patterns.evaluation_plan import NEURAL_CLEANSE
-
-Floats = npt.NDArray[np.float64]
+from methods.class_patterns.patterns import NEURAL_CLEANSE, Array
 
 NEURAL_CLEANSE_THRESHOLD = 2.0  # of the anomaly index
 NORMAL_MEAN_DEVIATION = math.sqrt(2 / math.pi)  # mean absolute deviation of the standard normal distribution
@@ -57,7 +55,7 @@ def class_anomaly_table(success: pd.DataFrame, classes: Sequence[str], pixels: i
     return table.assign(median_pixels=table["pixels"].median())[COLUMNS]
 
 
-def pixels_needed(budgets: npt.ArrayLike, rates: npt.ArrayLike, wanted: float, pixels: int) -> Floats:
+def pixels_needed(budgets: npt.ArrayLike, rates: npt.ArrayLike, wanted: float, pixels: int) -> Array:
     """The number of pixels at which success reaches a rate: interpolated between budgets, starting with (0, 0).
 
     Args:
@@ -89,7 +87,7 @@ def pixels_needed(budgets: npt.ArrayLike, rates: npt.ArrayLike, wanted: float, p
     return np.where(enough.any(axis=-1), between, float(pixels))
 
 
-def anomaly_index(costs: npt.ArrayLike) -> Floats:
+def anomaly_index(costs: npt.ArrayLike) -> Array:
     r"""How far the cost of each class lies below the median, in robust standard deviations.
 
     .. math:: a_c = (\mathrm{median}(s) - s_c) / (1.4826 \cdot \mathrm{MAD}(s))

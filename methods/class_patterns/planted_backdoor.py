@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytorch_lightning as pl
 import torch
@@ -18,7 +17,7 @@ from datamodules.poison import Poison, apply_trigger
 from datamodules.poisoned import PoisonedImages, without_poison
 from lightning_modules.finiteness import check_finite
 from lightning_modules.per_image_results import PerImageResults
-from methods.class_patterns.patterns import Patterns, pixel_count
+from methods.class_patterns.patterns import Array, Patterns, pixel_count
 from networks.classifier import Classifier, freeze
 from stats.proportion import wilson_interval
 from study import classifiers
@@ -29,9 +28,6 @@ from study.trainer import accelerate, make_trainer
 
 ACCURACY, SUCCESS, WITHOUT = "clean accuracy", "attack success", "predicted as target without trigger"
 TRIGGER_COLUMNS = ["class", "kind", "number", "seed", "target", "pixels", "overlap", "recall"]
-Labels = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 class BackdoorPredictions(pl.LightningModule):
@@ -47,7 +43,7 @@ class BackdoorPredictions(pl.LightningModule):
         result: For each image its label, the prediction on it, and the prediction on it with the trigger; ``(N, 3)``.
     """
 
-    result: Labels
+    result: Array
 
     def __init__(self, classifier: Classifier, poison: Poison, images: int, *, complete: bool) -> None:
         super().__init__()
@@ -113,20 +109,21 @@ def predict(cfg: DictConfig, config: DictConfig, data: PoisonedImages, job: Path
     clean = without_poison(data)
     module = BackdoorPredictions(classifier, data.poison, len(clean.split("test")), complete=clean.on_error != "skip")
     make_trainer(cfg).test(module, datamodule=clean, verbose=False)
-    table = backdoor_rates(*module.result.T, target=data.poison.target)
+    labels, without_trigger, triggered = module.result.T
+    table = backdoor_rates(labels, without_trigger, triggered, data.poison.target)
     metrics = job / "metrics.json"  # of the training: the numbers are added to it
     numbers = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}
     rows = []
-    for measure, share, lower, upper, images in table.itertuples(index=False):
-        numbers[f"test/{measure.replace(' ', '_')}"] = share
-        rows.append([measure, f"{share:.1%}", f"{lower:.1%} to {upper:.1%}", str(images)])
+    for name, share, lower, upper, images in table.itertuples(index=False):
+        numbers[f"test/{name.replace(' ', '_')}"] = share
+        rows.append([name, f"{share:.1%}", f"{lower:.1%} to {upper:.1%}", str(images)])
     title = f"backdoor of {config.name}: the trigger's target is {data.classes[data.poison.target]}"
     shown = Table(title, ["", "share", "95 % interval", "test images"], rows)
     success = float(table.set_index("measure")["share"][SUCCESS])
     return Result(success, {f"{config.name}.csv": table}, numbers, [shown], data.unreadable())
 
 
-def backdoor_rates(labels: Labels, clean: Labels, triggered: Labels, target: int) -> pd.DataFrame:
+def backdoor_rates(labels: Array, clean: Array, triggered: Array, target: int) -> pd.DataFrame:
     """Clean accuracy, attack success, and the share of images predicted as the target without the trigger.
 
     Args:
@@ -147,7 +144,7 @@ def backdoor_rates(labels: Labels, clean: Labels, triggered: Labels, target: int
     return pd.DataFrame({"measure": list(hits), "share": shares, "lower": lower, "upper": upper, "images": images})
 
 
-def trigger_overlap(patterns: Mask, trigger: Mask) -> tuple[Floats, Floats]:
+def trigger_overlap(patterns: Array, trigger: Array) -> tuple[Array, Array]:
     r"""Intersection over union of patterns and the true trigger, and recall of the trigger's pixels.
 
     A random pattern of k of N pixels has a recall of k / N on average; no pattern of k pixels can have a higher recall
@@ -173,7 +170,7 @@ def trigger_overlap(patterns: Mask, trigger: Mask) -> tuple[Floats, Floats]:
     return both / (patterns | trigger).sum(axis=(1, 2)), both / trigger.sum()
 
 
-def trigger_table(patterns: Patterns, trigger: Mask, target: int, budgets: Iterable[float], seed: int) -> pd.DataFrame:
+def trigger_table(patterns: Patterns, trigger: Array, target: int, budgets: Iterable[float], seed: int) -> pd.DataFrame:
     """The overlap of the patterns of a backdoored network with the true trigger.
 
     Args:

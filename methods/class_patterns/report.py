@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 
 from methods.class_patterns import figures
 from methods.class_patterns.class_anomaly import CLEAN_RATE
-from methods.class_patterns.evaluation_plan import COST_BUDGETS, NEURAL_CLEANSE, PATTERN
-from methods.class_patterns.patterns import Patterns
+from methods.class_patterns.patterns import COST_BUDGETS, NEURAL_CLEANSE, PATTERN, Patterns
 from methods.class_patterns.success import TABLES, read_table
 from methods.class_patterns.summaries import SUMMARIES
 from report.names import spaced
@@ -68,7 +67,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         **anomaly_values(tables["class_anomaly"], backdoors, tables["trigger_means"]),
     }
     files = [*(folder / f"{name}.csv" for name in TABLES), *paths.values(), *backdoors.values()]
-    drawn |= draw_tables(tables, budget, list(named.values()), classes)
+    drawn |= draw_tables(tables, budget, classes)
     return Part(TEMPLATE, values, drawn, files, "Class-wise patterns: arXiv 2101.06898.")
 
 
@@ -79,23 +78,22 @@ def titled(path: Path, titles: Mapping[str, str]) -> pd.DataFrame:
     return table.replace({column: dict(titles) for column in columns & set(table.columns)})
 
 
-def draw_tables(
-    tables: Mapping[str, pd.DataFrame], budget: float, names: Sequence[str], classes: Sequence[str]
-) -> dict[str, Figure]:
+def draw_tables(tables: Mapping[str, pd.DataFrame], budget: float, classes: Sequence[str]) -> dict[str, Figure]:
     """The figures of success, transfer, success by source and costs.
 
     Args:
         tables: What the task has written, by name.
         budget: The budget shown.
-        names: The classifiers.
         classes: Names of the classes.
     """
-    means = tables["transfer_means"].pivot(index="source", columns="target", values="success")
+    means = tables["transfer_means"]
+    names = means["target"].unique()
+    means = means.pivot(index="source", columns="target", values="success").loc[names, names]
     by_source = tables["by_source"]
     by_source = by_source[(by_source["method"] == PATTERN) & (by_source["budget"] == budget)]
     drawn = {
         "patterns_budget": figures.budget_curves(tables["curves"]),
-        "patterns_transfer": figures.transfer_matrix(means.loc[list(names), list(names)]),
+        "patterns_transfer": figures.transfer_matrix(means),
         "patterns_by_source": figures.source_matrices(source_matrices(by_source, classes)),
     }
     if len(tables["class_anomaly"]):
@@ -105,7 +103,8 @@ def draw_tables(
 
 def wide(rows: pd.Series, columns: pd.Series, texts: pd.Series) -> pd.DataFrame:
     """Texts as a table: rows in order of appearance, columns in ascending order, a dash where there is no text."""
-    table = pd.DataFrame({"row": rows, "column": columns, "text": texts}).pivot(index="row", columns="column")["text"]
+    table = pd.DataFrame({"row": rows, "column": columns, "text": texts})
+    table = table.pivot(index="row", columns="column", values="text")
     return table.loc[rows.unique()].fillna("–").rename_axis(columns=None)
 
 
@@ -155,7 +154,7 @@ def shape_values(means: pd.DataFrame) -> dict[str, Any]:
 def anomaly_values(anomaly: pd.DataFrame, backdoors: Mapping[str, Path], triggers: pd.DataFrame) -> dict[str, Any]:
     """Tables of the costs of classes and of backdoors, and each classifier's flagged and planted classes."""
     if anomaly.empty:
-        return {"anomalies": []}
+        return {"anomalies": {}}
     shown = anomaly[(anomaly["rank"] <= 3) | anomaly["planted"]].set_index("classifier")
     columns = {
         "class": shown["class"],
@@ -173,16 +172,8 @@ def anomaly_values(anomaly: pd.DataFrame, backdoors: Mapping[str, Path], trigger
         tables["Planted backdoors, on test images with and without the trigger"] = rates
     if len(triggers):
         tables["Share of the trigger that patterns hold, mean over patterns"] = trigger_table(triggers)
-    anomalies = [
-        {
-            "classifier": name,
-            "flagged": part[part["flagged"]]["class"].tolist(),
-            "planted": part[part["planted"]].to_dict("records"),
-            "classes": len(part),
-        }
-        for name, part in anomaly.groupby("classifier", sort=False)
-    ]
-    return {"anomalies": anomalies, "anomaly_tables": tables}
+    classes = {name: part.to_dict("records") for name, part in anomaly.groupby("classifier", sort=False)}
+    return {"anomalies": classes, "anomaly_tables": tables}
 
 
 def trigger_table(triggers: pd.DataFrame) -> pd.DataFrame:

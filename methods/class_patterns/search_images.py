@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -17,8 +17,6 @@ from datamodules.sampling import Draw, TrainingSampler
 from methods.class_patterns.patterns import Array
 from networks.seeding import seeded_generator
 
-Kind = Literal["own", "other", "noise", "learned"]
-NOISE: tuple[Kind, ...] = ("noise", "learned")
 NO_IMAGE = -1  # the source of a canvas of noise
 
 
@@ -147,7 +145,7 @@ class ClassBatches(Sampler[list[Member]]):
 
 
 def choose_canvases(
-    split: ImageDataset, name: Split, targets: Sequence[int], counts: Mapping[Kind, int], seed: int
+    split: ImageDataset, name: Split, targets: Sequence[int], counts: Mapping[str, int], seed: int
 ) -> dict[str, Array]:
     """Canvases for every class: images spread over those of the class, random images of other classes, and noise.
 
@@ -169,22 +167,21 @@ def choose_canvases(
         ValueError: If there is no canvas at all.
     """
     labels = torch.tensor([split.label(index) for index in range(len(split))])
-    rows: list[tuple[Array, int, Kind, int, int]] = []
+    rows: list[tuple[Array, int, str, int, int]] = []
     shape = read(split, name, 0)[0].shape
     for target in targets:
         generator = seeded_generator(seed, target)
-        others = (labels != target).nonzero().flatten()
-        candidates: dict[Kind, list[int]] = {
-            "own": spread((labels == target).nonzero().flatten(), counts.get("own", 0)),
-            "other": others[torch.randperm(len(others), generator=generator)].tolist(),
+        own, others = ((labels == target).nonzero().flatten(), (labels != target).nonzero().flatten())
+        shuffled = others[torch.randperm(len(others), generator=generator)].tolist()
+        of_target = {
+            "own": first_readable(split, name, spread(own, counts.get("own", 0)), counts.get("own", 0)),
+            "other": first_readable(split, name, shuffled, counts.get("other", 0)),
         }
-        for kind, indices in candidates.items():
-            images = first_readable(split, name, indices, counts.get(kind, 0))
+        for kind in ("noise", "learned"):
+            noise = torch.randint(256, (counts.get(kind, 0), *shape), generator=generator, dtype=torch.uint8)
+            of_target[kind] = [(NO_IMAGE, image) for image in noise]
+        for kind, images in of_target.items():
             rows += [(image.numpy(), target, kind, number, index) for number, (index, image) in enumerate(images)]
-        for kind in NOISE:
-            for number in range(counts.get(kind, 0)):
-                noise = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
-                rows.append((noise.numpy(), target, kind, number, NO_IMAGE))
     if not rows:
         raise ValueError(f"canvases {dict(counts)} of classes {list(targets)} are none: ask for one or more")
     fields = ("canvases", "targets", "kinds", "numbers", "sources")

@@ -65,13 +65,19 @@ class PatternSearch(FrozenParts):
         chunk: int,
     ) -> None:
         super().__init__()
-        check_canvases(canvases, targets, learned)
+        if canvases.ndim != 4 or canvases.shape[1] != 3 or canvases.dtype != torch.uint8:
+            raise ValueError(
+                f"canvases: {canvases.dtype} of shape {tuple(canvases.shape)}; expected uint8 (P, 3, H, W)"
+            )
+        if not len(targets) == len(learned) == len(canvases) > 0:
+            raise ValueError(
+                f"{len(canvases)} canvases, {len(targets)} targets, {len(learned)} marks: expected as many"
+            )
         self.classifier = classifier
         self.freeze_parts("classifier")
         check_targets(classifier, targets, canvases.shape[-2:])
-        self.on_logits, self.step, self.averaged, self.alpha, self.chunk = (
-            optimizer == "adam", step, averaged, alpha, chunk
-        )  # fmt: skip
+        self.on_logits, self.step, self.averaged = optimizer == "adam", step, averaged
+        self.alpha, self.chunk = alpha, chunk
         self.canvases, self.targets = canvases, targets  # no buffers: DDP would broadcast them at every step
         self.colour_index = torch.where(learned, learned.cumsum(0) - 1, -1)  # of each pair; -1: its colours are fixed
         count, _, height, width = canvases.shape
@@ -193,10 +199,8 @@ class SignDescent(Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Make one step; returns the value of ``closure``."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -204,14 +208,6 @@ class SignDescent(Optimizer):
                     if group["bounded"]:
                         parameter.clamp_(0, 1)
         return loss
-
-
-def check_canvases(canvases: Tensor, targets: Tensor, learned: Tensor) -> None:
-    """Refuse canvases, targets and marks of learned colours that do not fit together."""
-    if canvases.ndim != 4 or canvases.shape[1] != 3 or canvases.dtype != torch.uint8 or not len(canvases):
-        raise ValueError(f"canvases are {canvases.dtype} of shape {tuple(canvases.shape)}; expected uint8 (P, 3, H, W)")
-    if len(targets) != len(canvases) or len(learned) != len(canvases):
-        raise ValueError(f"{len(canvases)} canvases, {len(targets)} targets, {len(learned)} marks: expected as many")
 
 
 @torch.no_grad()

@@ -8,12 +8,10 @@ import pandas as pd
 from skimage.filters import sobel
 from skimage.measure import label
 
-from methods.class_patterns.patterns import Patterns
+from methods.class_patterns.patterns import Array, Patterns
 
 GREY = np.array([0.299, 0.587, 0.114])  # Rec. 601
 EDGE = 0.1  # Sobel gradient that counts as an edge; a step of about 0.2 between two even greys has it
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 def simplicity_table(patterns: Patterns, budget: float, seed: int) -> pd.DataFrame:
@@ -41,9 +39,9 @@ def simplicity(mask: npt.ArrayLike, canvas: npt.ArrayLike) -> dict[str, float]:
 
     Returns:
         ``pixels``, their number; ``mask_variation`` (see the function of that name) divided by it, from about 0 to 4;
-        ``pixel_variation`` and ``edge_density`` (see the functions of these names), in [0, 1]; ``components``, the number
-        of pieces (pixels that touch at a corner belong together); ``largest_share``, the share of the pixels in the
-        largest piece. NaN where undefined.
+        ``pixel_variation`` and ``edge_density`` (see the functions of these names), in [0, 1]; ``components``, the
+        number of pieces (pixels that touch at a corner belong together); ``largest_share``, the share of the pixels in
+        the largest piece. NaN where undefined.
 
     Raises:
         ValueError: If a shape or a type does not fit, or the canvas leaves its range.
@@ -68,7 +66,7 @@ def simplicity(mask: npt.ArrayLike, canvas: npt.ArrayLike) -> dict[str, float]:
     }
 
 
-def mask_variation(mask: Mask) -> int:
+def mask_variation(mask: Array) -> int:
     """Total variation of a mask: the number of vertical or horizontal neighbours of which one is in the mask.
 
     This is the length of the pattern's outline in pixels, without the part that lies on the border of the image.
@@ -79,7 +77,7 @@ def mask_variation(mask: Mask) -> int:
     return int((mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum())
 
 
-def pixel_variation(mask: Mask, image: Floats) -> float:
+def pixel_variation(mask: Array, image: Array) -> float:
     """Total variation within a pattern: the mean difference of two neighbours that both belong to it.
 
     Pixels outside the pattern have no influence, so that a dark pattern does not count as simpler than a bright one.
@@ -97,7 +95,7 @@ def pixel_variation(mask: Mask, image: Floats) -> float:
     return float(differences.mean()) if differences.size else math.nan
 
 
-def edge_density(mask: Mask, image: Floats, threshold: float = EDGE) -> float:
+def edge_density(mask: Array, image: Array, threshold: float = EDGE) -> float:
     """Share of a pattern's pixels that lie on an edge of its canvas.
 
     Args:
@@ -114,7 +112,7 @@ def edge_density(mask: Mask, image: Floats, threshold: float = EDGE) -> float:
     return float(edges[mask].mean())
 
 
-def connected_components(mask: Mask) -> tuple[int, float]:
+def connected_components(mask: Array) -> tuple[int, float]:
     """Number of pieces of a pattern, and the share of its pixels in the largest; a pixel has eight neighbours.
 
     Args:

@@ -1,15 +1,21 @@
-"""How often patterns succeed: predictions in, tables out."""
+"""How often patterns succeed: the predictions of a classifier on images with patterns, and the tables of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
 
-from methods.class_patterns.evaluation_plan import HARD, SEARCHED, SOFT
-from methods.class_patterns.patterns import Array
-from methods.class_patterns.success_module import PatternPredictions
+from lightning_modules.finiteness import check_finite
+from lightning_modules.per_image_results import PerImageResults
+from methods.class_patterns.patterns import HARD, SEARCHED, SOFT, Array, Planned, paste
+from methods.class_patterns.search_module import check_targets
+from networks.classifier import freeze
 from stats.proportion import wilson_interval
 
 TABLES = ("success", "by_source", "transfer", "simplicity", "class_anomaly", "triggers")  # of single patterns, as CSV
@@ -19,6 +25,83 @@ SUCCESS = [
 ]  # fmt: skip
 TRANSFER = ["source", "class", "pair", "kind", "budget", "seed", "success", "lower", "upper", "images", "target"]
 BY_SOURCE = ["class", "source", "method", "budget", "success", "images"]
+
+
+@dataclass(frozen=True)
+class PatternPredictions:
+    """Results of N images for R patterns.
+
+    Attributes:
+        index: Index of each image in its split, ``(N,)``.
+        labels: The label of each image, ``(N,)``.
+        clean: The prediction on each image without a pattern, ``(N,)``.
+        hits: 1 where the prediction on the image with the pattern is the pattern's target class, uint8 ``(N, R)``.
+    """
+
+    index: np.ndarray
+    labels: np.ndarray
+    clean: np.ndarray
+    hits: np.ndarray
+
+
+class PatternSuccess(pl.LightningModule):
+    """One pass over test images, each with every pattern pasted on it in turn.
+
+    After ``trainer.test`` the predictions are in ``result``, the same for any number of ranks.
+
+    Args:
+        classifier: From images in [0, 1] to logits.
+        planned: The R masks with their canvases and target classes.
+        index: Indices of the test images in their split, ascending.
+        complete: Whether every image must be seen; otherwise missing images are left out of the result.
+        chunk: Images of a forward pass.
+
+    Raises:
+        ValueError: If the classifier has no logit for a target; in ``test_step`` when an output is not finite.
+    """
+
+    result: PatternPredictions
+
+    def __init__(
+        self, classifier: nn.Module, planned: Sequence[Planned], index: Sequence[int], *, complete: bool, chunk: int
+    ) -> None:
+        super().__init__()
+        self.classifier, self.planned, self.chunk = freeze(classifier), planned, chunk
+        self.targets = torch.tensor([int(entry.row["target"]) for entry in planned])
+        check_targets(classifier, self.targets, planned[0].mask.shape)
+        self.results = PerImageResults(
+            index, complete, labels=((), torch.long), clean=((), torch.long), hits=((len(planned),), torch.uint8)
+        )
+
+    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Predict one batch without a pattern and with every pattern."""
+        images, labels, index = batch
+        if not len(images):
+            return  # none of them could be read
+        clean = self.predictions(images, index)
+        together = max(1, self.chunk // len(images))
+        starts = range(0, len(self.planned), together)
+        hits = [self.hits_of(slice(start, start + together), images, index) for start in starts]
+        self.results.update(index, labels=labels, clean=clean, hits=torch.cat(hits, dim=1))
+
+    def hits_of(self, patterns: slice, images: Tensor, index: Tensor) -> Tensor:
+        """1 where the prediction on an image with a pattern is its target, uint8 ``(B, patterns)``."""
+        masks = torch.stack([entry.mask.to(images) for entry in self.planned[patterns]])
+        canvases = torch.stack([entry.canvas for entry in self.planned[patterns]]).to(images) / 255
+        pasted = paste(images[:, None], canvases[None], masks[None]).flatten(0, 1)
+        predictions = self.predictions(pasted, index.repeat_interleave(len(masks))).reshape(len(images), -1)
+        return (predictions == self.targets[patterns].to(predictions.device)).to(torch.uint8)
+
+    def predictions(self, images: Tensor, index: Tensor) -> Tensor:
+        """The prediction on each image, ``(B,)``."""
+        logits = torch.cat([self.classifier(part) for part in images.split(self.chunk)])
+        check_finite(logits, index, "the output of a classifier, shown patterns,")
+        return logits.argmax(dim=1)
+
+    def on_test_epoch_end(self) -> None:
+        """Put the predictions of all ranks together."""
+        index, values = self.results.compute()
+        self.result = PatternPredictions(index, **values)
 
 
 def success_tables(

@@ -3,11 +3,12 @@
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from methods.class_patterns.evaluation_plan import PATTERN, SEARCHED
+from methods.class_patterns.patterns import PATTERN, SEARCHED
 
 RESAMPLES = 2000
 PHOTOGRAPHS = ("own", "other")  # kinds of canvases that are images: shapes in noise are made by the search
@@ -66,7 +67,9 @@ def margins(success: pd.DataFrame, budget: float) -> pd.DataFrame:
     """
     part = success[success["budget"] == budget]
     means = part.groupby(["classifier", "method", "class", "pair"], sort=False)["success"].mean()
-    by_method = {keys: part.droplevel([0, 1]) for keys, part in means.groupby(level=[0, 1], sort=False)}
+    by_method: dict[Any, pd.Series] = {
+        keys: part.droplevel([0, 1]) for keys, part in means.groupby(level=[0, 1], sort=False)
+    }
     rows = []
     for (classifier, control), of_control in by_method.items():
         if control not in SEARCHED:
@@ -135,11 +138,8 @@ def simplicity_means(simplicity: pd.DataFrame) -> pd.DataFrame:
         A row for each classifier and ``shape`` of ``SHAPES``: ``mean``; ``difference`` to the first classifier on the
         same canvases with ``lower`` and ``upper`` (NaN for the first).
     """
-    shapes = simplicity[simplicity["kind"].isin(PHOTOGRAPHS)]
-    by_classifier = {
-        name: part.set_index(["class", "kind", "number", "seed"])
-        for name, part in shapes.groupby("classifier", sort=False)
-    }
+    shapes = simplicity[simplicity["kind"].isin(PHOTOGRAPHS)].set_index(["class", "kind", "number", "seed"])
+    by_classifier = dict(list(shapes.groupby("classifier", sort=False)))
     rows = []
     for (name, part), shape in itertools.product(by_classifier.items(), SHAPES):
         first = next(iter(by_classifier.values()))

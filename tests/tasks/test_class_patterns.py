@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import run
+from methods.class_patterns.job import chosen_classes
 from methods.class_patterns.patterns import Patterns, paste
 from methods.class_patterns.report import read
 from methods.class_patterns.search_module import PatternSearch
-from methods.class_patterns.searches import chosen_classes
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.weights import load_weights

@@ -7,10 +7,16 @@ import pandas as pd
 import pytest
 import torch
 
-from methods.class_patterns.evaluation_plan import plan_evaluation
-from methods.class_patterns.patterns import centre_patch, paste, pattern_image, pixel_count, random_pixels, top_pixels
-from methods.class_patterns.success import success_by_source, success_rates, success_table
-from methods.class_patterns.success_module import PatternPredictions
+from methods.class_patterns.patterns import (
+    centre_patch,
+    paste,
+    pattern_image,
+    pixel_count,
+    plan_evaluation,
+    random_pixels,
+    top_pixels,
+)
+from methods.class_patterns.success import PatternPredictions, success_by_source, success_rates, success_table
 from methods.class_patterns.summaries import curves, margins, mean_over_classes, transfer_means, transfer_summary
 from stats.proportion import wilson_interval
 from tests.methods.class_patterns.made_patterns import made_patterns

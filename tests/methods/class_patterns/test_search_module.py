@@ -292,9 +292,10 @@ def split_kinds(canvases: dict[str, np.ndarray]) -> list[list[str]]:
 
 TWO_RANKS = """
 from datamodules.sampling import TrainingSampler
+from methods.class_patterns.patterns import Planned
 from methods.class_patterns.search_images import SearchImages
 from methods.class_patterns.search_module import PatternSearch, SignDescent
-from methods.class_patterns.success_module import PatternSuccess
+from methods.class_patterns.success import PatternSuccess
 
 targets = torch.tensor([0, 3, 3, 5, 1])
 canvases = torch.randint(256, (5, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -308,9 +309,9 @@ trainer = pl.Trainer(
 )
 trainer.fit(module, datamodule=SearchImages(data, "val", range(11), 4, 0, None))
 masks, canvases = module.patterns()
-success = PatternSuccess(
-    classifiers["b"], list(masks), list(canvases), targets, range(11), complete=True, chunk=256
-)
+rows = [{"target": target} for target in targets.tolist()]
+planned = [Planned(*parts) for parts in zip(masks, canvases, rows, strict=True)]
+success = PatternSuccess(classifiers["b"], planned, range(11), complete=True, chunk=256)
 result = tested(success)
 save({"masks": masks.numpy(), "canvases": canvases.numpy(), "hits": result.hits, "clean": result.clean})
 """

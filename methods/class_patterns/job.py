@@ -1,33 +1,51 @@
-"""The searches for the patterns of one classifier, one for each seed; each is kept in a file."""
+"""The patterns of one classifier: a search for each seed, and their evaluation; each is kept in a file."""
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib.image
 import numpy as np
+import pandas as pd
 import torch
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule, ImageDataset
 from datamodules.poisoned import without_poison
-from datamodules.subset import stratified_indices
-from methods.class_patterns.patterns import Array, Patterns
+from datamodules.subset import ImageSubset, stratified_indices
+from methods.class_patterns.patterns import (
+    HARD,
+    PATTERN,
+    Array,
+    Patterns,
+    Planned,
+    class_saliency,
+    plan_evaluation,
+    plan_transfer,
+)
 from methods.class_patterns.search_images import SearchImages, choose_canvases
 from methods.class_patterns.search_module import PatternSearch
+from methods.class_patterns.success import PatternPredictions, PatternSuccess
 from networks.classifier import Classifier
 from networks.seeding import seeded_generator
 from study import classifiers
 from study.artifact import Artifact, settings_of, without
 from study.console import say
 from study.data import make_data
+from study.files import sha256
 from study.folder import seeded, study_folder
+from study.labels import labels_name
 from study.records import arrays_of, read_record
 from study.step import Result, Step
-from study.trainer import Length, accelerate, without_accumulation
+from study.trainer import Length, accelerate, make_trainer, without_accumulation
 from study.training import fitted, guards, identity_of
 
 EVALUATION = {"seeds", "budgets", "shown", "evaluation_images", "chunk"}  # settings that have no part in a search
+NO_METADATA: Any = {"Software": None}  # equal pictures are equal files
+ROW = "row_"  # prefix of the columns that describe each pattern
 TEST_BATCH = 32  # images; ``chunk`` limits how many patterns are pasted on them at once
 
 
@@ -36,17 +54,14 @@ class Searches:
     """The searches of one classifier.
 
     Attributes:
+        name: Name of the classifier.
         cfg: The configuration, with the classifier's labels.
         config: The classifier's own configuration.
     """
 
+    name: str
     cfg: DictConfig
     config: DictConfig
-
-    @property
-    def name(self) -> str:
-        """Name of the classifier."""
-        return str(self.config.name)
 
     @property
     def folder(self) -> Path:
@@ -192,3 +207,69 @@ def check_data(options: DictConfig, data: ImageDataModule) -> None:
             "the search images are of one class, and patterns are searched on images of others: raise "
             f"class_patterns.search_images={options.search_images}"
         )
+
+
+def evaluate(searches: Searches, everyone: Mapping[str, Searches]) -> tuple[PatternPredictions, pd.DataFrame]:
+    """Evaluate a classifier, unless that is done; returns its predictions, and a row that tells what each pattern is.
+
+    Args:
+        searches: The searches of the classifier.
+        everyone: The searches of all classifiers, by name; all of them are done.
+    """
+    step = Step(predictions_artifact(searches, everyone), study_folder(searches.cfg).job("class_patterns"))
+    step.run(lambda: predict(step.artifact, searches, everyone))
+    path = step.artifact.files[0]
+    with np.load(path, allow_pickle=False) as file:
+        rows = {name.removeprefix(ROW): file[name] for name in file.files if name.startswith(ROW)}
+    return read_record(PatternPredictions, path), pd.DataFrame(rows)
+
+
+def predictions_artifact(searches: Searches, everyone: Mapping[str, Searches]) -> Artifact:
+    """The predictions of a classifier, and pictures of its patterns."""
+    settings = without(settings_of(searches.cfg, "class_patterns"), {"chunk"})
+    seed, *_ = seeds = searches.seeds
+    inputs = {f"patterns of {name}": sha256(other.artifact(seed).files[0]) for name, other in everyone.items()}
+    inputs |= {f"seed {seed}": sha256(searches.artifact(seed).files[0]) for seed in seeds}
+    patterns, paths = searches.read(seed), [searches.folder / "predictions" / f"{searches.name}.npz"]
+    for target, kind, number in zip(patterns.targets, patterns.kinds, patterns.numbers, strict=True):
+        name = re.sub(r"[^\w.-]+", "_", f"{patterns.classes[target]} {kind} {number}")
+        paths.append(searches.folder / "pictures" / searches.name / f"{target:04d}_{name}.png")
+    return Artifact(paths, paths[0].with_suffix(".json"), settings, searches.inputs | inputs, precious=False)
+
+
+def predict(artifact: Artifact, searches: Searches, everyone: Mapping[str, Searches]) -> Result:
+    """Show a classifier test images with every pattern and control on them."""
+    options, seed = searches.cfg.class_patterns, searches.seeds[0]
+    planned = list(planned_for(searches, everyone))
+    table = pd.DataFrame([entry.row for entry in planned])
+    of_first_seed = (table["method"] == PATTERN) & (table["mask"] == HARD) & (table["seed"] == seed)
+    table["shown"] = of_first_seed & (table["budget"] == options.shown)
+    data = ImageSubset(searches.data, stratified_indices(searches.data.split("test"), options.evaluation_images))
+    complete = data.on_error != "skip"
+    module = PatternSuccess(searches.classifier, planned, data.chosen, complete=complete, chunk=options.chunk)
+    make_trainer(searches.cfg).test(module, datamodule=data, verbose=False)
+    # as text, not as objects, which an npz file holds only in pickled form
+    columns = {f"{ROW}{name}": table[name].to_numpy(str if table[name].dtype == "str" else None) for name in table}
+    first = searches.read(seed)
+    pictures = {
+        path.name: partial(matplotlib.image.imsave, arr=first.picture(pair, options.shown, seed), metadata=NO_METADATA)
+        for pair, path in enumerate(artifact.files[1:])
+    }
+    files: dict[str, Any] = {artifact.files[0].name: arrays_of(module.result) | columns} | pictures
+    return Result(float(module.result.hits.mean()), files, unreadable=data.unreadable())
+
+
+def planned_for(searches: Searches, everyone: Mapping[str, Searches]) -> Iterator[Planned]:
+    """Every mask that a classifier is evaluated on; ``origin`` is the classifier that it was searched on."""
+    options, by_seed = searches.cfg.class_patterns, searches.by_seed()
+    first = next(iter(by_seed.values()))
+    pixels, targets = (torch.from_numpy(each).split(options.chunk) for each in (first.canvases, first.targets))
+    classifier = searches.classifier.cpu()  # where the canvases are
+    saliency = torch.cat([class_saliency(classifier, *part) for part in zip(pixels, targets, strict=True)])
+    plans = {searches.name: plan_evaluation(by_seed, saliency, options.budgets)}
+    for name, other in everyone.items():
+        # classes of another set of labels cannot be compared
+        if name != searches.name and labels_name(other.config) == labels_name(searches.config):
+            plans[name] = plan_transfer(other.read(searches.seeds[0]), options.shown, searches.seeds[0])
+    for name, plan in plans.items():
+        yield from (entry._replace(row=entry.row | {"origin": name}) for entry in plan)
