@@ -35,8 +35,7 @@ def run(cfg: DictConfig) -> float:
     settings = without(settings_of(cfg, "class_patterns"), {"chunk"})
     files = [folder / f"{name}.csv" for name in TABLES] + [folder / "summary" / f"{name}.csv" for name in SUMMARIES]
     artifact = Artifact(files, folder / "success.json", settings, inputs, precious=False)
-    step = Step(artifact, study_folder(cfg).job("class_patterns"), cfg.seed)
-    return step.run(lambda: make(cfg, configs))
+    return Step(artifact, study_folder(cfg).job("class_patterns"), cfg.seed).run(lambda: make(cfg, configs))
 
 
 def make(cfg: DictConfig, configs: Mapping[str, DictConfig]) -> Result:
@@ -78,9 +77,8 @@ def tables_of(searches: Searches, predictions: PatternPredictions, rows: pd.Data
     triggers = [pd.DataFrame(columns=TRIGGER_COLUMNS)]
     if poison is not None and poison.trigger == "patch" and poison.position != "random":
         trigger = trigger_mask(poison, height, width).numpy()
-        triggers = [
-            trigger_table(each, trigger, poison.target, options.budgets, seed) for seed, each in by_seed.items()
-        ]
+        budgets, target = options.budgets, poison.target
+        triggers = [trigger_table(patterns, trigger, target, budgets, seed) for seed, patterns in by_seed.items()]
     tables["triggers"] = pd.concat(triggers, ignore_index=True)
     for name in ("by_source", "simplicity", "class_anomaly", "triggers"):  # the other two name it already
         tables[name].insert(0, "classifier", searches.name)

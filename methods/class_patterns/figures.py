@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -39,10 +40,9 @@ def pattern_grid(pictures: Mapping[str, Sequence[npt.NDArray]], names: Sequence[
     title = 0.2 + 0.75 * LETTER * max(map(len, names)) * 0.8
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(0.8 + side * len(names), title + side * len(pictures)))
-        grid = {"wspace": 0.06, "hspace": 0.06}
-        axes = figure.subplots(len(pictures), len(names), squeeze=False, gridspec_kw=grid)
+        axes = figure.subplots(len(pictures), len(names), squeeze=False)
         wide, tall = figure.get_size_inches()
-        figure.subplots_adjust(left=0.8 / wide, right=1, bottom=0, top=1 - title / tall)
+        figure.subplots_adjust(0.8 / wide, 0, 1, 1 - title / tall, wspace=0.06, hspace=0.06)
         for of_kind, (kind, shown) in zip(axes, pictures.items(), strict=True):
             for ax, rgba in zip(of_kind, shown, strict=True):
                 ax.set(xticks=[], yticks=[])
@@ -84,12 +84,10 @@ def budget_curves(table: pd.DataFrame) -> Figure:
         for ax in axes[:, 0]:
             ax.set_ylabel("success")
         figure.supxlabel("pixels of the pattern, share of all", fontsize=9)
-        handles, texts = axes[0, 0].get_legend_handles_labels()
         figure.tight_layout(h_pad=0.8, w_pad=0.6)
-        figure.legend(
-            handles, texts, frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0),
-            ncols=3 if across > 2 else 2, columnspacing=1.2,
-        )  # fmt: skip
+        style: Any = {"frameon": False, "fontsize": 8, "columnspacing": 1.2, "ncols": 3 if across > 2 else 2}
+        entries = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*entries, loc="lower center", bbox_to_anchor=(0.5, 1.0), **style)
     return figure
 
 
@@ -107,10 +105,9 @@ def budget_panel(ax: Axes, table: pd.DataFrame) -> None:
     if len(whole):
         ax.axhline(float(whole["success"].iloc[0]), color=GREY, linewidth=0.8, linestyle="-.", label=CANVAS)
     budgets = sorted(table[table["method"] != "canvas"]["budget"].unique())
-    ax.set_xscale("log")
+    ax.set(xscale="log", ylim=(-0.02, 1.02))
     ax.set_xticks(budgets, tick_names(budgets), fontsize=8)
     ax.minorticks_off()
-    ax.set_ylim(-0.02, 1.02)
     ax.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
 
 
@@ -153,8 +150,7 @@ def source_matrices(tables: Mapping[str, pd.DataFrame]) -> Figure:
     height = min(2.5, max(0.8, side * first.shape[0] / first.shape[1]))
     label = 0.75 * LETTER * max(len(str(name)) for name in first.index)
     with mpl.rc_context(STYLE):
-        size = (side * across + label + 1.0, (height + label + 0.5) * down)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure((side * across + label + 1.0, (height + label + 0.5) * down), layout="constrained")
         axes = figure.subplots(down, across, squeeze=False, sharey=True)
         for ax in axes.flatten()[len(tables) :]:
             ax.set_visible(False)
@@ -183,28 +179,21 @@ def class_costs(table: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(PAGE, 0.75 + 0.42 * len(classifiers)))
         ax = figure.subplots()
         for row, (_, part) in enumerate(classifiers):
-            cost_row(ax, row, part)
-        ax.set_xscale("log")
-        ax.set_xlabel("pixels with learned colours that turn half of the images into the class (line: median class)")
+            ax.plot(part["pixels"], [row] * len(part), "o", color=GREY, markersize=4, alpha=0.7, markeredgewidth=0)
+            ax.plot([part["median_pixels"].iloc[0]] * 2, [row - 0.28, row + 0.28], color=INK, linewidth=1)
+            named = part[part["planted"] | part["flagged"]]
+            # the cheapest class has a name if none is planted or flagged
+            for record in (part.nsmallest(1, "rank") if named.empty else named).to_dict("records"):
+                pixels, planted = record["pixels"], record["planted"]
+                if planted:
+                    ax.plot(pixels, row, "o", markerfacecolor="none", markeredgecolor=ACCENT, markersize=9)
+                text = spaced(record["class"]) + (", flagged" if record["flagged"] else "")
+                style: Any = {"color": ACCENT if planted else INK, "fontsize": 7, "ha": "center", "va": "bottom"}
+                ax.annotate(text, (pixels, row), (0, 6), textcoords="offset points", **style)
+        what = "pixels with learned colours that turn half of the images into the class (line: median class)"
+        ax.set(xscale="log", xlabel=what, ylim=(len(classifiers) - 0.5, -0.75))
         ax.set_yticks(range(len(classifiers)), [typeset(str(name)) for name, _ in classifiers])
-        ax.set_ylim(len(classifiers) - 0.5, -0.75)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         figure.tight_layout()
     return figure
-
-
-def cost_row(ax: Axes, row: int, table: pd.DataFrame) -> None:
-    """The classes of one classifier; the cheapest has a name if none is planted or flagged."""
-    ax.plot(table["pixels"], [row] * len(table), "o", color=GREY, markersize=4, alpha=0.7, markeredgewidth=0)
-    ax.plot([float(table["median_pixels"].iloc[0])] * 2, [row - 0.28, row + 0.28], color=INK, linewidth=1)
-    named = table[table["planted"] | table["flagged"]]
-    for record in (table.nsmallest(1, "rank") if named.empty else named).to_dict("records"):
-        pixels, planted = record["pixels"], record["planted"]
-        if planted:
-            ax.plot(pixels, row, "o", markerfacecolor="none", markeredgecolor=ACCENT, markersize=9)
-        text = spaced(record["class"]) + (", flagged" if record["flagged"] else "")
-        ax.annotate(
-            text, (pixels, row), (0, 6), textcoords="offset points", ha="center", va="bottom", fontsize=7,
-            color=ACCENT if planted else INK,
-        )  # fmt: skip

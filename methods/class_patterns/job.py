@@ -16,16 +16,7 @@ from omegaconf import DictConfig
 from datamodules.base import ImageDataModule, ImageDataset
 from datamodules.poisoned import without_poison
 from datamodules.subset import ImageSubset, stratified_indices
-from methods.class_patterns.patterns import (
-    HARD,
-    PATTERN,
-    Array,
-    Patterns,
-    Planned,
-    class_saliency,
-    plan_evaluation,
-    plan_transfer,
-)
+from methods.class_patterns.patterns import HARD, PATTERN, Array, Patterns, Planned, plan_evaluation, plan_transfer
 from methods.class_patterns.search_images import SearchImages, choose_canvases
 from methods.class_patterns.search_module import PatternSearch
 from methods.class_patterns.success import PatternPredictions, PatternSuccess
@@ -126,35 +117,23 @@ class Searches:
 
     def fit(self, step: Step, seed: int) -> Result:
         """Make the patterns of a search, from the last checkpoint if the search was interrupted."""
-        cfg, options = without_accumulation(self.cfg), self.cfg.class_patterns
-        chosen = stratified_indices(self.data.split(options.split), options.search_images)
-        targets = np.unique(self.canvases["targets"]).tolist() if options.own_batches else None
-        images = SearchImages(self.data, options.split, chosen, options.batch_size, seed, targets)
-        identity, callbacks = identity_of(cfg, self.data, step.artifact), guards(cfg, step.job, seed)
-        module, length = self.module(seed), Length(options.epochs)
-        with fitted(cfg, module, images, length=length, job=step.job, identity=identity, callbacks=callbacks):
-            masks, colours = module.patterns()
-        patterns = self.canvases | {
-            "masks": masks.numpy(),
-            "canvases": colours.numpy(),
-            "searched": np.array(chosen),
-            "classes": np.array(self.data.classes),
-        }
-        return Result(float(masks.numpy().mean()), {step.artifact.files[0].name: arrays_of(Patterns(**patterns))})
-
-    def module(self, seed: int) -> PatternSearch:
-        """The search at its start; learned colours start as noise that depends on the seed."""
-        options, canvases = self.cfg.class_patterns, torch.from_numpy(self.canvases["canvases"])
-        learned = torch.from_numpy(self.canvases["kinds"] == "learned")
+        cfg, options, chosen = without_accumulation(self.cfg), self.cfg.class_patterns, self.canvases
+        searched = stratified_indices(self.data.split(options.split), options.search_images)
+        classes = np.unique(chosen["targets"]).tolist() if options.own_batches else None
+        images = SearchImages(self.data, options.split, searched, options.batch_size, seed, classes)
+        canvases, targets = torch.from_numpy(chosen["canvases"]), torch.from_numpy(chosen["targets"])
+        learned = torch.from_numpy(chosen["kinds"] == "learned")
         generator = seeded_generator(self.cfg.seed, seed)
         noise = torch.randint(256, canvases.shape, generator=generator, dtype=torch.uint8)
-        return PatternSearch(
-            self.classifier,
-            torch.where(learned[:, None, None, None], noise, canvases),
-            torch.from_numpy(self.canvases["targets"]),
-            learned,
-            **{name: options[name] for name in ("optimizer", "step", "averaged", "alpha", "chunk")},
-        )
+        start = torch.where(learned[:, None, None, None], noise, canvases)  # learned colours depend on the seed
+        how = {name: options[name] for name in ("optimizer", "step", "averaged", "alpha", "chunk")}
+        module, length = PatternSearch(self.classifier, start, targets, learned, **how), Length(options.epochs)
+        identity, callbacks = identity_of(cfg, self.data, step.artifact), guards(cfg, step.job, seed)
+        with fitted(cfg, module, images, length=length, job=step.job, identity=identity, callbacks=callbacks):
+            masks, colours = (part.numpy() for part in module.patterns())
+        names = {"searched": np.array(searched), "classes": np.array(self.data.classes)}
+        patterns = Patterns(**chosen | {"masks": masks, "canvases": colours} | names)
+        return Result(float(masks.mean()), {step.artifact.files[0].name: arrays_of(patterns)})
 
 
 def chosen_classes(classes: Any, names: list[str], split: ImageDataset) -> list[int]:
@@ -172,11 +151,10 @@ def chosen_classes(classes: Any, names: list[str], split: ImageDataset) -> list[
     if classes is None:
         return present
     if isinstance(classes, int):
-        if classes > len(present):
-            raise ValueError(
-                f"class_patterns.classes={classes}: there are images of {len(present)} classes; give 1 to so many"
-            )
-        return [present[index] for index in np.linspace(0, len(present) - 1, classes).round().astype(int)]
+        most = len(present)
+        if classes > most:
+            raise ValueError(f"class_patterns.classes={classes}: there are images of {most} classes; give 1 to {most}")
+        return [present[index] for index in np.linspace(0, most - 1, classes).round().astype(int)]
     unknown = ", ".join(str(name) for name in classes if name not in names)
     if unknown:
         raise ValueError(
@@ -216,25 +194,22 @@ def evaluate(searches: Searches, everyone: Mapping[str, Searches]) -> tuple[Patt
         searches: The searches of the classifier.
         everyone: The searches of all classifiers, by name; all of them are done.
     """
-    step = Step(predictions_artifact(searches, everyone), study_folder(searches.cfg).job("class_patterns"))
-    step.run(lambda: predict(step.artifact, searches, everyone))
-    path = step.artifact.files[0]
-    with np.load(path, allow_pickle=False) as file:
-        rows = {name.removeprefix(ROW): file[name] for name in file.files if name.startswith(ROW)}
-    return read_record(PatternPredictions, path), pd.DataFrame(rows)
-
-
-def predictions_artifact(searches: Searches, everyone: Mapping[str, Searches]) -> Artifact:
-    """The predictions of a classifier, and pictures of its patterns."""
     settings = without(settings_of(searches.cfg, "class_patterns"), {"chunk"})
     seed, *_ = seeds = searches.seeds
     inputs = {f"patterns of {name}": sha256(other.artifact(seed).files[0]) for name, other in everyone.items()}
     inputs |= {f"seed {seed}": sha256(searches.artifact(seed).files[0]) for seed in seeds}
-    patterns, paths = searches.read(seed), [searches.folder / "predictions" / f"{searches.name}.npz"]
+    path, patterns = searches.folder / "predictions" / f"{searches.name}.npz", searches.read(seed)
+    pictures = []
     for target, kind, number in zip(patterns.targets, patterns.kinds, patterns.numbers, strict=True):
         name = re.sub(r"[^\w.-]+", "_", f"{patterns.classes[target]} {kind} {number}")
-        paths.append(searches.folder / "pictures" / searches.name / f"{target:04d}_{name}.png")
-    return Artifact(paths, paths[0].with_suffix(".json"), settings, searches.inputs | inputs, precious=False)
+        pictures.append(searches.folder / "pictures" / searches.name / f"{target:04d}_{name}.png")
+    inputs |= searches.inputs
+    artifact = Artifact([path, *pictures], path.with_suffix(".json"), settings, inputs, precious=False)
+    step = Step(artifact, study_folder(searches.cfg).job("class_patterns"))
+    step.run(lambda: predict(artifact, searches, everyone))
+    with np.load(path, allow_pickle=False) as file:
+        rows = {name.removeprefix(ROW): file[name] for name in file.files if name.startswith(ROW)}
+    return read_record(PatternPredictions, path), pd.DataFrame(rows)
 
 
 def predict(artifact: Artifact, searches: Searches, everyone: Mapping[str, Searches]) -> Result:
@@ -262,11 +237,8 @@ def predict(artifact: Artifact, searches: Searches, everyone: Mapping[str, Searc
 def planned_for(searches: Searches, everyone: Mapping[str, Searches]) -> Iterator[Planned]:
     """Every mask that a classifier is evaluated on; ``origin`` is the classifier that it was searched on."""
     options, by_seed = searches.cfg.class_patterns, searches.by_seed()
-    first = next(iter(by_seed.values()))
-    pixels, targets = (torch.from_numpy(each).split(options.chunk) for each in (first.canvases, first.targets))
     classifier = searches.classifier.cpu()  # where the canvases are
-    saliency = torch.cat([class_saliency(classifier, *part) for part in zip(pixels, targets, strict=True)])
-    plans = {searches.name: plan_evaluation(by_seed, saliency, options.budgets)}
+    plans = {searches.name: plan_evaluation(by_seed, classifier, options.budgets, options.chunk)}
     for name, other in everyone.items():
         # classes of another set of labels cannot be compared
         if name != searches.name and labels_name(other.config) == labels_name(searches.config):

@@ -188,22 +188,15 @@ class Planned(NamedTuple):
 def planned(patterns: Patterns, pair: int, mask: Tensor, method: str, budget: float, seed: int) -> Planned:
     """A mask on the canvas of a pair; a boolean one is hard."""
     hard = mask.dtype == torch.bool
-    row = {
-        "pair": pair,
-        "method": method,
-        "mask": HARD if hard else SOFT,
-        "budget": budget,
-        "pixels": int(mask.sum()) if hard else mask.numel(),
-        "seed": seed,
-        "target": patterns.targets[pair],
-        "kind": patterns.kinds[pair],
-        "number": patterns.numbers[pair],
-        "source": patterns.sources[pair],
-    }
+    row = {"pair": pair, "method": method, "mask": HARD if hard else SOFT, "budget": budget, "seed": seed}
+    row |= {"pixels": int(mask.sum()) if hard else mask.numel(), "target": patterns.targets[pair]}
+    row |= {"kind": patterns.kinds[pair], "number": patterns.numbers[pair], "source": patterns.sources[pair]}
     return Planned(mask, torch.from_numpy(patterns.canvases[pair]), row)
 
 
-def plan_evaluation(by_seed: Mapping[int, Patterns], saliency: Tensor, budgets: Sequence[float]) -> Iterator[Planned]:
+def plan_evaluation(
+    by_seed: Mapping[int, Patterns], classifier: nn.Module, budgets: Sequence[float], chunk: int
+) -> Iterator[Planned]:
     """The searched patterns of a classifier, and every control with the same numbers of pixels.
 
     Controls of a pair use its canvas: random pixels, drawn anew for each seed; the patch in its centre; the pixels that
@@ -212,11 +205,14 @@ def plan_evaluation(by_seed: Mapping[int, Patterns], saliency: Tensor, budgets: 
 
     Args:
         by_seed: The P patterns of each search, by its seed.
-        saliency: Saliency of each pair's class on its canvas, shape ``(P, H, W)``.
+        classifier: From images in [0, 1] to logits, on the CPU; its saliency is a control.
         budgets: Shares of the pixels; patterns with learned colours are evaluated at ``COST_BUDGETS``, too.
+        chunk: Canvases of a forward pass.
     """
     first = next(iter(by_seed.values()))
-    shape = (int(saliency.shape[-2]), int(saliency.shape[-1]))
+    shape = first.masks.shape[1:]
+    canvases, targets = (torch.from_numpy(part).split(chunk) for part in (first.canvases, first.targets))
+    saliency = torch.cat([class_saliency(classifier, *part) for part in zip(canvases, targets, strict=True)])
     for pair, learned in enumerate((first.kinds == "learned").tolist()):
         method, further = (NEURAL_CLEANSE, COST_BUDGETS) if learned else (PATTERN, ())
         for seed, patterns in by_seed.items():

@@ -20,7 +20,6 @@ from study.folder import seeded
 from study.records import read_record
 
 TEMPLATE = "methods/class_patterns/report.html.j2"
-ROWS = {"own": "of the class", "other": "of another", "noise": "noise", "learned": "learned colours"}
 KINDS = {"own": "image of the class", "other": "image of another class", "noise": "noise", "learned": "learned colours"}
 METHODS = {"canvas": "whole canvas"} | {method: line[0] for method, line in figures.METHODS.items()}
 SHAPE_NAMES = {
@@ -61,7 +60,6 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         "success_tables": success_tables(tables, budget),
         "grids": {figure: named[name] for figure, name in grids.items()},
         "transfer": tables["transfer_summary"].iloc[0],
-        "classifiers": len(paths),
         "clean_rate": CLEAN_RATE,
         **shape_values(tables["simplicity_means"]),
         **anomaly_values(tables["class_anomaly"], backdoors, tables["trigger_means"]),
@@ -101,30 +99,30 @@ def draw_tables(tables: Mapping[str, pd.DataFrame], budget: float, classes: Sequ
     return drawn
 
 
-def wide(rows: pd.Series, columns: pd.Series, texts: pd.Series) -> pd.DataFrame:
-    """Texts as a table: rows in order of appearance, columns in ascending order, a dash where there is no text."""
+def wide(rows: pd.Series, columns: pd.Series, texts: pd.Series, names: Mapping[Any, str]) -> pd.DataFrame:
+    """Texts as a table: rows in order of appearance, columns as ``names`` has them, a dash where there is no text."""
     table = pd.DataFrame({"row": rows, "column": columns, "text": texts})
-    table = table.pivot(index="row", columns="column", values="text")
-    return table.loc[rows.unique()].fillna("–").rename_axis(columns=None)
+    table = table.pivot(index="row", columns="column", values="text").loc[rows.unique(), list(names)]
+    return table.fillna("–").rename(columns=names).rename_axis(columns=None)
 
 
 def success_tables(tables: Mapping[str, pd.DataFrame], budget: float) -> dict[str, pd.DataFrame]:
     """The tables below the curves, by their caption."""
     curves, margins = tables["curves"], tables["margins"]
-    rows = curves["classifier"] + ", " + curves["method"].map(METHODS)
-    by_budget = wide(rows, curves["budget"], curves["success"].map(percent))
+    methods = curves["classifier"] + ", " + curves["method"].map(METHODS)
+    budgets = {share: f"{100 * share:g} %" for share in sorted(curves["budget"].unique())}
+    by_budget = wide(methods, curves["budget"], curves["success"].map("{:.1%}".format, na_action="ignore"), budgets)
     versus = margins["classifier"] + " − " + margins["control"].map(METHODS)
     points = (100 * margins[["margin", "lower", "upper"]]).set_index(versus).map("{:.1f}".format)
     soft = tables["soft_masks"].merge(curves[curves["budget"] == budget][["classifier", "method", "seeds"]])
-    names = {
-        "soft": "soft mask", "success": f"hard, {budget:.0%}", "gap": "gap", "clean": "predicted without pattern",
-        "seeds": "std over seeds",
-    }  # fmt: skip
+    names = {"soft": "soft mask", "success": f"hard, {budget:.0%}", "gap": "gap"}
+    names |= {"clean": "predicted without pattern", "seeds": "std over seeds"}
     searched = soft["classifier"] + ", " + soft["method"].map(METHODS)
+    soft = soft[list(names)].map("{:.1%}".format, na_action="ignore")
     return {
-        "Success by classifier, method and share of the pixels": by_budget.rename(columns=lambda x: f"{100 * x:g} %"),
+        "Success by classifier, method and share of the pixels": by_budget,
         f"Margin of the pattern over each control at {budget:.0%}, in points, with 95 % intervals": points,
-        "Soft masks, hard masks and seeds": soft[list(names)].rename(columns=names).map(percent).set_index(searched),
+        "Soft masks, hard masks and seeds": soft.set_index(searched)[list(names)].rename(columns=names),
     }
 
 
@@ -136,15 +134,13 @@ def shape_values(means: pd.DataFrame) -> dict[str, Any]:
     further = means[means["classifier"] != names[0]]
     certain = further[(further["lower"] > 0) | (further["upper"] < 0)]
     texts = means["mean"].map("{:.3g}".format)
-    tables = {"Shapes of patterns, mean over classes": wide(means["classifier"], means["shape"], texts)}
+    tables = {"Shapes of patterns, mean over classes": wide(means["classifier"], means["shape"], texts, SHAPE_NAMES)}
     if len(further):
         rows = further["classifier"] + f" − {names[0]}"
         texts = further.apply(lambda row: f"{row.difference:+.2g} [{row.lower:.2g}, {row.upper:.2g}]", axis=1)
-        tables["Differences, with 95 % intervals over classes"] = wide(rows, further["shape"], texts)
+        tables["Differences, with 95 % intervals over classes"] = wide(rows, further["shape"], texts, SHAPE_NAMES)
     return {
-        "shape_tables": {
-            caption: table[list(SHAPE_NAMES)].rename(columns=SHAPE_NAMES) for caption, table in tables.items()
-        },
+        "shape_tables": tables,
         "shape_names": SHAPE_NAMES,
         "shape_reference": names[0],
         "shape_differences": {name: certain[certain["classifier"] == name].to_dict("records") for name in names[1:]},
@@ -168,7 +164,7 @@ def anomaly_values(anomaly: pd.DataFrame, backdoors: Mapping[str, Path], trigger
     if backdoors:
         rates = pd.concat([pd.read_csv(path).assign(classifier=title) for title, path in backdoors.items()])
         texts = rates.apply(lambda row: f"{row['share']:.1%} [{row['lower']:.1%}, {row['upper']:.1%}]", axis=1)
-        rates = wide(rates["classifier"], rates["measure"], texts)[rates["measure"].unique()]
+        rates = wide(rates["classifier"], rates["measure"], texts, {name: name for name in rates["measure"]})
         tables["Planted backdoors, on test images with and without the trigger"] = rates
     if len(triggers):
         tables["Share of the trigger that patterns hold, mean over patterns"] = trigger_table(triggers)
@@ -180,12 +176,10 @@ def trigger_table(triggers: pd.DataFrame) -> pd.DataFrame:
     """Recall and intersection over union of the trigger's target class and of other classes, by kind of canvas."""
     of_target = triggers["target"].map({True: "target class", False: "other classes"})
     rows = triggers["classifier"] + ", " + of_target + ", " + triggers["kind"].map(KINDS)
-    parts = [
-        wide(rows, triggers["pixels"], triggers[value].map("{:.2f}".format)).rename(
-            columns=f"{name}, {{}} pixels".format
-        )
-        for value, name in (("recall", "recall"), ("overlap", "IoU"))
-    ]
+    parts = []
+    for value, name in (("recall", "recall"), ("overlap", "IoU")):
+        sizes = {pixels: f"{name}, {pixels} pixels" for pixels in sorted(triggers["pixels"].unique())}
+        parts.append(wide(rows, triggers["pixels"], triggers[value].map("{:.2f}".format), sizes))
     return pd.concat(parts, axis=1)
 
 
@@ -193,16 +187,8 @@ def source_matrices(by_source: pd.DataFrame, classes: Sequence[str]) -> dict[str
     """The success on images of each class, by classifier; equal rows and columns, as the panels share their axes."""
     rows = [name for name in classes if name in set(by_source["class"])]
     columns = rows + [name for name in classes if name in set(by_source["source"]) - set(rows)]
-    matrices = {
-        name: part.pivot(index="class", columns="source", values="success")
-        for name, part in by_source.groupby("classifier", sort=False)
-    }
-    return {str(name): matrix.reindex(index=rows, columns=columns) for name, matrix in matrices.items()}
-
-
-def percent(value: float) -> str:
-    """A share in percent, or a dash for NaN."""
-    return "–" if pd.isna(value) else f"{value:.1%}"
+    wide = by_source.pivot(index=["classifier", "class"], columns="source", values="success").reindex(columns=columns)
+    return {str(name): wide.loc[name].reindex(rows) for name in by_source["classifier"].unique()}
 
 
 def draw_grid(patterns: Patterns, budget: float, seed: int) -> Figure:
@@ -216,7 +202,7 @@ def draw_grid(patterns: Patterns, budget: float, seed: int) -> Figure:
     several = {kind for kind, number in pairs if number}
     gap = np.zeros(0, dtype=np.uint8)  # where a class has no such canvas
     pictures = {
-        ROWS[kind] + (f" {number + 1}" if kind in several else ""): [
+        KINDS[kind].removeprefix("image ") + (f" {number + 1}" if kind in several else ""): [
             patterns.picture(of_kind[target], budget, seed) if target in of_kind else gap for target in shown
         ]
         for (kind, number), of_kind in pairs.items()

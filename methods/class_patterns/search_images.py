@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from datamodules.base import UNREADABLE, Batch, ImageDataModule, ImageDataset, Split
 from datamodules.loading import make_loader
 from datamodules.sampling import Draw, TrainingSampler
+from datamodules.subset import ChosenSplit
 from methods.class_patterns.patterns import Array
 from networks.seeding import seeded_generator
 
@@ -23,9 +24,8 @@ NO_IMAGE = -1  # the source of a canvas of noise
 class SearchImages(pl.LightningDataModule):
     """Some images of a split, for a search that divides its patterns, not its images, among the ranks.
 
-    Every rank gets the same batches ``(images in [0, 1], labels, index)``, in an order that depends only on the seed
-    and the epoch. As in training, a partial last batch is left out; each epoch leaves out other images. With
-    ``targets``, a batch has a fourth part: the classes that see each image; see :class:`ClassBatches`.
+    Every rank gets the same batches ``(images in [0, 1], labels, index, members)``, in an order that depends only on
+    the seed and the epoch; ``members`` are the classes that see each image, boolean ``(B, classes)``.
 
     Args:
         images: All images.
@@ -33,7 +33,7 @@ class SearchImages(pl.LightningDataModule):
         chosen: Indices of the search images in it.
         batch_size: Images of a step.
         seed: Seed of the order.
-        targets: Classes that have batches of their own, without images of the class; ``None``: one batch for all.
+        targets: Classes that have batches of their own, see :class:`SearchBatches`; ``None``: one batch for all.
 
     Attributes:
         consumed_batches: Batches of the present epoch that were seen before an interruption.
@@ -56,28 +56,22 @@ class SearchImages(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The chosen images, shuffled."""
-        split = self.images.split(self.source)
-        dataset, shared = SearchSplit(split, self.source, self.chosen), self.targets is None
-        # class batches draw from a pass over all images, one by one, and leave out the consumed steps themselves
-        batch_size, consumed = (self.batch_size, self.consumed_batches * self.batch_size) if shared else (1, 0)
-        sampler = TrainingSampler(dataset, batch_size, self.seed, consumed=consumed)
+        dataset = SearchSplit(self.images.split(self.source), self.source, self.chosen)
+        # batches of their own draw from a pass over all images, one by one
+        sampler = TrainingSampler(dataset, self.batch_size if self.targets is None else 1, self.seed)
         if self.trainer is not None:
             sampler.set_epoch(self.trainer.current_epoch)
-        options: dict[str, Any] = {"sampler": sampler}
-        if self.targets is not None:
-            labels = torch.tensor([split.label(index) for index in self.chosen])
-            classes, steps = len(self.images.classes), self.consumed_batches
-            batches = ClassBatches(sampler, labels, self.targets, classes, self.batch_size, steps)
-            options = {"batch_sampler": batches}
-        workers = self.images.workers
-        return make_loader(dataset, batch_size=batch_size, workers=workers, persistent_workers=workers > 0, **options)
+        labels = torch.tensor([dataset.label(position) for position in range(len(dataset))])
+        classes, consumed, workers = len(self.images.classes), self.consumed_batches, self.images.workers
+        batches = SearchBatches(sampler, labels, self.targets, classes, self.batch_size, consumed)
+        options = {"batch_sampler": batches, "persistent_workers": workers > 0}
+        return make_loader(dataset, batch_size=1, workers=workers, **options)  # the size is that of the sampler
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Turn uint8 pixels into floats in [0, 1]; leave out images that could not be read."""
-        images, labels, index, *rest = batch
-        kept = labels != UNREADABLE
-        decoded = self.images.on_after_batch_transfer((images, labels, index), dataloader_idx)
-        return *decoded, *(part[kept] if self.images.on_error == "skip" else part for part in rest)
+        *batch, members = batch
+        kept = (batch[1] != UNREADABLE) | (self.images.on_error != "skip")
+        return *self.images.on_after_batch_transfer(tuple(batch), dataloader_idx), members[kept]
 
 
 class Member(NamedTuple):
@@ -87,34 +81,29 @@ class Member(NamedTuple):
     classes: Tensor
 
 
-@dataclass(eq=False)
-class SearchSplit(torch.utils.data.Dataset[tuple[Any, ...]]):
+class SearchSplit(ChosenSplit):
     """See :class:`SearchImages`."""
 
-    split: ImageDataset
-    name: Split
-    chosen: list[int]
+    def __init__(self, split: ImageDataset, name: Split, chosen: Sequence[int]) -> None:
+        super().__init__(split, chosen)
+        self.name = name
 
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __getitem__(self, key: Draw | Member) -> tuple[Any, ...]:
-        draw = key.draw if isinstance(key, Member) else key
-        image = read(self.split, self.name, self.chosen[draw.image], draw.seed)
-        return (*image, key.classes) if isinstance(key, Member) else image
+    def __getitem__(self, key: Member) -> tuple[Any, ...]:  # type: ignore[override]
+        return *read(self.all, self.name, self.chosen[key.draw.image], key.draw.seed), key.classes
 
 
 @dataclass(eq=False)
-class ClassBatches(Sampler[list[Member]]):
-    """A batch for every class: the shuffled images without those of the class, ``batch_size`` at a time.
+class SearchBatches(Sampler[list[Member]]):
+    """A batch of the shuffled images for all classes, or one for every class.
 
-    A step loads each image once that is in the batch of some class. The last batch of a class may be partial; a class
-    with many images has fewer batches than others, and none in the last steps.
+    As in training, a partial last batch for all is left out; each epoch leaves out other images. A batch of a class is
+    of images of other classes. A step loads each image once that is in the batch of some class. The last batch of a
+    class may be partial; a class with many images has fewer batches than others, and none in the last steps.
 
     Args:
         sampler: The order of all images.
         labels: The label of each image, ``(N,)``.
-        targets: The classes that have batches.
+        targets: The classes that have batches of their own; ``None``: one batch for all.
         classes: Number of all classes.
         batch_size: Images of a batch.
         consumed: Steps of the first pass to leave out.
@@ -122,23 +111,25 @@ class ClassBatches(Sampler[list[Member]]):
 
     sampler: TrainingSampler
     labels: Tensor
-    targets: Sequence[int]
+    targets: Sequence[int] | None
     classes: int
     batch_size: int
     consumed: int
 
     def __len__(self) -> int:
-        most = max(int((self.labels != target).sum()) for target in self.targets)
-        return -(-most // self.batch_size)
+        counts = [int((self.labels != target).sum()) for target in self.targets or ()]
+        return -(-max(counts or [len(self.sampler)]) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Member]]:
         order = list(self.sampler)
         labels = self.labels[[draw.image for draw in order]]
-        others = {target: (labels != target).nonzero().flatten() for target in self.targets}
+        batches: list[tuple[Any, Tensor]] = [(slice(None), torch.arange(len(order)))]  # all classes see all images
+        if self.targets is not None:
+            batches = [(target, (labels != target).nonzero().flatten()) for target in self.targets]
         consumed, self.consumed = self.consumed, 0
         for step in range(consumed, len(self)):
             used: dict[int, Tensor] = {}
-            for target, positions in others.items():
+            for target, positions in batches:
                 for position in positions[step * self.batch_size : (step + 1) * self.batch_size].tolist():
                     used.setdefault(position, torch.zeros(self.classes, dtype=torch.bool))[target] = True
             yield [Member(order[position], used[position]) for position in sorted(used)]

@@ -65,14 +65,11 @@ class PatternSearch(FrozenParts):
         chunk: int,
     ) -> None:
         super().__init__()
-        if canvases.ndim != 4 or canvases.shape[1] != 3 or canvases.dtype != torch.uint8:
-            raise ValueError(
-                f"canvases: {canvases.dtype} of shape {tuple(canvases.shape)}; expected uint8 (P, 3, H, W)"
-            )
-        if not len(targets) == len(learned) == len(canvases) > 0:
-            raise ValueError(
-                f"{len(canvases)} canvases, {len(targets)} targets, {len(learned)} marks: expected as many"
-            )
+        shape, pairs = tuple(canvases.shape), len(canvases)
+        if len(shape) != 4 or shape[1] != 3 or canvases.dtype != torch.uint8 or not pairs:
+            raise ValueError(f"canvases are {canvases.dtype} of shape {shape}; expected uint8 (P, 3, H, W)")
+        if not len(targets) == len(learned) == pairs:
+            raise ValueError(f"{pairs} canvases, {len(targets)} targets, {len(learned)} marks: expected as many")
         self.classifier = classifier
         self.freeze_parts("classifier")
         check_targets(classifier, targets, canvases.shape[-2:])
@@ -100,13 +97,11 @@ class PatternSearch(FrozenParts):
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """The mean loss over pairs; its gradient is that of each pair's own loss."""
-        images, labels, _, *members = batch
+        images, labels, _, members = batch
         ranks, count = self.trainer.world_size, len(self.targets)
         first, last = (count * rank // ranks for rank in (self.trainer.global_rank, self.trainer.global_rank + 1))
         soft = self.soft_masks()
-        used = labels.cpu()[None, :] != self.targets[:, None]
-        for member in members:
-            used &= member.cpu().T[self.targets]
+        used = (labels.cpu()[None, :] != self.targets[:, None]) & members.cpu().T[self.targets]
         with self.gradient_precision(images.device.type):
             losses, by_mask, by_colour = self.gradients(soft.detach(), images, used, first, last)
         # DDP averages the gradients of the ranks, but each pair has its gradient on a single rank

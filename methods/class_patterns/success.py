@@ -177,9 +177,8 @@ def success_by_source(predictions: PatternPredictions, rows: pd.DataFrame, class
     """
     searched = rows[(rows["mask"] == HARD) & rows["method"].isin(SEARCHED)]
     records = []
-    keys: Any
-    for keys, part in searched.groupby(["target", "method", "budget"], sort=False):
-        target, method, budget = keys
+    groups: Any = searched.groupby(["target", "method", "budget"], sort=False)
+    for (target, method, budget), part in groups:
         shares = predictions.hits[:, part.index].mean(axis=1, dtype=np.float64)
         for source in np.unique(predictions.labels):
             used = (predictions.labels == source) & (predictions.clean != target)

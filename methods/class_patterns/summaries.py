@@ -123,8 +123,7 @@ def transfer_summary(means: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row: ``same_classifier``, ``other_classifiers`` (NaN if there is a single classifier).
     """
-    same = means["source"] == means["target"]
-    success = means["success"]
+    same, success = means["source"] == means["target"], means["success"]
     return pd.DataFrame({"same_classifier": [success[same].mean()], "other_classifiers": [success[~same].mean()]})
 
 

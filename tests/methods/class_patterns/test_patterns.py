@@ -167,7 +167,9 @@ def test_means_are_over_classes_and_margins_are_paired() -> None:
 def test_every_control_has_as_many_pixels_as_the_pattern() -> None:
     three = dataclasses.replace(made_patterns(6), kinds=np.array(["own", "other", "learned"]))
     other = dataclasses.replace(three, masks=three.masks[::-1].copy(), canvases=255 - three.canvases)
-    made = list(plan_evaluation({0: three, 4: other}, torch.rand(3, 6, 6), [0.25, 1.0]))
+    linear = torch.nn.Linear(3 * 6 * 6, len(three.classes))
+    classifier = torch.nn.Sequential(torch.nn.Flatten(), linear)
+    made = list(plan_evaluation({0: three, 4: other}, classifier, [0.25, 1.0], chunk=5))
     table = pd.DataFrame([entry.row for entry in made])
     for mask, _, row in made:
         if row["mask"] == "hard":
@@ -180,6 +182,11 @@ def test_every_control_has_as_many_pixels_as_the_pattern() -> None:
     for _, canvas, row in made:  # controls without a seed use the canvases of the first search
         searched = other if row["seed"] == 4 else three
         assert np.array_equal(canvas.numpy(), searched.canvases[row["pair"]])
+    [salient] = [
+        mask for mask, _, row in made if row["method"] == "saliency" and row["pair"] == 1 and row["pixels"] == 9
+    ]
+    weights = linear.weight[1].reshape(3, 6, 6).abs().amax(dim=0)  # the gradient of a linear network
+    assert weights[salient].min() > weights[~salient].max()
 
 
 def test_the_best_control_is_the_nearest_and_only_one() -> None:

@@ -74,8 +74,8 @@ def batches(data: SearchImages, epochs: int) -> list[tuple[Tensor, Tensor]]:
     """What the search sees, in its order."""
     loader, found = data.train_dataloader(), []
     for epoch in range(epochs):
-        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-        found += [(images.double() / 255, labels) for images, labels, _ in loader]
+        loader.batch_sampler.sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        found += [(images.double() / 255, labels) for images, labels, *_ in loader]
     return found
 
 
