@@ -1,7 +1,7 @@
 """The patterns of one classifier: a search for each seed, and their evaluation; each is kept in a file."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -203,17 +203,22 @@ def evaluate(searches: Searches, everyone: Mapping[str, Searches]) -> tuple[Patt
     for target, kind, number in zip(patterns.targets, patterns.kinds, patterns.numbers, strict=True):
         name = re.sub(r"[^\w.-]+", "_", f"{patterns.classes[target]} {kind} {number}")
         pictures.append(searches.folder / "pictures" / searches.name / f"{target:04d}_{name}.png")
-    inputs |= searches.inputs
-    artifact = Artifact([path, *pictures], path.with_suffix(".json"), settings, inputs, precious=False)
-    step = Step(artifact, study_folder(searches.cfg).job("class_patterns"))
-    step.run(lambda: predict(artifact, searches, everyone))
+    provenance, job = path.with_suffix(".json"), study_folder(searches.cfg).job("class_patterns")
+    artifact = Artifact([path, *pictures], provenance, settings, searches.inputs | inputs, precious=False)
+    Step(artifact, job).run(lambda: predict(pictures, searches, everyone))
     with np.load(path, allow_pickle=False) as file:
         rows = {name.removeprefix(ROW): file[name] for name in file.files if name.startswith(ROW)}
     return read_record(PatternPredictions, path), pd.DataFrame(rows)
 
 
-def predict(artifact: Artifact, searches: Searches, everyone: Mapping[str, Searches]) -> Result:
-    """Show a classifier test images with every pattern and control on them."""
+def predict(paths: Sequence[Path], searches: Searches, everyone: Mapping[str, Searches]) -> Result:
+    """Show a classifier test images with every pattern and control on them.
+
+    Args:
+        paths: Where the picture of each pattern is to be kept.
+        searches: The searches of the classifier.
+        everyone: The searches of all classifiers, by name.
+    """
     options, seed = searches.cfg.class_patterns, searches.seeds[0]
     planned = list(planned_for(searches, everyone))
     table = pd.DataFrame([entry.row for entry in planned])
@@ -223,14 +228,14 @@ def predict(artifact: Artifact, searches: Searches, everyone: Mapping[str, Searc
     complete = data.on_error != "skip"
     module = PatternSuccess(searches.classifier, planned, data.chosen, complete=complete, chunk=options.chunk)
     make_trainer(searches.cfg).test(module, datamodule=data, verbose=False)
-    # as text, not as objects, which an npz file holds only in pickled form
-    columns = {f"{ROW}{name}": table[name].to_numpy(str if table[name].dtype == "str" else None) for name in table}
+    # arrays of lists have texts as text, not as objects, which npz files hold only in pickled form
+    columns = {f"{ROW}{name}": np.array(table[name].tolist()) for name in table}
     first = searches.read(seed)
     pictures = {
         path.name: partial(matplotlib.image.imsave, arr=first.picture(pair, options.shown, seed), metadata=NO_METADATA)
-        for pair, path in enumerate(artifact.files[1:])
+        for pair, path in enumerate(paths)
     }
-    files: dict[str, Any] = {artifact.files[0].name: arrays_of(module.result) | columns} | pictures
+    files: dict[str, Any] = {f"{searches.name}.npz": arrays_of(module.result) | columns} | pictures
     return Result(float(module.result.hits.mean()), files, unreadable=data.unreadable())
 
 
