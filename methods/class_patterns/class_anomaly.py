@@ -14,9 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import median_abs_deviation, rankdata  # type: ignore[import-untyped]
 
-from methods.class_patterns.evaluation_plan import NEURAL_CLEANSE
-
-Floats = npt.NDArray[np.float64]
+from methods.class_patterns.patterns import NEURAL_CLEANSE, Array
 
 NEURAL_CLEANSE_THRESHOLD = 2.0  # of the anomaly index
 NORMAL_MEAN_DEVIATION = math.sqrt(2 / math.pi)  # mean absolute deviation of the standard normal distribution
@@ -49,15 +47,15 @@ def class_anomaly_table(success: pd.DataFrame, classes: Sequence[str], pixels: i
     rates = rates.loc[:, rates.columns.to_numpy(dtype=int) > 0].dropna()
     if len(rates) < FEWEST or not len(rates.columns):
         return pd.DataFrame(columns=COLUMNS)
-    costs = pd.Series(pixels_needed(rates.columns.to_numpy(dtype=float), rates.to_numpy(), WANTED, pixels), rates.index)
-    statistic = np.log(costs.reindex(list(classes)).to_numpy(dtype=float))
+    costs = pd.Series(pixels_needed(rates.columns, rates, WANTED, pixels), rates.index)
+    statistic = np.log(costs.reindex(list(classes)))
     table = anomaly_table(classes, statistic, calibrated_threshold(len(rates), CLEAN_RATE))
-    table = table[table["statistic"].notna()]
-    table = table.assign(pixels=np.exp(table["statistic"]))
-    return table.assign(median_pixels=table["pixels"].median())[COLUMNS].reset_index(drop=True)
+    table = table.dropna(subset="statistic", ignore_index=True)
+    table["pixels"] = np.exp(table["statistic"])
+    return table.assign(median_pixels=table["pixels"].median())[COLUMNS]
 
 
-def pixels_needed(budgets: npt.ArrayLike, rates: npt.ArrayLike, wanted: float, pixels: int) -> Floats:
+def pixels_needed(budgets: npt.ArrayLike, rates: npt.ArrayLike, wanted: float, pixels: int) -> Array:
     """The number of pixels at which success reaches a rate: interpolated between budgets, starting with (0, 0).
 
     Args:
@@ -89,7 +87,7 @@ def pixels_needed(budgets: npt.ArrayLike, rates: npt.ArrayLike, wanted: float, p
     return np.where(enough.any(axis=-1), between, float(pixels))
 
 
-def anomaly_index(costs: npt.ArrayLike) -> Floats:
+def anomaly_index(costs: npt.ArrayLike) -> Array:
     r"""How far the cost of each class lies below the median, in robust standard deviations.
 
     .. math:: a_c = (\mathrm{median}(s) - s_c) / (1.4826 \cdot \mathrm{MAD}(s))
@@ -125,7 +123,7 @@ def anomaly_index(costs: npt.ArrayLike) -> Floats:
     return -index
 
 
-def calibrated_threshold(classes: int, rate: float, draws: int = SIMULATED, seed: int = 0) -> float:
+def calibrated_threshold(classes: int, rate: float) -> float:
     """The anomaly index that some class of a clean network exceeds with a given probability, if costs are normal.
 
     Neural Cleanse's threshold of 2 is for a single class. The largest index of many classes exceeds it far more often:
@@ -133,31 +131,16 @@ def calibrated_threshold(classes: int, rate: float, draws: int = SIMULATED, seed
 
     Args:
         classes: Number of classes that have a statistic, at least 3.
-        rate: Probability that a clean network has a flagged class, between 0 and 1.
-        draws: Simulated networks; the rate is met to within about ``sqrt(rate / draws)``.
-        seed: Seed of the simulation.
+        rate: Probability that a clean network has a flagged class, between 0 and 1; ``SIMULATED`` networks meet it to
+            within about ``sqrt(rate / SIMULATED)``.
 
     Raises:
         ValueError: If a number is out of range.
     """
-    if classes < FEWEST or draws < 1 or not 0 < rate < 1:
-        raise ValueError(
-            f"classes={classes}, rate={rate}, draws={draws}; expected {FEWEST} classes or more, a rate between 0 and "
-            "1, and at least one draw"
-        )
-    values = np.random.default_rng(seed).standard_normal((draws, classes))
+    if classes < FEWEST or not 0 < rate < 1:
+        raise ValueError(f"classes={classes}, rate={rate}; expected {FEWEST} classes or more, a rate between 0 and 1")
+    values = np.random.default_rng(0).standard_normal((SIMULATED, classes))
     return float(np.quantile(anomaly_index(-values).max(axis=1), 1 - rate))
-
-
-def anomaly_rank(costs: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Rank of each class, 1 for the cheapest; equal classes share the worst of their ranks, NaN comes last.
-
-    Args:
-        costs: As for :func:`anomaly_index`, shape ``(C,)``.
-    """
-    index = anomaly_index(costs)
-    ranks: npt.NDArray[np.int64] = rankdata(np.where(np.isnan(index), np.inf, -index), method="max").astype(np.int64)
-    return ranks
 
 
 def anomaly_table(classes: Sequence[str], costs: npt.ArrayLike, threshold: float) -> pd.DataFrame:
@@ -169,12 +152,14 @@ def anomaly_table(classes: Sequence[str], costs: npt.ArrayLike, threshold: float
         threshold: A class with a larger index is flagged; see :func:`calibrated_threshold`.
 
     Returns:
-        Columns ``class``, ``label``, ``statistic``, ``anomaly_index``, ``rank``, ``flagged``; the cheapest class first.
+        Columns ``class``, ``label``, ``statistic``, ``anomaly_index``, ``rank``, ``flagged``; the cheapest class first,
+        with rank 1. Equal classes share the worst of their ranks; classes without a cost come last.
     """
     values = np.asarray(costs, dtype=np.float64)
     if values.shape != (len(classes),):
         raise ValueError(f"{len(classes)} classes and a statistic of shape {values.shape}; expected one for each")
     index = anomaly_index(values)
     columns = {"class": list(classes), "label": np.arange(len(classes)), "statistic": values, "anomaly_index": index}
-    table = pd.DataFrame(columns | {"rank": anomaly_rank(values), "flagged": index > threshold})
+    ranks = rankdata(np.where(np.isnan(index), np.inf, -index), method="max").astype(np.int64)
+    table = pd.DataFrame(columns | {"rank": ranks, "flagged": index > threshold})
     return table.sort_values(["rank", "label"], ignore_index=True)

@@ -1,8 +1,8 @@
 """Figures of class-wise patterns: pictures, success, transfer between classifiers, and costs of classes."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
+from report.figures.matrices import heat_map
 from report.figures.style import ACCENT, GREY, INK, LETTER, PAGE, PALE, STYLE, name_columns, typeset
+from report.names import spaced
 
 ABSENT = (216, 204, 236)  # behind transparent pixels: a lilac, since photographs are often black, white or grey
 MOST_NAMES = 30  # along an axis
@@ -39,31 +40,28 @@ def pattern_grid(pictures: Mapping[str, Sequence[npt.NDArray]], names: Sequence[
     title = 0.2 + 0.75 * LETTER * max(map(len, names)) * 0.8
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(0.8 + side * len(names), title + side * len(pictures)))
-        grid = {"wspace": 0.06, "hspace": 0.06}
-        axes = figure.subplots(len(pictures), len(names), squeeze=False, gridspec_kw=grid)
+        axes = figure.subplots(len(pictures), len(names), squeeze=False)
         wide, tall = figure.get_size_inches()
-        figure.subplots_adjust(left=0.8 / wide, right=1, bottom=0, top=1 - title / tall)
-        for row, (kind, shown) in enumerate(pictures.items()):
-            for column, rgba in enumerate(shown):
-                ax = axes[row, column]
+        figure.subplots_adjust(0.8 / wide, 0, 1, 1 - title / tall, wspace=0.06, hspace=0.06)
+        for of_kind, (kind, shown) in zip(axes, pictures.items(), strict=True):
+            for ax, rgba in zip(of_kind, shown, strict=True):
                 ax.set(xticks=[], yticks=[])
                 ax.spines[:].set_visible(False)
                 if rgba.size:
                     ax.imshow(on_lilac(rgba), interpolation="nearest")
                 else:
                     ax.text(0.5, 0.5, "–", ha="center", va="center", color=GREY, transform=ax.transAxes)
-                if row == 0:
-                    turned = {"rotation": 45, "ha": "left", "va": "bottom", "rotation_mode": "anchor"}
-                    ax.text(0.3, 1.06, names[column], fontsize=8, color=INK, transform=ax.transAxes, **turned)
-            axes[row, 0].set_ylabel(kind, rotation=0, ha="right", va="center", fontsize=8, color=INK)
+            of_kind[0].set_ylabel(kind, rotation=0, ha="right", va="center", fontsize=8, color=INK)
+        turned = {"rotation": 45, "ha": "left", "va": "bottom", "rotation_mode": "anchor"}
+        for ax, name in zip(axes[0], names, strict=True):
+            ax.text(0.3, 1.06, name, fontsize=8, color=INK, transform=ax.transAxes, **turned)
     return figure
 
 
 def on_lilac(rgba: npt.NDArray) -> npt.NDArray:
     """A picture ``(H, W, 4)`` over an even lilac, uint8 ``(H, W, 3)``."""
     opacity = rgba[..., 3:].astype(float) / 255
-    blended: npt.NDArray = (opacity * rgba[..., :3] + (1 - opacity) * np.array(ABSENT)).round().astype(np.uint8)
-    return blended
+    return (opacity * rgba[..., :3] + (1 - opacity) * np.array(ABSENT)).round().astype(np.uint8)
 
 
 def budget_curves(table: pd.DataFrame) -> Figure:
@@ -72,26 +70,24 @@ def budget_curves(table: pd.DataFrame) -> Figure:
     Args:
         table: ``classifier``, ``method``, ``budget``, ``success``, ``lower``, ``upper``.
     """
-    names = table["classifier"].unique().tolist()
-    across = min(4, len(names))
-    down = math.ceil(len(names) / across)
+    classifiers = table.groupby("classifier", sort=False)
+    across = min(4, len(classifiers))
+    down = math.ceil(len(classifiers) / across)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(4.6, 2.1 * across + 0.7), 1.9 * down + 0.9))
         axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-        for name, ax in itertools.zip_longest(names, axes.flatten()):
-            ax.set_visible(name is not None)
-            if name is not None:
-                budget_panel(ax, table[table["classifier"] == name])
-                ax.set_title(name, color=INK)
+        for ax in axes.flatten()[len(classifiers) :]:
+            ax.set_visible(False)
+        for ax, (name, part) in zip(axes.flatten(), classifiers, strict=False):
+            budget_panel(ax, part)
+            ax.set_title(name, color=INK)
         for ax in axes[:, 0]:
             ax.set_ylabel("success")
         figure.supxlabel("pixels of the pattern, share of all", fontsize=9)
-        handles, texts = axes[0, 0].get_legend_handles_labels()
         figure.tight_layout(h_pad=0.8, w_pad=0.6)
-        figure.legend(
-            handles, texts, frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0),
-            ncols=3 if across > 2 else 2, columnspacing=1.2,
-        )  # fmt: skip
+        style: Any = {"frameon": False, "fontsize": 8, "columnspacing": 1.2, "ncols": 3 if across > 2 else 2}
+        entries = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*entries, loc="lower center", bbox_to_anchor=(0.5, 1.0), **style)
     return figure
 
 
@@ -109,22 +105,19 @@ def budget_panel(ax: Axes, table: pd.DataFrame) -> None:
     if len(whole):
         ax.axhline(float(whole["success"].iloc[0]), color=GREY, linewidth=0.8, linestyle="-.", label=CANVAS)
     budgets = sorted(table[table["method"] != "canvas"]["budget"].unique())
-    ax.set_xscale("log")
+    ax.set(xscale="log", ylim=(-0.02, 1.02))
     ax.set_xticks(budgets, tick_names(budgets), fontsize=8)
     ax.minorticks_off()
-    ax.set_ylim(-0.02, 1.02)
     ax.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
 
 
 def tick_names(budgets: Sequence[float]) -> list[str]:
     """Names of ascending ticks on a logarithmic axis; a tick too near to the next named one has none."""
-    named: list[str] = []
-    following = math.inf
+    named = [math.inf]
     for budget in reversed(budgets):
-        free = following / budget > TICK_GAP
-        named.append(f"{100 * budget:g} %" if free else "")
-        following = budget if free else following
-    return named[::-1]
+        if named[-1] / budget > TICK_GAP:
+            named.append(budget)
+    return [f"{100 * budget:g} %" if budget in named else "" for budget in budgets]
 
 
 def transfer_matrix(table: pd.DataFrame) -> Figure:
@@ -133,23 +126,14 @@ def transfer_matrix(table: pd.DataFrame) -> Figure:
     Args:
         table: Rates in [0, 1], with display names.
     """
-    values = table.to_numpy(dtype=float)
     cell = min(0.9, max(0.4, PAGE / len(table.columns)))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.6 + cell * len(table.columns), 1.0 + 0.45 * len(table)))
         ax = figure.subplots()
-        image = ax.imshow(values, cmap="GnBu", vmin=0, vmax=1, aspect="auto")
-        for (row, column), value in np.ndenumerate(values):
-            colour = "white" if value > 0.6 else INK
-            text = "–" if np.isnan(value) else f"{100 * value:.0f}"
-            ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+        image = heat_map(ax, table, (0, 1), lambda value: "–" if math.isnan(value) else f"{100 * value:.0f}", size=9)
         name_columns(ax, list(table.columns), cell)
-        ax.set_yticks(range(len(table)), [typeset(name) for name in table.index])
-        ax.tick_params(length=0)
         ax.set(xlabel="tested on", ylabel="patterns of")
-        ax.spines[:].set_visible(False)
-        bar = figure.colorbar(image, ax=ax, label="success", fraction=0.05, pad=0.03)
-        bar.outline.set_visible(False)
+        figure.colorbar(image, ax=ax, label="success", fraction=0.05, pad=0.03).outline.set_visible(False)
     return figure
 
 
@@ -166,36 +150,22 @@ def source_matrices(tables: Mapping[str, pd.DataFrame]) -> Figure:
     height = min(2.5, max(0.8, side * first.shape[0] / first.shape[1]))
     label = 0.75 * LETTER * max(len(str(name)) for name in first.index)
     with mpl.rc_context(STYLE):
-        size = (side * across + label + 1.0, (height + label + 0.5) * down)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure((side * across + label + 1.0, (height + label + 0.5) * down), layout="constrained")
         axes = figure.subplots(down, across, squeeze=False, sharey=True)
         for ax in axes.flatten()[len(tables) :]:
             ax.set_visible(False)
-        for ax, (name, table) in zip(axes.flatten(), tables.items(), strict=False):
-            image = source_panel(ax, table)
-            ax.set_title(name, color=INK)
+        for ax, (title, table) in zip(axes.flatten(), tables.items(), strict=False):
+            image = heat_map(ax, table, (0, 1), None)
+            ax.set_facecolor("#eceff2")  # seen where a cell is empty
+            ax.set_title(title, color=INK)
+            for axis, names in ((ax.xaxis, list(table.columns)), (ax.yaxis, list(table.index))):
+                every = math.ceil(len(names) / MOST_NAMES)
+                axis.set_ticks(range(0, len(names), every), names[::every], fontsize=6)
+            ax.tick_params(axis="x", rotation=90)
         axes[0, 0].set_ylabel("pattern of")
         figure.supxlabel("images of", fontsize=9)
-        bar = figure.colorbar(image, ax=axes, label="success", shrink=0.7, pad=0.02)
-        bar.outline.set_visible(False)
+        figure.colorbar(image, ax=axes, label="success", shrink=0.7, pad=0.02).outline.set_visible(False)
     return figure
-
-
-def source_panel(ax: Axes, table: pd.DataFrame) -> AxesImage:
-    """The heat map of one classifier."""
-    colours = mpl.colormaps["GnBu"].with_extremes(bad="#eceff2")
-    columns, rows = some_names(list(table.columns)), some_names(list(table.index))
-    ax.set_xticks(list(columns), list(columns.values()), rotation=90, fontsize=6)
-    ax.set_yticks(list(rows), list(rows.values()), fontsize=6)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    return ax.imshow(table.to_numpy(dtype=float), cmap=colours, vmin=0, vmax=1, aspect="auto")
-
-
-def some_names(names: list[str]) -> dict[int, str]:
-    """Names by their position: all, or an evenly spread part of more than can be read side by side."""
-    every = math.ceil(len(names) / MOST_NAMES)
-    return dict(list(enumerate(names))[::every])
 
 
 def class_costs(table: pd.DataFrame) -> Figure:
@@ -204,33 +174,26 @@ def class_costs(table: pd.DataFrame) -> Figure:
     Args:
         table: ``classifier``, ``class``, ``pixels``, ``median_pixels``, ``rank``, ``flagged``, ``planted``.
     """
-    names = table["classifier"].unique().tolist()
+    classifiers = table.groupby("classifier", sort=False)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE, 0.75 + 0.42 * len(names)))
+        figure = Figure(figsize=(PAGE, 0.75 + 0.42 * len(classifiers)))
         ax = figure.subplots()
-        for row, name in enumerate(names):
-            cost_row(ax, row, table[table["classifier"] == name])
-        ax.set_xscale("log")
-        ax.set_xlabel("pixels with learned colours that turn half of the images into the class (line: median class)")
-        ax.set_yticks(range(len(names)), [typeset(name) for name in names])
-        ax.set_ylim(len(names) - 0.5, -0.75)
+        for row, (_, part) in enumerate(classifiers):
+            ax.plot(part["pixels"], [row] * len(part), "o", color=GREY, markersize=4, alpha=0.7, markeredgewidth=0)
+            ax.plot([part["median_pixels"].iloc[0]] * 2, [row - 0.28, row + 0.28], color=INK, linewidth=1)
+            named = part[part["planted"] | part["flagged"]]
+            # the cheapest class has a name if none is planted or flagged
+            for record in (part.nsmallest(1, "rank") if named.empty else named).to_dict("records"):
+                pixels, planted = record["pixels"], record["planted"]
+                if planted:
+                    ax.plot(pixels, row, "o", markerfacecolor="none", markeredgecolor=ACCENT, markersize=9)
+                text = spaced(record["class"]) + (", flagged" if record["flagged"] else "")
+                style: Any = {"color": ACCENT if planted else INK, "fontsize": 7, "ha": "center", "va": "bottom"}
+                ax.annotate(text, (pixels, row), (0, 6), textcoords="offset points", **style)
+        what = "pixels with learned colours that turn half of the images into the class (line: median class)"
+        ax.set(xscale="log", xlabel=what, ylim=(len(classifiers) - 0.5, -0.75))
+        ax.set_yticks(range(len(classifiers)), [typeset(str(name)) for name, _ in classifiers])
         ax.tick_params(axis="y", length=0)
-        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.spines["left"].set_visible(False)
         figure.tight_layout()
     return figure
-
-
-def cost_row(ax: Axes, row: int, table: pd.DataFrame) -> None:
-    """The classes of one classifier; the cheapest has a name if none is planted or flagged."""
-    ax.plot(table["pixels"], [row] * len(table), "o", color=GREY, markersize=4, alpha=0.7, markeredgewidth=0)
-    ax.plot([float(table["median_pixels"].iloc[0])] * 2, [row - 0.28, row + 0.28], color=INK, linewidth=1)
-    named = table[table["planted"].astype(bool) | table["flagged"].astype(bool)]
-    for record in (table.nsmallest(1, "rank") if named.empty else named).to_dict("records"):
-        pixels, planted = record["pixels"], record["planted"]
-        if planted:
-            ax.plot(pixels, row, "o", markerfacecolor="none", markeredgecolor=ACCENT, markersize=9)
-        text = str(record["class"]).replace("_", " ") + (", flagged" if record["flagged"] else "")
-        ax.annotate(
-            text, (pixels, row), (0, 6), textcoords="offset points", ha="center", va="bottom", fontsize=7,
-            color=ACCENT if planted else INK,
-        )  # fmt: skip

@@ -2,12 +2,10 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytorch_lightning as pl
 import torch
@@ -15,11 +13,11 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from datamodules.base import ImageDataModule
-from datamodules.poison import apply_trigger
+from datamodules.poison import Poison, apply_trigger
 from datamodules.poisoned import PoisonedImages, without_poison
 from lightning_modules.finiteness import check_finite
 from lightning_modules.per_image_results import PerImageResults
-from methods.class_patterns.patterns import Patterns
+from methods.class_patterns.patterns import Array, Patterns, pixel_count
 from networks.classifier import Classifier, freeze
 from stats.proportion import wilson_interval
 from study import classifiers
@@ -30,9 +28,6 @@ from study.trainer import accelerate, make_trainer
 
 ACCURACY, SUCCESS, WITHOUT = "clean accuracy", "attack success", "predicted as target without trigger"
 TRIGGER_COLUMNS = ["class", "kind", "number", "seed", "target", "pixels", "overlap", "recall"]
-Labels = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 class BackdoorPredictions(pl.LightningModule):
@@ -40,7 +35,7 @@ class BackdoorPredictions(pl.LightningModule):
 
     Args:
         classifier: From images in [0, 1] to logits; frozen here.
-        insert: Puts the trigger into uint8 images ``(B, 3, H, W)``, given their indices in the split.
+        poison: The trigger.
         images: Number of images in the test split.
         complete: Whether every image must be seen; otherwise missing images are left out of the result.
 
@@ -48,13 +43,11 @@ class BackdoorPredictions(pl.LightningModule):
         result: For each image its label, the prediction on it, and the prediction on it with the trigger; ``(N, 3)``.
     """
 
-    result: Labels
+    result: Array
 
-    def __init__(
-        self, classifier: Classifier, insert: Callable[[Tensor, list[int]], Tensor], images: int, *, complete: bool
-    ) -> None:
+    def __init__(self, classifier: Classifier, poison: Poison, images: int, *, complete: bool) -> None:
         super().__init__()
-        self.classifier, self.insert = freeze(classifier), insert
+        self.classifier, self.poison = freeze(classifier), poison
         self.rows = PerImageResults(images, complete, row=((3,), torch.int64))
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
@@ -64,7 +57,7 @@ class BackdoorPredictions(pl.LightningModule):
             return  # none of them could be read
         pixels = (images * 255).round().to(torch.uint8)  # as the data holds them
         columns = [labels]
-        for shown in (images, self.insert(pixels, index.tolist()).to(images.dtype) / 255):
+        for shown in (images, apply_trigger(pixels, self.poison, index.tolist()).to(images.dtype) / 255):
             logits = self.classifier(shown)
             check_finite(logits, index, "the output of the classifier")
             columns.append(logits.argmax(dim=1))
@@ -113,34 +106,24 @@ def predict(cfg: DictConfig, config: DictConfig, data: PoisonedImages, job: Path
     """Show a classifier the test images with and without the trigger."""
     classifier = classifiers.load_classifier(cfg, config, data)
     accelerate(cfg, classifier)
-    poison, clean = data.poison, without_poison(data)
-    module = BackdoorPredictions(
-        classifier,
-        lambda images, index: apply_trigger(images, poison, index),
-        len(clean.split("test")),
-        complete=clean.on_error != "skip",
-    )
+    clean = without_poison(data)
+    module = BackdoorPredictions(classifier, data.poison, len(clean.split("test")), complete=clean.on_error != "skip")
     make_trainer(cfg).test(module, datamodule=clean, verbose=False)
     labels, without_trigger, triggered = module.result.T
-    table = backdoor_rates(labels, without_trigger, triggered, poison.target)
-    shares: Mapping[Any, float] = dict(zip(table["measure"], table["share"], strict=True))
+    table = backdoor_rates(labels, without_trigger, triggered, data.poison.target)
     metrics = job / "metrics.json"  # of the training: the numbers are added to it
-    before = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}
-    rows = [
-        [str(row.measure), f"{row.share:.1%}", f"{row.lower:.1%} to {row.upper:.1%}", str(row.images)]
-        for row in table.itertuples()
-    ]
-    title = f"backdoor of {config.name}: the trigger's target is {data.classes[poison.target]}"
-    return Result(
-        shares[SUCCESS],
-        {f"{config.name}.csv": table},
-        before | {f"test/{name.replace(' ', '_')}": share for name, share in shares.items()},
-        [Table(title, ["", "share", "95 % interval", "test images"], rows)],
-        data.unreadable(),
-    )
+    numbers = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}
+    rows = []
+    for name, share, lower, upper, images in table.itertuples(index=False):
+        numbers[f"test/{name.replace(' ', '_')}"] = share
+        rows.append([name, f"{share:.1%}", f"{lower:.1%} to {upper:.1%}", str(images)])
+    title = f"backdoor of {config.name}: the trigger's target is {data.classes[data.poison.target]}"
+    shown = Table(title, ["", "share", "95 % interval", "test images"], rows)
+    success = float(table.set_index("measure")["share"][SUCCESS])
+    return Result(success, {f"{config.name}.csv": table}, numbers, [shown], data.unreadable())
 
 
-def backdoor_rates(labels: Labels, clean: Labels, triggered: Labels, target: int) -> pd.DataFrame:
+def backdoor_rates(labels: Array, clean: Array, triggered: Array, target: int) -> pd.DataFrame:
     """Clean accuracy, attack success, and the share of images predicted as the target without the trigger.
 
     Args:
@@ -161,7 +144,7 @@ def backdoor_rates(labels: Labels, clean: Labels, triggered: Labels, target: int
     return pd.DataFrame({"measure": list(hits), "share": shares, "lower": lower, "upper": upper, "images": images})
 
 
-def trigger_overlap(patterns: Mask, trigger: Mask) -> tuple[Floats, Floats]:
+def trigger_overlap(patterns: Array, trigger: Array) -> tuple[Array, Array]:
     r"""Intersection over union of patterns and the true trigger, and recall of the trigger's pixels.
 
     A random pattern of k of N pixels has a recall of k / N on average; no pattern of k pixels can have a higher recall
@@ -187,7 +170,7 @@ def trigger_overlap(patterns: Mask, trigger: Mask) -> tuple[Floats, Floats]:
     return both / (patterns | trigger).sum(axis=(1, 2)), both / trigger.sum()
 
 
-def trigger_table(patterns: Patterns, trigger: Mask, target: int, budgets: Iterable[float], seed: int) -> pd.DataFrame:
+def trigger_table(patterns: Patterns, trigger: Array, target: int, budgets: Iterable[float], seed: int) -> pd.DataFrame:
     """The overlap of the patterns of a backdoored network with the true trigger.
 
     Args:
@@ -201,9 +184,8 @@ def trigger_table(patterns: Patterns, trigger: Mask, target: int, budgets: Itera
         A row for each pattern and budget: ``class``, ``kind``, ``number``, ``seed``, ``target`` (whether it is of the
         trigger's target class), ``pixels``, ``overlap`` (intersection over union), ``recall``.
     """
-    sizes = sorted({int(trigger.sum()), *(math.floor(budget * trigger.size + 0.5) for budget in budgets)} - {0})
     tables = []
-    for pixels in sizes:
+    for pixels in sorted({int(trigger.sum()), *(pixel_count(budget, trigger.size) for budget in budgets)} - {0}):
         chosen = np.stack([patterns.pixels(pair, pixels, seed) for pair in range(len(patterns.targets))])
         overlap, recall = trigger_overlap(chosen, trigger)
         columns = {"target": patterns.targets == target, "pixels": pixels, "overlap": overlap, "recall": recall}

@@ -65,28 +65,30 @@ class PatternSearch(FrozenParts):
         chunk: int,
     ) -> None:
         super().__init__()
-        check_canvases(canvases, targets, learned)
+        shape, pairs = tuple(canvases.shape), len(canvases)
+        if len(shape) != 4 or shape[1] != 3 or canvases.dtype != torch.uint8 or not pairs:
+            raise ValueError(f"canvases are {canvases.dtype} of shape {shape}; expected uint8 (P, 3, H, W)")
+        if not len(targets) == len(learned) == pairs:
+            raise ValueError(f"{pairs} canvases, {len(targets)} targets, {len(learned)} marks: expected as many")
         self.classifier = classifier
         self.freeze_parts("classifier")
         check_targets(classifier, targets, canvases.shape[-2:])
-        self.on_logits, self.step, self.averaged, self.alpha, self.chunk = (
-            optimizer == "adam", step, averaged, alpha, chunk
-        )  # fmt: skip
+        self.on_logits, self.step, self.averaged = optimizer == "adam", step, averaged
+        self.alpha, self.chunk = alpha, chunk
         self.canvases, self.targets = canvases, targets  # no buffers: DDP would broadcast them at every step
         self.colour_index = torch.where(learned, learned.cumsum(0) - 1, -1)  # of each pair; -1: its colours are fixed
         count, _, height, width = canvases.shape
         self.masks = nn.Parameter(torch.full((count, height, width), 0.0 if self.on_logits else 0.5))
         self.mean_masks = nn.Parameter(torch.zeros(count, height, width), requires_grad=False)
         start = torch.logit(canvases[learned].float() / 255, eps=0.02)
-        self.colours = nn.Parameter(start) if learned.any() else None
-        self.mean_colours = nn.Parameter(torch.zeros_like(start), requires_grad=False) if learned.any() else None
+        self.colours = nn.Parameter(start)  # empty if none are learned
+        self.mean_colours = nn.Parameter(torch.zeros_like(start), requires_grad=False)
         self.register_buffer("averaged_steps", torch.zeros((), dtype=torch.long))
 
     def configure_optimizers(self) -> Optimizer:
         """Adam, or sign steps."""
-        groups: list[dict[str, Any]] = [{"params": [self.masks], "bounded": not self.on_logits}]
-        if self.colours is not None:
-            groups.append({"params": [self.colours], "bounded": False})
+        masks = {"params": [self.masks], "bounded": not self.on_logits}
+        groups: list[dict[str, Any]] = [masks, {"params": [self.colours], "bounded": False}]
         return Adam(groups, lr=self.step) if self.on_logits else SignDescent(groups, lr=self.step)
 
     def soft_masks(self) -> Tensor:
@@ -95,19 +97,15 @@ class PatternSearch(FrozenParts):
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """The mean loss over pairs; its gradient is that of each pair's own loss."""
-        images, labels, _, *members = batch
+        images, labels, _, members = batch
         ranks, count = self.trainer.world_size, len(self.targets)
         first, last = (count * rank // ranks for rank in (self.trainer.global_rank, self.trainer.global_rank + 1))
         soft = self.soft_masks()
-        used = labels.cpu()[None, :] != self.targets[:, None]
-        for member in members:
-            used &= member.cpu().T[self.targets]
+        used = (labels.cpu()[None, :] != self.targets[:, None]) & members.cpu().T[self.targets]
         with self.gradient_precision(images.device.type):
             losses, by_mask, by_colour = self.gradients(soft.detach(), images, used, first, last)
         # DDP averages the gradients of the ranks, but each pair has its gradient on a single rank
-        carrier = ranks * (soft * by_mask).sum()
-        if self.colours is not None and by_colour is not None:
-            carrier = carrier + ranks * (self.colours.sigmoid() * by_colour).sum()
+        carrier = ranks * (soft * by_mask).sum() + ranks * (self.colours.sigmoid() * by_colour).sum()
         loss = ranks * losses.sum() / count
         self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=max(1, len(images)), sync_dist=True)
         return loss + carrier - carrier.detach()  # the value of the loss, with the gradient of the carrier
@@ -125,8 +123,7 @@ class PatternSearch(FrozenParts):
         averaged = self.get_buffer("averaged_steps").add_(1)
         with torch.no_grad():
             self.mean_masks.add_((self.soft_masks() - self.mean_masks) / averaged)
-            if self.colours is not None and self.mean_colours is not None:
-                self.mean_colours.add_((self.colours.sigmoid() - self.mean_colours) / averaged)
+            self.mean_colours.add_((self.colours.sigmoid() - self.mean_colours) / averaged)
 
     @torch.no_grad()
     def patterns(self) -> tuple[Tensor, Tensor]:
@@ -137,14 +134,13 @@ class PatternSearch(FrozenParts):
         averaged = int(self.get_buffer("averaged_steps")) > 0
         masks = (self.mean_masks if averaged else self.soft_masks()).float().clamp(0, 1).cpu()
         canvases = self.canvases.cpu().clone()
-        if self.colours is not None and self.mean_colours is not None:
-            colours = self.mean_colours if averaged else self.colours.sigmoid()
-            canvases[self.colour_index >= 0] = (255 * colours).round().to(torch.uint8).cpu()
+        colours = self.mean_colours if averaged else self.colours.sigmoid()
+        canvases[self.colour_index >= 0] = (255 * colours).round().to(torch.uint8).cpu()
         return masks, canvases
 
     def gradients(
         self, masks: Tensor, images: Tensor, used: Tensor, first: int, last: int
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Losses and gradients of the pairs from ``first`` up to, but without, ``last``, one chunk after the other.
 
         Args:
@@ -155,11 +151,10 @@ class PatternSearch(FrozenParts):
             last: The first pair of the next rank.
 
         Returns:
-            Losses ``(last - first,)``; their gradients by masks ``(P, H, W)`` and, if there are any, by learned colours
-            ``(L, 3, H, W)``; zero for pairs of other ranks and for pairs without an image.
+            Losses ``(last - first,)``; their gradients by masks ``(P, H, W)`` and by learned colours ``(L, 3, H, W)``;
+            zero for pairs of other ranks and for pairs without an image.
         """
-        by_mask = torch.zeros_like(masks)
-        by_colour = None if self.colours is None else torch.zeros_like(self.colours)
+        by_mask, by_colour = torch.zeros_like(masks), torch.zeros_like(self.colours)
         used, images = used[first:last], images.to(masks)
         pairs, shown = used.nonzero(as_tuple=True)  # sorted, so that a chunk holds a range of pairs
         weights = (self.alpha / used.sum(dim=1).clamp(min=1)).to(masks)
@@ -169,27 +164,20 @@ class PatternSearch(FrozenParts):
         for start in range(0, len(pairs), self.chunk):
             pair, image = (part[start : start + self.chunk] for part in (pairs, shown))
             low, high = first + int(pair[0]), first + int(pair[-1]) + 1
-            mask, pixels = masks[low:high].clone().requires_grad_(), self.pixels(low, high)
+            colours = self.colour_index[low:high]
+            learned = colours >= 0
+            pixels = self.canvases[low:high].to(self.masks) / 255
+            pixels[learned] = self.colours.detach()[colours[learned]].sigmoid()
+            mask, pixels = masks[low:high].clone().requires_grad_(), pixels.requires_grad_()
             row, image, pair = (part.to(masks.device) for part in (first + pair - low, image, pair))
             logits = self.classifier(paste(images[image], pixels[row], mask[row])).to(masks.dtype)
             target = self.targets.to(masks.device)[first + pair]
             weighted = weights[pair] * F.cross_entropy(logits, target, reduction="none")
-            gradients = torch.autograd.grad(weighted.sum(), [mask, pixels] if pixels.requires_grad else [mask])
-            by_mask[low:high] += gradients[0]
-            if by_colour is not None and pixels.requires_grad:
-                learned = self.colour_index[low:high] >= 0
-                by_colour[self.colour_index[low:high][learned]] += gradients[1][learned]
+            of_mask, of_pixels = torch.autograd.grad(weighted.sum(), [mask, pixels])
+            by_mask[low:high] += of_mask
+            by_colour[colours[learned]] += of_pixels[learned]
             losses.index_add_(0, pair, weighted.detach())
         return losses, by_mask, by_colour
-
-    def pixels(self, low: int, high: int) -> Tensor:
-        """Canvases of a range of pairs, in [0, 1]; they require a gradient if the colours of one are learned."""
-        pixels = self.canvases[low:high].to(self.masks) / 255
-        index = self.colour_index[low:high]
-        if self.colours is None or not (index >= 0).any():
-            return pixels
-        pixels[index >= 0] = self.colours.detach()[index[index >= 0]].sigmoid()
-        return pixels.requires_grad_()
 
 
 class SignDescent(Optimizer):
@@ -206,10 +194,8 @@ class SignDescent(Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Make one step; returns the value of ``closure``."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -217,14 +203,6 @@ class SignDescent(Optimizer):
                     if group["bounded"]:
                         parameter.clamp_(0, 1)
         return loss
-
-
-def check_canvases(canvases: Tensor, targets: Tensor, learned: Tensor) -> None:
-    """Refuse canvases, targets and marks of learned colours that do not fit together."""
-    if canvases.ndim != 4 or canvases.shape[1] != 3 or canvases.dtype != torch.uint8 or not len(canvases):
-        raise ValueError(f"canvases are {canvases.dtype} of shape {tuple(canvases.shape)}; expected uint8 (P, 3, H, W)")
-    if len(targets) != len(canvases) or len(learned) != len(canvases):
-        raise ValueError(f"{len(canvases)} canvases, {len(targets)} targets, {len(learned)} marks: expected as many")
 
 
 @torch.no_grad()

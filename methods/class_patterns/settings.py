@@ -22,7 +22,7 @@ class ClassPatterns(Settings):
 
     optimizer: str = setting(
         "adam",
-        "adam: Adam on the logits of the mask; sign: steps against the sign of the gradient",
+        "adam: on the logits of the mask; sign: steps against the sign of the gradient",
         choices=("adam", "sign"),
     )
     step: float = setting(0.3, "learning rate of Adam, or length of a sign step", above=0)
@@ -39,12 +39,7 @@ class ClassPatterns(Settings):
     classes: Any = setting(None, "null: all; a number: so many, spread evenly; or names, as [cat,dog]")
     canvases: Canvases = setting(Canvases(), "canvases of each class")
     budgets: list[float] = setting(
-        [0.01, 0.02, 0.05, 0.1, 0.2],
-        "sizes of patterns, as shares of all pixels",
-        above=0,
-        high=1,
-        least=1,
-        unique=True,
+        [0.01, 0.02, 0.05, 0.1, 0.2], "sizes of patterns: shares of all pixels", above=0, high=1, least=1, unique=True
     )
     shown: float = setting(0.05, "budget of the pictures and of the transfer between classifiers", above=0, high=1)
     evaluation_images: int | None = setting(45, "test images, stratified by class; null: all", low=1)

@@ -1,25 +1,112 @@
-"""How often patterns succeed: predictions in, tables out."""
+"""How often patterns succeed: the predictions of a classifier on images with patterns, and the tables of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
 
-from methods.class_patterns.evaluation_plan import HARD, SEARCHED, SOFT
-from methods.class_patterns.patterns import Array
-from methods.class_patterns.success_module import PatternPredictions
+from lightning_modules.finiteness import check_finite
+from lightning_modules.per_image_results import PerImageResults
+from methods.class_patterns.patterns import HARD, SEARCHED, SOFT, Array, Planned, paste
+from methods.class_patterns.search_module import check_targets
+from networks.classifier import freeze
 from stats.proportion import wilson_interval
 
-FIRST = ["classifier", "class", "pair", "kind", "number", "source"]  # columns of success.csv
-TRANSFER = ["class", "pair", "kind", "budget", "seed"]
+TABLES = ("success", "by_source", "transfer", "simplicity", "class_anomaly", "triggers")  # of single patterns, as CSV
+SUCCESS = [
+    "classifier", "class", "pair", "kind", "number", "source", "method", "budget", "pixels", "seed", "success", "lower",
+    "upper", "images", "clean", "overall", "soft", "gap",
+]  # fmt: skip
+TRANSFER = ["source", "class", "pair", "kind", "budget", "seed", "success", "lower", "upper", "images", "target"]
 BY_SOURCE = ["class", "source", "method", "budget", "success", "images"]
+
+
+@dataclass(frozen=True)
+class PatternPredictions:
+    """Results of N images for R patterns.
+
+    Attributes:
+        index: Index of each image in its split, ``(N,)``.
+        labels: The label of each image, ``(N,)``.
+        clean: The prediction on each image without a pattern, ``(N,)``.
+        hits: 1 where the prediction on the image with the pattern is the pattern's target class, uint8 ``(N, R)``.
+    """
+
+    index: np.ndarray
+    labels: np.ndarray
+    clean: np.ndarray
+    hits: np.ndarray
+
+
+class PatternSuccess(pl.LightningModule):
+    """One pass over test images, each with every pattern pasted on it in turn.
+
+    After ``trainer.test`` the predictions are in ``result``, the same for any number of ranks.
+
+    Args:
+        classifier: From images in [0, 1] to logits.
+        planned: The R masks with their canvases and target classes.
+        index: Indices of the test images in their split, ascending.
+        complete: Whether every image must be seen; otherwise missing images are left out of the result.
+        chunk: Images of a forward pass.
+
+    Raises:
+        ValueError: If the classifier has no logit for a target; in ``test_step`` when an output is not finite.
+    """
+
+    result: PatternPredictions
+
+    def __init__(
+        self, classifier: nn.Module, planned: Sequence[Planned], index: Sequence[int], *, complete: bool, chunk: int
+    ) -> None:
+        super().__init__()
+        self.classifier, self.planned, self.chunk = freeze(classifier), planned, chunk
+        self.targets = torch.tensor([int(entry.row["target"]) for entry in planned])
+        check_targets(classifier, self.targets, planned[0].mask.shape)
+        self.results = PerImageResults(
+            index, complete, labels=((), torch.long), clean=((), torch.long), hits=((len(planned),), torch.uint8)
+        )
+
+    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Predict one batch without a pattern and with every pattern."""
+        images, labels, index = batch
+        if not len(images):
+            return  # none of them could be read
+        clean = self.predictions(images, index)
+        together = max(1, self.chunk // len(images))
+        starts = range(0, len(self.planned), together)
+        hits = [self.hits_of(slice(start, start + together), images, index) for start in starts]
+        self.results.update(index, labels=labels, clean=clean, hits=torch.cat(hits, dim=1))
+
+    def hits_of(self, patterns: slice, images: Tensor, index: Tensor) -> Tensor:
+        """1 where the prediction on an image with a pattern is its target, uint8 ``(B, patterns)``."""
+        masks = torch.stack([entry.mask.to(images) for entry in self.planned[patterns]])
+        canvases = torch.stack([entry.canvas for entry in self.planned[patterns]]).to(images) / 255
+        pasted = paste(images[:, None], canvases[None], masks[None]).flatten(0, 1)
+        predictions = self.predictions(pasted, index.repeat_interleave(len(masks))).reshape(len(images), -1)
+        return (predictions == self.targets[patterns].to(predictions.device)).to(torch.uint8)
+
+    def predictions(self, images: Tensor, index: Tensor) -> Tensor:
+        """The prediction on each image, ``(B,)``."""
+        logits = torch.cat([self.classifier(part) for part in images.split(self.chunk)])
+        check_finite(logits, index, "the output of a classifier, shown patterns,")
+        return logits.argmax(dim=1)
+
+    def on_test_epoch_end(self) -> None:
+        """Put the predictions of all ranks together."""
+        index, values = self.results.compute()
+        self.result = PatternPredictions(index, **values)
 
 
 def success_tables(
     name: str, predictions: PatternPredictions, rows: pd.DataFrame, classes: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> dict[str, pd.DataFrame]:
     """The rows of one classifier in ``success.csv``, ``by_source.csv`` and ``transfer.csv``.
 
     Args:
@@ -28,20 +115,15 @@ def success_tables(
         rows: What each pattern is, R rows.
         classes: Names of the classes.
     """
-    targets = rows["target"].to_numpy()
-    rates = success_rates(predictions.hits, predictions.clean, targets)
-    named = rows.assign(**{"class": [classes[target] for target in targets]}).drop(columns="target")
-    own = (rows["origin"] == name).to_numpy()
-    success = success_table(named[own], rates[own]).assign(classifier=name)
-    success = success[[*FIRST, *success.columns.drop([*FIRST, "origin", "shown"])]]
-    own_predictions = PatternPredictions(
-        predictions.index, predictions.labels, predictions.clean, predictions.hits[:, own]
-    )
-    by_source = success_by_source(own_predictions, rows[own].reset_index(drop=True), targets[own], classes)
-    by_source.insert(0, "classifier", name)
-    shown = rows["shown"].to_numpy(dtype=bool)
-    transfer = named[shown][["origin", *TRANSFER]].join(rates[["success", "lower", "upper", "images"]])
-    return success, by_source, transfer.rename(columns={"origin": "source"}).assign(target=name)
+    rates = success_rates(predictions.hits, predictions.clean, rows["target"].to_numpy())
+    table = rows.join(rates).assign(**{"class": [classes[target] for target in rows["target"]]})
+    own = table[table["origin"] == name]
+    transfer = table[table["shown"]].drop(columns="source").rename(columns={"origin": "source"})
+    return {
+        "success": success_table(own).assign(classifier=name)[SUCCESS],
+        "by_source": success_by_source(predictions, own, classes),
+        "transfer": transfer.assign(target=name)[TRANSFER],
+    }
 
 
 def success_rates(hits: Array, clean: Array, targets: Array) -> pd.DataFrame:
@@ -66,45 +148,38 @@ def success_rates(hits: Array, clean: Array, targets: Array) -> pd.DataFrame:
     return pd.DataFrame(columns | {"clean": 1 - free.mean(axis=0), "overall": overall})
 
 
-def success_table(rows: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
+def success_table(table: pd.DataFrame) -> pd.DataFrame:
     """The rates of hard patterns; for searched ones, beside those of their soft masks.
 
     Args:
-        rows: What each pattern is: ``pair``, ``method``, ``mask``, ``budget``, ``seed`` and further columns.
-        rates: Their rates, as :func:`success_rates` gives them.
+        table: What each pattern is: ``pair``, ``method``, ``mask``, ``budget``, ``seed`` and further columns; and its
+            rates, as :func:`success_rates` gives them.
 
     Returns:
-        The hard rows with their rates, ``soft`` (the success of the soft mask) and ``gap`` (soft minus hard; NaN for
-        controls).
+        The hard rows, ``soft`` (the success of the soft mask) and ``gap`` (soft minus hard; NaN for controls).
     """
-    table = rows.reset_index(drop=True).join(rates.reset_index(drop=True))
     keys = ["pair", "method", "seed"]
     soft = table[table["mask"] == SOFT].set_index(keys)["success"].rename("soft")
-    hard = table[table["mask"] == HARD].drop(columns="mask").join(soft, on=keys)
+    hard = table[table["mask"] == HARD].join(soft, on=keys)
     return hard.assign(gap=hard["soft"] - hard["success"]).reset_index(drop=True)
 
 
-def success_by_source(
-    predictions: PatternPredictions, rows: pd.DataFrame, targets: Array, classes: Sequence[str]
-) -> pd.DataFrame:
+def success_by_source(predictions: PatternPredictions, rows: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """The mean success of each class's patterns on the images of every class.
 
     Args:
         predictions: Of R patterns.
-        rows: What each pattern is; the hard ones that were searched are used.
-        targets: The target class of each pattern, ``(R,)``.
+        rows: What some of these are, numbered by their position among the R; the hard ones that were searched are used.
         classes: Names of the classes.
 
     Returns:
-        Columns ``class``, ``source``, ``method``, ``budget``, ``success`` (mean over canvases and seeds), ``images``.
+        Columns ``BY_SOURCE``; ``success`` is the mean over canvases and seeds.
     """
-    chosen = (rows["mask"] == HARD).to_numpy() & rows["method"].isin(SEARCHED).to_numpy()
-    searched = rows[chosen].assign(target=targets[chosen], position=np.flatnonzero(chosen))
+    searched = rows[(rows["mask"] == HARD) & rows["method"].isin(SEARCHED)]
     records = []
-    keys: Any
-    for keys, part in searched.groupby(["target", "method", "budget"], sort=False):
-        target, method, budget = keys
-        shares = predictions.hits[:, part["position"]].mean(axis=1, dtype=np.float64)
+    groups: Any = searched.groupby(["target", "method", "budget"], sort=False)
+    for (target, method, budget), part in groups:
+        shares = predictions.hits[:, part.index].mean(axis=1, dtype=np.float64)
         for source in np.unique(predictions.labels):
             used = (predictions.labels == source) & (predictions.clean != target)
             if used.any():

@@ -1,11 +1,14 @@
 """Means over classes with their intervals: what the page shows of the tables of single patterns."""
 
 import itertools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from methods.class_patterns.evaluation_plan import PATTERN, SEARCHED
+from methods.class_patterns.patterns import PATTERN, SEARCHED
 
 RESAMPLES = 2000
 PHOTOGRAPHS = ("own", "other")  # kinds of canvases that are images: shapes in noise are made by the search
@@ -26,10 +29,8 @@ def mean_over_classes(table: pd.DataFrame, values: str = "success", seed: int = 
         Mean, lower and upper end (percentiles of resampled means; both NaN for a single class).
     """
     means = table.groupby("class", sort=True)[values].mean().dropna().to_numpy()
-    if not len(means):
-        return float("nan"), float("nan"), float("nan")
-    if len(means) == 1:
-        return float(means[0]), float("nan"), float("nan")
+    if len(means) < 2:
+        return float(means[0]) if len(means) else math.nan, math.nan, math.nan
     drawn = np.random.default_rng(seed).integers(len(means), size=(RESAMPLES, len(means)))
     lower, upper = np.percentile(means[drawn].mean(axis=1), [2.5, 97.5])
     return float(means.mean()), float(lower), float(upper)
@@ -66,14 +67,15 @@ def margins(success: pd.DataFrame, budget: float) -> pd.DataFrame:
     """
     part = success[success["budget"] == budget]
     means = part.groupby(["classifier", "method", "class", "pair"], sort=False)["success"].mean()
+    by_method: dict[Any, pd.Series] = {
+        keys: part.droplevel([0, 1]) for keys, part in means.groupby(level=[0, 1], sort=False)
+    }
     rows = []
-    for classifier in part["classifier"].unique():
-        of_classifier = means.loc[classifier]
-        pattern = of_classifier.loc[PATTERN]
-        for control in of_classifier.index.get_level_values("method").unique().difference(SEARCHED, sort=False):
-            of_control = of_classifier.loc[control]
-            means_of_both = (mean_over_classes(part.reset_index())[0] for part in (pattern, of_control))
-            rows.append((classifier, control, *means_of_both, *mean_over_classes((pattern - of_control).reset_index())))
+    for (classifier, control), of_control in by_method.items():
+        if control not in SEARCHED:
+            pattern = by_method[classifier, PATTERN]
+            of_both = (mean_over_classes(part.reset_index())[0] for part in (pattern, of_control))
+            rows.append((classifier, control, *of_both, *mean_over_classes((pattern - of_control).reset_index())))
     columns = ["classifier", "control", "success", "control_success", "margin", "lower", "upper"]
     table = pd.DataFrame(rows, columns=columns)
     best = table.sort_values("margin", kind="stable").drop_duplicates("classifier").index
@@ -90,10 +92,8 @@ def soft_masks(success: pd.DataFrame, budget: float) -> pd.DataFrame:
     Returns:
         A row for each classifier and searched method: means over classes of ``soft``, ``success``, ``gap``, ``clean``.
     """
-    part, columns = (
-        success[success["soft"].notna() & (success["budget"] == budget)],
-        ["soft", "success", "gap", "clean"],
-    )
+    part = success[success["soft"].notna() & (success["budget"] == budget)]
+    columns = ["soft", "success", "gap", "clean"]
     rows = [
         (*keys, *(mean_over_classes(group, column)[0] for column in columns))
         for keys, group in part.groupby(["classifier", "method"], sort=False)
@@ -123,9 +123,8 @@ def transfer_summary(means: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row: ``same_classifier``, ``other_classifiers`` (NaN if there is a single classifier).
     """
-    same = means["source"] == means["target"]
-    columns = {"same_classifier": means["success"][same], "other_classifiers": means["success"][~same]}
-    return pd.DataFrame({name: [np.nanmean(values) if len(values) else np.nan] for name, values in columns.items()})
+    same, success = means["source"] == means["target"], means["success"]
+    return pd.DataFrame({"same_classifier": [success[same].mean()], "other_classifiers": [success[~same].mean()]})
 
 
 def simplicity_means(simplicity: pd.DataFrame) -> pd.DataFrame:
@@ -138,17 +137,14 @@ def simplicity_means(simplicity: pd.DataFrame) -> pd.DataFrame:
         A row for each classifier and ``shape`` of ``SHAPES``: ``mean``; ``difference`` to the first classifier on the
         same canvases with ``lower`` and ``upper`` (NaN for the first).
     """
-    shapes = simplicity[simplicity["kind"].isin(PHOTOGRAPHS)]
-    by_classifier = {
-        name: part.set_index(["class", "kind", "number", "seed"])
-        for name, part in shapes.groupby("classifier", sort=False)
-    }
+    shapes = simplicity[simplicity["kind"].isin(PHOTOGRAPHS)].set_index(["class", "kind", "number", "seed"])
+    by_classifier = dict(list(shapes.groupby("classifier", sort=False)))
     rows = []
-    for name, shape in itertools.product(by_classifier, SHAPES):
-        part, first = by_classifier[name], next(iter(by_classifier.values()))
+    for (name, part), shape in itertools.product(by_classifier.items(), SHAPES):
+        first = next(iter(by_classifier.values()))
         difference = (np.nan, np.nan, np.nan)
         if part is not first:
-            difference = mean_over_classes((part[shape] - first[shape]).rename("value").reset_index(), "value")
+            difference = mean_over_classes((part[shape] - first[shape]).reset_index(), shape)
         rows.append((name, shape, mean_over_classes(part.reset_index(), shape)[0], *difference))
     return pd.DataFrame(rows, columns=["classifier", "shape", "mean", "difference", "lower", "upper"])
 
@@ -164,3 +160,15 @@ def trigger_means(triggers: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["classifier", "target", "kind", "pixels"]
     return triggers.groupby(keys, sort=False)[["recall", "overlap"]].mean().reset_index()
+
+
+SUMMARIES: dict[str, Callable[[Mapping[str, pd.DataFrame], float], pd.DataFrame]] = {
+    "curves": lambda tables, shown: curves(tables["success"]),
+    "margins": lambda tables, shown: margins(tables["success"], shown),
+    "soft_masks": lambda tables, shown: soft_masks(tables["success"], shown),
+    "transfer_means": lambda tables, shown: transfer_means(tables["transfer"]),
+    "transfer_summary": lambda tables, shown: transfer_summary(transfer_means(tables["transfer"])),
+    "simplicity_means": lambda tables, shown: simplicity_means(tables["simplicity"]),
+    "trigger_means": lambda tables, shown: trigger_means(tables["triggers"]),
+}
+"""Each table of ``summary/``, from the tables of single patterns and the budget shown."""

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import run
+from methods.class_patterns.job import chosen_classes
 from methods.class_patterns.patterns import Patterns, paste
 from methods.class_patterns.report import read
 from methods.class_patterns.search_module import PatternSearch
-from methods.class_patterns.searches import chosen_classes
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.weights import load_weights
@@ -289,9 +289,16 @@ def test_two_ranks_make_the_tables_of_one(patterned: Path, finished: Path, tmp_p
     assert (table["success"] - another["success"]).abs().mean() < 0.01  # rounding may turn an image on the edge
 
 
+class Labelled(list[int]):
+    """A split that has labels only."""
+
+    def label(self, index: int) -> int:
+        return self[index]
+
+
 def test_classes_are_all_or_a_number_or_named() -> None:
     names = ["a", "b", "c", "d", "e"]
-    assert chosen_classes(None, names, [0, 2, 3, 4]) == [0, 2, 3, 4]
-    assert chosen_classes(3, names, [0, 1, 2, 3, 4]) == [0, 2, 4]
-    assert chosen_classes(2, names, [1, 3]) == [1, 3]
-    assert chosen_classes(["e", "b"], names, [1]) == [4, 1]
+    assert chosen_classes(None, names, Labelled([4, 3, 0, 2, 0])) == [0, 2, 3, 4]  # type: ignore[arg-type]
+    assert chosen_classes(3, names, Labelled([0, 1, 2, 3, 4])) == [0, 2, 4]  # type: ignore[arg-type]
+    assert chosen_classes(2, names, Labelled([3, 1])) == [1, 3]  # type: ignore[arg-type]
+    assert chosen_classes(["e", "b"], names, Labelled([1])) == [4, 1]  # type: ignore[arg-type]

@@ -77,7 +77,7 @@ def test_shapes_are_those_of_the_pixels_shown() -> None:
     table = simplicity_table(found, 0.25, seed=1)
     assert table["class"].tolist() == CLASSES
     assert table["pixels"].tolist() == [36] * len(CLASSES)
-    expected = vars(simplicity(found.pixels(2, 0.25, 1), found.canvases[2]))
+    expected = simplicity(found.pixels(2, 0.25, 1), found.canvases[2])
     row = table.iloc[2]
     assert {name: row[name] for name in expected} == pytest.approx(expected)
 

@@ -1,16 +1,25 @@
 """Masks by their definition, and tables of made-up predictions counted by hand."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from methods.class_patterns.evaluation_plan import plan_evaluation
-from methods.class_patterns.patterns import centre_patch, paste, pattern_image, pixel_count, random_pixels, top_pixels
-from methods.class_patterns.success import success_by_source, success_rates, success_table
-from methods.class_patterns.success_module import PatternPredictions
+from methods.class_patterns.patterns import (
+    centre_patch,
+    paste,
+    pattern_image,
+    pixel_count,
+    plan_evaluation,
+    random_pixels,
+    top_pixels,
+)
+from methods.class_patterns.success import PatternPredictions, success_by_source, success_rates, success_table
 from methods.class_patterns.summaries import curves, margins, mean_over_classes, transfer_means, transfer_summary
 from stats.proportion import wilson_interval
+from tests.methods.class_patterns.made_patterns import made_patterns
 
 
 @pytest.mark.parametrize(
@@ -115,16 +124,16 @@ def rows(methods: list[str], masks: list[str], seeds: list[int]) -> pd.DataFrame
 
 def test_hard_masks_stand_beside_the_soft_ones_they_come_from() -> None:
     table = rows(["pattern", "pattern", "pattern", "random"], ["soft", "hard", "hard", "hard"], [0, 0, 1, 0])
-    made = success_table(table, pd.DataFrame({"success": [0.9, 0.5, 0.4, 0.1]}))
+    made = success_table(table.assign(success=[0.9, 0.5, 0.4, 0.1]))
     assert made["success"].tolist() == [0.5, 0.4, 0.1]
     assert made["gap"].tolist()[0] == pytest.approx(0.4)
     assert made["soft"].isna().tolist() == [False, True, True]
 
 
 def test_success_by_source_leaves_out_what_is_of_the_class_already() -> None:
-    table = rows(["pattern", "pattern"], ["hard", "hard"], [0, 1])
+    table = rows(["pattern", "pattern"], ["hard", "hard"], [0, 1]).assign(target=0)
     predictions = PatternPredictions(np.arange(4), LABELS, CLEAN, HITS)
-    found = success_by_source(predictions, table, np.array([0, 0]), ["a", "b", "c"])
+    found = success_by_source(predictions, table, ["a", "b", "c"])
     found = found.set_index("source")
     assert (found["class"] == "a").all()
     assert found["images"].to_dict() == {"b": 1, "c": 2}  # the image of a is seen as a
@@ -156,19 +165,28 @@ def test_means_are_over_classes_and_margins_are_paired() -> None:
 
 
 def test_every_control_has_as_many_pixels_as_the_pattern() -> None:
-    masks = {0: torch.rand(3, 6, 6), 4: torch.rand(3, 6, 6)}
-    made = plan_evaluation(masks, [False, False, True], torch.rand(3, 6, 6), [0.25, 1.0])
-    table = made.table
-    assert len(table) == len(made.masks) == len(made.canvas_of)
-    for mask, row in zip(made.masks, made.rows, strict=True):
+    three = dataclasses.replace(made_patterns(6), kinds=np.array(["own", "other", "learned"]))
+    other = dataclasses.replace(three, masks=three.masks[::-1].copy(), canvases=255 - three.canvases)
+    linear = torch.nn.Linear(3 * 6 * 6, len(three.classes))
+    classifier = torch.nn.Sequential(torch.nn.Flatten(), linear)
+    made = list(plan_evaluation({0: three, 4: other}, classifier, [0.25, 1.0], chunk=5))
+    table = pd.DataFrame([entry.row for entry in made])
+    for mask, _, row in made:
         if row["mask"] == "hard":
             assert int(mask.sum()) == row["pixels"] == round(36 * row["budget"])
     counted = table[table["mask"] == "hard"].groupby(["pair", "method"]).size().to_dict()
     own = {"pattern": 4, "random": 4, "centre": 2, "saliency": 2, "canvas": 1}
     expected = {(pair, method): count for pair in (0, 1) for method, count in own.items()}
     assert counted == expected | {(2, "neural_cleanse"): 2 * len({0.25, 0.4, 0.7, 1.0})}  # its cost, too
-    later = table[table["seed"] == 4].index
-    assert all(made.canvas_of[place] == 3 + table["pair"][place] for place in later)
+    assert set(table["seed"]) == {-1, 0, 4}
+    for _, canvas, row in made:  # controls without a seed use the canvases of the first search
+        searched = other if row["seed"] == 4 else three
+        assert np.array_equal(canvas.numpy(), searched.canvases[row["pair"]])
+    [salient] = [
+        mask for mask, _, row in made if row["method"] == "saliency" and row["pair"] == 1 and row["pixels"] == 9
+    ]
+    weights = linear.weight[1].reshape(3, 6, 6).abs().amax(dim=0)  # the gradient of a linear network
+    assert weights[salient].min() > weights[~salient].max()
 
 
 def test_the_best_control_is_the_nearest_and_only_one() -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 
 from datamodules import FakeImages, PoisonedImages
 from datamodules.poison import Poison, apply_trigger
@@ -15,13 +14,11 @@ from methods.class_patterns.planted_backdoor import BackdoorPredictions
 from networks.classifier import Classifier
 
 ON_RANKS = """
-from datamodules.poison import Poison, apply_trigger
+from datamodules.poison import Poison
 from methods.class_patterns.planted_backdoor import BackdoorPredictions
 
 poison = Poison(1, side=9, position="random")
-found = tested(
-    BackdoorPredictions(classifiers["a"], lambda images, index: apply_trigger(images, poison, index), 11, complete=True)
-)
+found = tested(BackdoorPredictions(classifiers["a"], poison, 11, complete=True))
 save({"found": found})
 """
 
@@ -34,9 +31,7 @@ def test_predictions_equal_a_plain_loop(
     make_trainer: Callable[..., pl.Trainer],
 ) -> None:
     classifier = make_classifier(3)
-    module = BackdoorPredictions(
-        classifier, lambda images, index: apply_trigger(images, poison, index), 11, complete=True
-    )
+    module = BackdoorPredictions(classifier, poison, 11, complete=True)
     make_trainer().test(module, datamodule=data, verbose=False)
     triggered, expected = PoisonedImages(data, poison).triggered("test"), []
     for index in range(11):
@@ -53,12 +48,9 @@ def test_predictions_equal_a_plain_loop(
 def test_broken_weights_are_named(
     data: FakeImages, make_classifier: Callable[[int], Classifier], make_trainer: Callable[..., pl.Trainer]
 ) -> None:
-    def insert(images: Tensor, index: list[int]) -> Tensor:
-        return images
-
     classifier = make_classifier(3)
     next(classifier.parameters()).data.fill_(float("nan"))
-    module = BackdoorPredictions(classifier, insert, 11, complete=True)
+    module = BackdoorPredictions(classifier, Poison(2, side=8), 11, complete=True)
     with pytest.raises(ValueError, match="the output of the classifier is not finite for image 0"):
         make_trainer().test(module, datamodule=data, verbose=False)
 

@@ -71,15 +71,11 @@ def write(root: Path, names: list[str], sure: bool = True, planted: bool = False
     )
     anomaly["planted"] = (anomaly["label"] == 5) & (anomaly["classifier"] == "b") & planted
     triggers = trigger_table(patterns, trigger, 5, [0.25], 0).assign(classifier="b")[: None if planted else 0]
-    means = summaries.transfer_means(transfer)
     tables = {
         "success": success, "transfer": transfer, "by_source": sources, "simplicity": simple,
-        "class_anomaly": anomaly, "triggers": triggers, "summary/curves": summaries.curves(success),
-        "summary/margins": summaries.margins(success, 0.05), "summary/soft_masks": summaries.soft_masks(success, 0.05),
-        "summary/transfer_means": means, "summary/transfer_summary": summaries.transfer_summary(means),
-        "summary/simplicity_means": summaries.simplicity_means(simple),
-        "summary/trigger_means": summaries.trigger_means(triggers),
+        "class_anomaly": anomaly, "triggers": triggers,
     }  # fmt: skip
+    tables |= {f"summary/{name}": summarise(tables, 0.05) for name, summarise in summaries.SUMMARIES.items()}
     (folder / "summary").mkdir(parents=True)
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)

@@ -74,8 +74,8 @@ def batches(data: SearchImages, epochs: int) -> list[tuple[Tensor, Tensor]]:
     """What the search sees, in its order."""
     loader, found = data.train_dataloader(), []
     for epoch in range(epochs):
-        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-        found += [(images.double() / 255, labels) for images, labels, _ in loader]
+        loader.batch_sampler.sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        found += [(images.double() / 255, labels) for images, labels, *_ in loader]
     return found
 
 
@@ -268,36 +268,34 @@ def test_what_does_not_fit_is_said(classifier: Classifier, small: FakeImages, ma
 def test_canvases_are_of_the_class_of_others_and_noise(small: FakeImages) -> None:
     split = small.split("val")
     found = choose_canvases(split, "val", [1, 4, 7], {"own": 5, "other": 2, "noise": 1, "learned": 1}, seed=3)
-    for place, (target, kind, source) in enumerate(
-        zip(found.targets.tolist(), found.kinds, found.sources, strict=True)
+    for position, (target, kind, source) in enumerate(
+        zip(*(found[name].tolist() for name in ("targets", "kinds", "sources")), strict=True)
     ):
         if kind in ("noise", "learned"):
             assert source == NO_IMAGE
             continue
         image, label, _ = split[source]
-        assert torch.equal(found.pixels[place], image)
+        assert np.array_equal(found["canvases"][position], image)
         assert (label == target) == (kind == "own")
     counted = [[kinds.count(kind) for kind in ("own", "other", "noise", "learned")] for kinds in split_kinds(found)]
     assert counted == [[3, 2, 1, 1], [2, 2, 1, 1], [0, 2, 1, 1]]  # 14 images hold 3 and 2 of these, none of class 7
     again = choose_canvases(split, "val", [4], {"own": 5, "other": 2, "noise": 1, "learned": 1}, seed=3)
-    assert torch.equal(again.pixels, found.pixels[found.targets == 4])  # other classes decide nothing
+    assert np.array_equal(again["canvases"], found["canvases"][found["targets"] == 4])  # other classes decide nothing
     with pytest.raises(ValueError, match="ask for one or more"):
         choose_canvases(split, "val", [7], {"own": 2}, seed=0)
 
 
-def split_kinds(found: Any) -> list[list[str]]:
-    targets = found.targets.tolist()
-    return [
-        [kind for kind, own in zip(found.kinds, targets, strict=True) if own == target]
-        for target in dict.fromkeys(targets)
-    ]
+def split_kinds(canvases: dict[str, np.ndarray]) -> list[list[str]]:
+    targets = canvases["targets"]
+    return [canvases["kinds"][targets == target].tolist() for target in dict.fromkeys(targets.tolist())]
 
 
 TWO_RANKS = """
 from datamodules.sampling import TrainingSampler
+from methods.class_patterns.patterns import Planned
 from methods.class_patterns.search_images import SearchImages
 from methods.class_patterns.search_module import PatternSearch, SignDescent
-from methods.class_patterns.success_module import PatternSuccess
+from methods.class_patterns.success import PatternSuccess
 
 targets = torch.tensor([0, 3, 3, 5, 1])
 canvases = torch.randint(256, (5, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -311,9 +309,9 @@ trainer = pl.Trainer(
 )
 trainer.fit(module, datamodule=SearchImages(data, "val", range(11), 4, 0, None))
 masks, canvases = module.patterns()
-success = PatternSuccess(
-    classifiers["b"], list(masks), canvases, torch.arange(5), targets, range(11), complete=True, chunk=256
-)
+rows = [{"target": target} for target in targets.tolist()]
+planned = [Planned(*parts) for parts in zip(masks, canvases, rows, strict=True)]
+success = PatternSuccess(classifiers["b"], planned, range(11), complete=True, chunk=256)
 result = tested(success)
 save({"masks": masks.numpy(), "canvases": canvases.numpy(), "hits": result.hits, "clean": result.clean})
 """
