@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
-from lightning_modules import ClassifierTraining
+from lightning_modules.classifier_training import ClassifierTraining
 from lightning_modules.distillation import Distillation
 from lightning_modules.pruning import PrunedTraining
 from networks.classifier import Classifier

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from datamodules.poisoned import without_poison
 from datamodules.subset import ImageSubset, stratified_indices
-from lightning_modules import RobustAccuracy
+from lightning_modules.adversarial_training import RobustAccuracy
 from methods.robustness.findings import findings
 from methods.robustness.module import ATTACKS, DEFENCES, OWN, Robustness, RobustnessResult, pgd_attacks
 from methods.robustness.tables import WORST, accuracy_rows, masking_rows, transfer_rows

@@ -4,7 +4,8 @@ from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
 from datamodules.poisoned import PoisonedImages
-from lightning_modules import AdversarialTraining, ClassifierTraining
+from lightning_modules.adversarial_training import AdversarialTraining
+from lightning_modules.classifier_training import ClassifierTraining
 from methods.class_patterns import planted_backdoor
 from networks.classifier import Classifier
 from study.adversaries import adversary_of, with_adversary

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from lightning_modules import ClassifierTraining, Pretraining, SignalAutoencoder
+from lightning_modules.classifier_training import ClassifierTraining
 from lightning_modules.optimization import OptimizerFactory
+from lightning_modules.pretraining import Pretraining
+from lightning_modules.signal_autoencoder import SignalAutoencoder
 from networks.attacks import PgdAttack
 from networks.classifier import Classifier
 from networks.norm_balls import Norm

@@ -16,8 +16,7 @@ from callbacks.randomness import SeededBatches
 from datamodules import FakeImages
 from datamodules.base import ImageDataModule, Split
 from datamodules.sampling import Draw
-from lightning_modules import AdversarialTraining, RobustAccuracy
-from lightning_modules.adversarial_training import right_under_attack
+from lightning_modules.adversarial_training import AdversarialTraining, RobustAccuracy, right_under_attack
 from networks.attacks import PgdAttack, pgd
 from networks.classifier import Classifier, Preprocessing
 from networks.compact_classifiers import CompactAlexNet
@@ -256,7 +255,7 @@ def test_half_precision_does_not_round_the_attack_away(sgd: Any, monkeypatch: py
 
 
 TRAINED = """
-from lightning_modules import AdversarialTraining, RobustAccuracy
+from lightning_modules.adversarial_training import AdversarialTraining, RobustAccuracy
 from networks.compact_classifiers import CompactAlexNet
 from tests.lightning_modules.factories import pgd_attack
 

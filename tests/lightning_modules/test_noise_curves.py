@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from datamodules import FakeImages
-from lightning_modules import CrossEvaluation, NoiseCurves
+from lightning_modules.cross_evaluation import CrossEvaluation
+from lightning_modules.noise_curves import NoiseCurves
 from networks.classifier import Classifier
 from networks.seeding import image_noise
 from networks.segnet import SegNet

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from datamodules import FakeImages
-from lightning_modules import Pretraining
+from lightning_modules.pretraining import Pretraining
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet
 from networks.segnet import SegNet
