@@ -145,13 +145,11 @@ def test_the_attack_leaves_batch_norm_modes_and_gradients_alone(
 class Features(ImageDataModule):
     """One strong pixel that tells the class nine times in ten, and many faint ones that together always tell it."""
 
+    smallest_side = 8
+
     def __init__(self) -> None:
         super().__init__(**LOADING)
         self.classes = ["dark", "light"]
-
-    @property
-    def smallest_side(self) -> int:
-        return 8
 
     def split(self, name: Split) -> Any:
         generator = torch.Generator().manual_seed(len(name))
