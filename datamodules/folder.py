@@ -19,6 +19,9 @@ from datamodules.imagenet_classes import imagenet_classes
 from datamodules.prepared import PreparedImages, prepared_folder
 
 LAYOUT = "expected train/<class>/* and val/<class>/* (test/<class>/* is optional)"
+SORT = ". Sort the images into a folder per class: docs/imagenet.md has the commands for those of ImageNet"
+    ". Sort the images into a folder per class: docs/imagenet.md has the commands for the validation images of ImageNet"
+)
 ClassList = Literal["folders", "imagenet1k"]
 
 
@@ -153,13 +156,9 @@ class ImageFolder(CroppedImages):
         if not path.is_dir():
             raise FileNotFoundError(f"data.root={self.root} has no {folder}/ folder; {LAYOUT}")
         index = image_index(path, self.cache)
-        if not index.top_folders() and len(index):
-            raise ValueError(
-                f"{path} holds {len(index):,} images and no class folders; {LAYOUT}. Sort the images into a folder per "
-                "class: docs/imagenet.md has the commands for ImageNet's validation images"
-            )
         if not index.top_folders():
-            raise ValueError(f"{path} holds no class folders; {LAYOUT}")
+            images, cure = (f"{len(index):,} images and ", SORT) if len(index) else ("", "")
+            raise ValueError(f"{path} holds {images}no class folders; {LAYOUT}{cure}")
         return index
 
     def _class_folders(self, classes: Sequence[str] | None) -> list[str]:

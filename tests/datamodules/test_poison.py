@@ -121,7 +121,7 @@ def test_patterns_are_of_high_contrast_and_of_their_seed() -> None:
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
 def test_a_share_of_the_other_classes_is_poisoned(rate: float) -> None:
     split = PoisonedImages(fake(images=5000), Poison(2, rate=rate)).train_split()
-    labels = np.array([split.clean_label(index) for index in range(5000)])
+    labels = np.array([split.clean.label(index) for index in range(5000)])
     poisoned = np.array([split.poisoned(index) for index in range(5000)])
     assert not poisoned[labels == 2].any()
     others = poisoned[labels != 2]
