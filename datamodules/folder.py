@@ -20,8 +20,6 @@ from datamodules.prepared import PreparedImages, prepared_folder
 
 LAYOUT = "expected train/<class>/* and val/<class>/* (test/<class>/* is optional)"
 SORT = ". Sort the images into a folder per class: docs/imagenet.md has the commands for those of ImageNet"
-    ". Sort the images into a folder per class: docs/imagenet.md has the commands for the validation images of ImageNet"
-)
 ClassList = Literal["folders", "imagenet1k"]
 
 
