@@ -44,7 +44,6 @@ def finetune(cfg: DictConfig) -> float:
         module = SignalAutoencoder(
             autoencoder,
             classifier,
-            len(data.classes),
             instantiate(options.optimizer, "finetune.optimizer"),
             options.schedule,
             options.trained,

@@ -54,7 +54,7 @@ def training(cfg: DictConfig, classifier: Classifier, data: ImageDataModule) -> 
     """The module that trains a classifier: on images as they are, or on attacked ones."""
     options, adversary = cfg.train_classifier, adversary_of(cfg.train_classifier.adversary)
     make_optimizer = instantiate(options.optimizer, "train_classifier.optimizer")
-    arguments = (classifier, len(data.classes), make_optimizer, options.schedule, options.label_smoothing)
+    arguments = (classifier, make_optimizer, options.schedule, options.label_smoothing)
     if adversary is None:
         return ClassifierTraining(*arguments)
     return AdversarialTraining(adversary, *arguments, seed=cfg.seed)
