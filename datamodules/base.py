@@ -142,7 +142,9 @@ class ImageDataModule(pl.LightningDataModule):
             images, labels, index = images[kept], labels[kept], index[kept]
         images = images.float() / 255  # here, not in the loading processes: uint8 is a quarter of the traffic
         if self.augmentation == "paper" and self.trainer is not None and self.trainer.training:
-            images = paper_augmentation(images, self._augmentation_seeds(index))
+            # A seed for each image, which depends on the study's seed, the epoch and the image alone
+            seeds = [combined_seed(self.seed, self.trainer.current_epoch, image) for image in index.tolist()]
+            images = paper_augmentation(images, seeds)
         return images, labels, index
 
     def same_images(self, one: Split, other: Split) -> bool:
@@ -156,11 +158,6 @@ class ImageDataModule(pl.LightningDataModule):
     def unreadable(self) -> list[Path]:
         """The images that this process met, could not read and skipped."""
         return []
-
-    def _augmentation_seeds(self, index: Tensor) -> list[int]:
-        """A seed for each image, which depends on the study's seed, the epoch and the image alone."""
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        return [combined_seed(self.seed, epoch, image) for image in index.tolist()]
 
     def _evaluation_loader(self, name: Split) -> DataLoader[Batch]:
         dataset = self.split(name)

@@ -1,6 +1,7 @@
 """Tar shards, read as a stream: for pre-training on more images than a folder can hold."""
 
 import hashlib
+import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,7 +41,8 @@ class ImageShards(CroppedImages):
 
     def __init__(self, root: str, *, held_out_shards: int, **options: Any) -> None:
         super().__init__(**options)
-        check_webdataset()
+        if importlib.util.find_spec("webdataset") is None:  # an extra
+            raise ValueError("data=shards needs the webdataset package: pip install webdataset")
         self.classes = [CLASS]
         paths = sorted(Path(root).glob("*.tar"))
         if not paths:
@@ -133,15 +135,3 @@ def cached_counts(paths: list[Path], cache: Path | None) -> list[int]:
         store.parent.mkdir(parents=True, exist_ok=True)
         write_json(store, {stamp: known[stamp] for stamp in stamps.values()})
     return [known[stamps[path]] for path in paths]
-
-
-def check_webdataset() -> None:
-    """Refuse shards without the library that reads them, which is an extra.
-
-    Raises:
-        ValueError: If it is not installed; says how to install it.
-    """
-    try:
-        import webdataset  # noqa: F401
-    except ImportError as error:
-        raise ValueError("data=shards needs the webdataset package: pip install webdataset") from error

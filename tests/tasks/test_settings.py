@@ -178,7 +178,7 @@ def test_the_program_refuses_before_any_work(override: str, message: str, tmp_pa
         ("train_classifier.adversary", "{norm:l1,epsilon:0.03}", "adversary.norm=l1: give linf or l2"),
         ("train_classifier.adversary", "{norm:l2,epsilon:8/255}", "adversary.epsilon"),
         ("train_classifier.adversary", "{norm:l2,epsilon:-0.1}", "adversary.epsilon=-0.1: give a number from 0 on"),
-        ("train_classifier.adversary", "{norm:l2,epsilon:nan}", "adversary.epsilon=nan: give a number from 0 on"),
+        ("train_classifier.adversary", "{norm:l2,epsilon:nan}", "'epsilon': nan}: give a value, or null"),
         ("train_classifier.adversary", "{norm:l2,epsilon:0.1,steps:0}", "steps=0: give a whole number from 1 on"),
         ("train_classifier.adversary", "{norm:l2,epsilon:0.1,steps:2.5}", "adversary.steps"),
         ("train_classifier.adversary", "{norm:l2,epsilon:0.1,relative_step:0}", "give a number above 0"),
