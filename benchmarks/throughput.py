@@ -13,8 +13,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,8 @@ def main() -> None:
     options = parse()
     torch.manual_seed(options.seed)
     device = torch.device(options.device)
-    name = (
-        torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    )
+    cpu = f"{platform.machine()}, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if device.type == "cuda" else cpu
     peak = matmul_peak(device, TYPES[options.precision], options.repeats)
     say(f"torch {torch.__version__} on {name}; {options.precision}, batch {options.batch}, {options.size} pixels, ")
     say(f"channels_last {options.channels_last}, compile {options.compile}; matmul peak {peak / 1e12:.2f} TFLOP/s\n\n")
@@ -98,18 +95,25 @@ def prepared(module: Any, device: torch.device, options: argparse.Namespace) -> 
     return module
 
 
-def pretraining_step(autoencoder: SegNet, images: Tensor, options: argparse.Namespace) -> Callable[[], None]:
-    """Reconstruct, backpropagate the squared error to all weights, step."""
-    optimizer = torch.optim.SGD(autoencoder.parameters(), lr=0.01, momentum=0.9)
+def training_step(
+    loss_of: Callable[[], Tensor], optimizer: torch.optim.Optimizer, options: argparse.Namespace
+) -> Callable[[], None]:
+    """Compute a loss, backpropagate it, step."""
 
     def step() -> None:
         optimizer.zero_grad()
-        with half_precision(images.device, options.precision):
-            loss = F.mse_loss(autoencoder(images), images)
+        with half_precision(torch.device(options.device), options.precision):
+            loss = loss_of()
         loss.backward()
         optimizer.step()
 
     return step
+
+
+def pretraining_step(autoencoder: SegNet, images: Tensor, options: argparse.Namespace) -> Callable[[], None]:
+    """Reconstruct, backpropagate the squared error to all weights, step."""
+    optimizer = torch.optim.SGD(autoencoder.parameters(), lr=0.01, momentum=0.9)
+    return training_step(lambda: F.mse_loss(autoencoder(images), images), optimizer, options)
 
 
 def finetuning_step(
@@ -118,18 +122,13 @@ def finetuning_step(
     """Encode without gradient, decode, classify, backpropagate to the decoder, step."""
     freeze(autoencoder.encoder)
     autoencoder.decoder.train().requires_grad_(True)
-    optimizer = torch.optim.Adam(autoencoder.decoder.parameters(), lr=1e-4)
 
-    def step() -> None:
-        optimizer.zero_grad()
-        with half_precision(images.device, options.precision):
-            with torch.no_grad():
-                code, switches = autoencoder.encode(images)
-            loss = F.cross_entropy(classifier(autoencoder.decode(code, switches)), labels)
-        loss.backward()
-        optimizer.step()
+    def loss() -> Tensor:
+        with torch.no_grad():
+            code, switches = autoencoder.encode(images)
+        return F.cross_entropy(classifier(autoencoder.decode(code, switches)), labels)
 
-    return step
+    return training_step(loss, torch.optim.Adam(autoencoder.decoder.parameters(), lr=1e-4), options)
 
 
 def evaluation_step(
@@ -157,19 +156,12 @@ def row(name: str, step: Callable[[], None], options: argparse.Namespace, peak: 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     seconds = statistics.median(timed(step, device) for _ in range(options.repeats))
-    with FlopCounterMode(display=False) as counter, uncompiled():
-        step()
+    with FlopCounterMode(display=False) as counter, torch._dynamo.config.patch(disable=True):
+        step()  # in eager mode: compiled operations are not counted
     operations = counter.get_total_flops()
     memory = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}" if device.type == "cuda" else "–"
     share, per_image = operations / seconds / peak, operations / options.batch / 1e9
     say(f"| {name} | {options.batch / seconds:.2f} | {per_image:.0f} | {share:.0%} | {memory} |\n")
-
-
-@contextmanager
-def uncompiled() -> Iterator[None]:
-    """Operations are counted in eager mode."""
-    with torch._dynamo.config.patch(disable=True):
-        yield
 
 
 def timed(step: Callable[[], Any], device: torch.device) -> float:

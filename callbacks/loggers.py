@@ -91,39 +91,26 @@ class FaultTolerantLogger(Logger):
 
     def log_picture(self, key: str, picture: Tensor, step: int = 0) -> None:
         """Log an image ``(3, H, W)`` in [0, 1]."""
-        logger = self.logger
-        if isinstance(logger, WandbLogger):
-            self.attempt(lambda: logger.experiment.log({key: wandb_image(picture)}, step=step))
-        elif isinstance(logger, TensorBoardLogger):
-            self.attempt(lambda: logger.experiment.add_image(key, picture, step))
+        self._show(key, lambda: wandb_image(picture), lambda board: board.add_image(key, picture, step), step)
 
     def log_figure(self, key: str, figure: Figure) -> None:
         """Log a figure."""
-        logger = self.logger
-        if isinstance(logger, WandbLogger):
-            import wandb
-
-            self.attempt(lambda: logger.experiment.log({key: wandb.Image(figure)}, step=0))
-        elif isinstance(logger, TensorBoardLogger):
-            self.attempt(lambda: logger.experiment.add_figure(key, figure))
+        self._show(key, lambda: wandb_image(figure), lambda board: board.add_figure(key, figure))
 
     def log_table(self, key: str, table: pd.DataFrame, pictures: Sequence[Tensor] = ()) -> None:
         """Log a table with its index, and perhaps an image ``(3, H, W)`` for each row."""
-        logger, plain = self.logger, table.reset_index()
+        plain = table.reset_index()
+        self._show(key, lambda: wandb_table(plain, pictures), lambda board: board.add_text(key, markdown(plain)))
+
+    def _show(
+        self, key: str, for_wandb: Callable[[], Any], on_tensorboard: Callable[[Any], Any], step: int = 0
+    ) -> None:
+        """Log what only wandb and TensorBoard take; it is made within the attempt, because that may fail as well."""
+        logger = self.logger
         if isinstance(logger, WandbLogger):
-            import wandb
-
-            def log() -> None:
-                columns: list[str | int] = [str(name) for name in plain.columns]
-                rows: list[Any] = plain.to_numpy().tolist()
-                if pictures:
-                    columns.insert(1, "images")
-                    rows = [[row[0], wandb_image(image), *row[1:]] for row, image in zip(rows, pictures, strict=True)]
-                logger.experiment.log({key: wandb.Table(columns=columns, data=rows)}, step=0)
-
-            self.attempt(log)
+            self.attempt(lambda: logger.experiment.log({key: for_wandb()}, step=step))
         elif isinstance(logger, TensorBoardLogger):
-            self.attempt(lambda: logger.experiment.add_text(key, markdown(plain)))
+            self.attempt(lambda: on_tensorboard(logger.experiment))
 
     def save(self) -> None:
         """Flush the logger."""
@@ -207,19 +194,19 @@ def wandb_log(
     return SteppedWandbLogger(experiment=experiment, save_dir=save_dir, project=project)
 
 
-def offline_run(options: dict[str, Any], settings: dict[str, Any], attempts: int = 10) -> Any:
+def offline_run(options: dict[str, Any], settings: dict[str, Any]) -> Any:
     """An offline run instead of one that could not start; wandb's service may hold its id for some seconds."""
     import wandb
 
-    for attempt in range(1, attempts + 1):
+    def start() -> Any:
         forget_wandb_service()
-        try:
-            return wandb.init(**options, mode="offline", settings=wandb.Settings(**settings))
-        except wandb.Error:
-            if attempt == attempts:
-                raise
-            time.sleep(1)
-    return None
+        return wandb.init(**options, mode="offline", settings=wandb.Settings(**settings))
+
+    for _ in range(9):
+        with contextlib.suppress(wandb.Error):
+            return start()
+        time.sleep(1)
+    return start()
 
 
 def forget_wandb_service() -> None:
@@ -230,12 +217,26 @@ def forget_wandb_service() -> None:
         wandb.teardown()
 
 
-def wandb_image(picture: Tensor) -> Any:
-    """An image ``(3, H, W)`` in [0, 1] as wandb takes it."""
+def wandb_image(picture: Tensor | Figure) -> Any:
+    """A figure, or an image ``(3, H, W)`` in [0, 1], as wandb takes it."""
     import wandb
 
+    if isinstance(picture, Figure):
+        return wandb.Image(picture)
     pixels = (picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
     return wandb.Image(np.ascontiguousarray(pixels.cpu().numpy()))
+
+
+def wandb_table(table: pd.DataFrame, pictures: Sequence[Tensor]) -> Any:
+    """A table as wandb takes it, with an image for each row where there are some."""
+    import wandb
+
+    columns: list[str | int] = [str(name) for name in table.columns]
+    rows: list[Any] = table.to_numpy().tolist()
+    if pictures:
+        columns.insert(1, "images")
+        rows = [[row[0], wandb_image(image), *row[1:]] for row, image in zip(rows, pictures, strict=True)]
+    return wandb.Table(columns=columns, data=rows)
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -16,8 +16,10 @@ from datamodules.sampling import Draw, EvaluationSampler, TrainingSampler
 from networks.seeding import combined_seed
 
 OnError = Literal["raise", "skip"]
+CLASS = "unlabelled"  # the only class of images without labels
 UNREADABLE = -1  # label of an image that could not be read; it never reaches a module
 Split = Literal["train", "val", "test"]
+Item = tuple[Tensor, int, int]
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
@@ -26,15 +28,30 @@ class ImageDataset(Protocol):
 
     def __len__(self) -> int:
         """Number of images."""
-        ...
 
     def label(self, index: int) -> int:
         """The label of an image, without reading it."""
-        ...
 
-    def __getitem__(self, key: Any) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: Any) -> Item:
         """Image, label, index; the key is a ``Draw`` in training and an ``int`` in evaluation."""
-        ...
+
+
+class LabelledSplit(torch.utils.data.Dataset[Item]):
+    """A split with all labels in memory; a subclass reads the images.
+
+    Args:
+        labels: Whole numbers, ``(N,)``.
+    """
+
+    def __init__(self, labels: Any) -> None:
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def label(self, index: int) -> int:
+        """The label of an image, without reading it."""
+        return int(self.labels[index])
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -51,6 +68,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     Attributes:
         classes: Name of each class, in the order of the labels.
+        smallest_side: Height or width of the images in a batch, whichever is smaller, in pixels.
         superclasses: The super-class of each class, where the data define them.
         attributes: Names of further labels of every image; if there are any, a split's ``values`` hold them, small
             integers ``(N, attributes)``.
@@ -60,6 +78,7 @@ class ImageDataModule(pl.LightningDataModule):
     """
 
     classes: list[str]
+    smallest_side: int
     superclasses: list[str] | None = None
     attributes: tuple[str, ...] = ()
     labelled = True
@@ -69,8 +88,6 @@ class ImageDataModule(pl.LightningDataModule):
 
     def __init__(self, *, batch_size: int, seed: int, workers: int, augmentation: Augmentation) -> None:
         super().__init__()
-        if augmentation not in get_args(Augmentation):
-            raise ValueError(f"augmentation={augmentation!r} is unknown; choose {' or '.join(get_args(Augmentation))}")
         self.batch_size, self.seed, self.workers, self.augmentation = batch_size, seed, workers, augmentation
 
     @abstractmethod
@@ -83,11 +100,6 @@ class ImageDataModule(pl.LightningDataModule):
 
         There may be none.
         """
-
-    @property
-    @abstractmethod
-    def smallest_side(self) -> int:
-        """Height and width of the images in a batch, whichever is smaller, in pixels."""
 
     def fingerprint(self) -> str:
         """A short hash that changes when the images, their labels or their splits do."""
@@ -105,14 +117,8 @@ class ImageDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented training images; the same number of full batches on every rank."""
         dataset = self.split("train")
-        sampler = TrainingSampler(
-            dataset,
-            self.batch_size,
-            self.seed,
-            self._rank,
-            self._world_size,
-            consumed=self.consumed_batches * self._batch_size_per_rank,
-        )
+        consumed = self.consumed_batches * self._batch_size_per_rank
+        sampler = TrainingSampler(dataset, self.batch_size, self.seed, self._rank, self._world_size, consumed)
         if self.trainer is not None:  # Lightning does this only after loading processes have begun the epoch
             sampler.set_epoch(self.trainer.current_epoch)
         return self._loader(dataset, sampler, self._batch_size_per_rank)
@@ -136,7 +142,9 @@ class ImageDataModule(pl.LightningDataModule):
             images, labels, index = images[kept], labels[kept], index[kept]
         images = images.float() / 255  # here, not in the loading processes: uint8 is a quarter of the traffic
         if self.augmentation == "paper" and self.trainer is not None and self.trainer.training:
-            images = paper_augmentation(images, self._augmentation_seeds(index))
+            # A seed for each image, which depends on the study's seed, the epoch and the image alone
+            seeds = [combined_seed(self.seed, self.trainer.current_epoch, image) for image in index.tolist()]
+            images = paper_augmentation(images, seeds)
         return images, labels, index
 
     def same_images(self, one: Split, other: Split) -> bool:
@@ -151,23 +159,15 @@ class ImageDataModule(pl.LightningDataModule):
         """The images that this process met, could not read and skipped."""
         return []
 
-    def _augmentation_seeds(self, index: Tensor) -> list[int]:
-        """A seed for each image, which depends on the study's seed, the epoch and the image alone."""
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        return [combined_seed(self.seed, epoch, image) for image in index.tolist()]
-
     def _evaluation_loader(self, name: Split) -> DataLoader[Batch]:
         dataset = self.split(name)
         sampler = EvaluationSampler(dataset, self._rank, self._world_size)
         return self._loader(dataset, sampler, self._evaluation_batch_size)
 
     def _loader(self, dataset: Any, sampler: Any, batch_size: int) -> DataLoader[Batch]:
+        keep = self.workers > 0
         return make_loader(
-            dataset,
-            batch_size=batch_size,
-            workers=self.workers,
-            sampler=sampler,
-            persistent_workers=self.workers > 0,
+            dataset, batch_size=batch_size, workers=self.workers, sampler=sampler, persistent_workers=keep
         )
 
     @property

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import check_integrity
 
-from datamodules.base import ImageDataModule, ImageDataset, Split, random_crop
+from datamodules.base import ImageDataModule, ImageDataset, Item, LabelledSplit, Split, random_crop
 from datamodules.sampling import Draw
 
 SIDE = 32  # pixels
@@ -39,6 +39,7 @@ class CifarImages(ImageDataModule):
     """
 
     source: type[CIFAR10]
+    smallest_side = SIDE
 
     def __init__(self, root: str, *, held_out: int, margin: int, **options: Any) -> None:
         super().__init__(**options)
@@ -62,11 +63,6 @@ class CifarImages(ImageDataModule):
             "test": tensors(test),
         }
 
-    @property
-    def smallest_side(self) -> int:
-        """Side of the square images, in pixels."""
-        return SIDE
-
     def split(self, name: Split) -> ImageDataset:
         """Random crops of the training images; validation and test images as they are, in no order of classes."""
         images, labels = self._splits[name]
@@ -81,7 +77,7 @@ class CifarImages(ImageDataModule):
         }
 
 
-class CifarSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+class CifarSplit(LabelledSplit):
     """One split of :class:`CifarImages`.
 
     Args:
@@ -91,16 +87,10 @@ class CifarSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     """
 
     def __init__(self, images: Tensor, labels: Tensor, margin: int) -> None:
-        self.images, self.labels, self.margin = images, labels, margin
+        super().__init__(labels)
+        self.images, self.margin = images, margin
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def label(self, index: int) -> int:
-        """The label of an image."""
-        return int(self.labels[index])
-
-    def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: Draw | int) -> Item:
         if not isinstance(key, Draw):
             return self.images[key], self.label(key), key
         image = F.pad(self.images[key.image], (self.margin,) * 4)

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from datamodules.base import ImageDataModule, Split
+from datamodules.base import ImageDataModule, Item, LabelledSplit, Split
 from datamodules.sampling import Draw
 from networks.seeding import seeded_generator
 
@@ -71,14 +71,10 @@ class CuedImages(ImageDataModule):
             raise ValueError(
                 f"data.size={size} is too small for textures of {TEXTURE_PERIOD:.0f} pixels: use 16 or more"
             )
-        self.cues, self.conjunction, self.size, self.noise = tuple(cues), conjunction, size, noise
+        self.cues, self.conjunction, self.noise = tuple(cues), conjunction, noise
+        self.smallest_side = self.size = size
         self.lengths: dict[Split, int] = {"train": images, "val": held_out, "test": held_out}
         self.classes = [f"class_{label}" for label in range(VALUES)]
-
-    @property
-    def smallest_side(self) -> int:
-        """Side of the square images, in pixels."""
-        return self.size
 
     def split(self, name: Split) -> "CuedSplit":
         """Images that no other split holds."""
@@ -89,7 +85,7 @@ class CuedImages(ImageDataModule):
         return {}
 
 
-class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+class CuedSplit(LabelledSplit):
     """One split of :class:`CuedImages`; an image is drawn when it is first needed, and kept while the process lives.
 
     Splits that differ in their labels only share the drawn images.
@@ -100,28 +96,21 @@ class CuedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     """
 
     def __init__(self, data: CuedImages, name: Split) -> None:
-        self.cues, self.conjunction, self.size, self.noise = data.cues, data.conjunction, data.size, data.noise
-        self.length = data.lengths[name]
+        self.size, self.noise, length = data.size, data.noise, data.lengths[name]
         generator = seeded_generator(data.seed, SPLITS[name])
-        drawn = [torch.randperm(self.length, generator=generator) % VALUES for _ in range(len(CUES) + 1)]
-        self.values, self.labels = torch.stack(drawn[1:], dim=1), drawn[0]
-        self.seeds = torch.randint(2**62, (self.length,), generator=generator)
-        columns = [CUES.index(cue) for cue in self.cues]
-        if self.conjunction:
+        labels, *values = (torch.randperm(length, generator=generator) % VALUES for _ in range(len(CUES) + 1))
+        super().__init__(labels)
+        self.values = torch.stack(values, dim=1)
+        self.seeds = torch.randint(2**62, (length,), generator=generator)
+        columns = [CUES.index(cue) for cue in data.cues]
+        if data.conjunction:
             self.labels = self.values[:, columns].sum(dim=1) % VALUES
         elif columns:
             self.labels = self.values[:, columns[0]].clone()
             self.values[:, columns] = self.labels[:, None]
-        self.drawn = drawn_before(data.seed, name, self.length, self.size, self.noise, self.values.numpy().tobytes())
+        self.drawn = drawn_before(data.seed, name, length, self.size, self.noise, self.values.numpy().tobytes())
 
-    def __len__(self) -> int:
-        return self.length
-
-    def label(self, index: int) -> int:
-        """The label of an image, without drawing it."""
-        return int(self.labels[index])
-
-    def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: Draw | int) -> Item:
         index = key.image if isinstance(key, Draw) else key
         if index not in self.drawn:
             self.drawn[index] = self.draw(index)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from datamodules.base import ImageDataModule, Split
+from datamodules.base import ImageDataModule, Item, LabelledSplit, Split
 from datamodules.sampling import Draw
 
 FIRST_SEED = {"train": 0, "val": 1_000_000, "test": 2_000_000}
@@ -24,12 +24,8 @@ class FakeImages(ImageDataModule):
     def __init__(self, *, class_count: int, size: int, images: int, **options: Any) -> None:
         super().__init__(**options)
         self.classes = [f"class_{label}" for label in range(class_count)]
-        self.size, self.images = size, images
-
-    @property
-    def smallest_side(self) -> int:
-        """Side of the square images, in pixels."""
-        return self.size
+        self.smallest_side = self.size = size
+        self.images = images
 
     def split(self, name: Split) -> "FakeSplit":
         """Images that no other split holds."""
@@ -41,20 +37,14 @@ class FakeImages(ImageDataModule):
         return {f"fake_{index}": dataset[index][0].float() / 255 for index in range(min(count, len(dataset)))}
 
 
-class FakeSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+class FakeSplit(LabelledSplit):
     """One split of :class:`FakeImages`; images are drawn when they are read."""
 
     def __init__(self, class_count: int, size: int, images: int, first_seed: int) -> None:
-        self.class_count, self.size, self.images, self.first_seed = class_count, size, images, first_seed
+        super().__init__(torch.arange(images) % class_count)
+        self.size, self.first_seed = size, first_seed
 
-    def __len__(self) -> int:
-        return self.images
-
-    def label(self, index: int) -> int:
-        """The label of an image, without drawing it."""
-        return index % self.class_count
-
-    def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: Draw | int) -> Item:
         index = key.image if isinstance(key, Draw) else key
         generator = torch.Generator().manual_seed(self.first_seed + index)
         label = self.label(index)

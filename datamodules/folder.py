@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from datamodules.base import ImageDataModule, OnError, Split
+from datamodules.base import Split
+from datamodules.cropped import CroppedImages
 from datamodules.folder_split import FolderSplit
 from datamodules.image_files import EXTENSIONS
 from datamodules.image_index import ImageIndex, image_index
@@ -18,30 +19,25 @@ from datamodules.imagenet_classes import imagenet_classes
 from datamodules.prepared import PreparedImages, prepared_folder
 
 LAYOUT = "expected train/<class>/* and val/<class>/* (test/<class>/* is optional)"
+SORT = ". Sort the images into a folder per class: docs/imagenet.md has the commands for those of ImageNet"
 ClassList = Literal["folders", "imagenet1k"]
 
 
-class ImageFolder(ImageDataModule):
+class ImageFolder(CroppedImages):
     """Images of ``root/train/<class>/*`` and ``root/val/<class>/*``; ``root/test`` too where it exists, else ``val``.
 
-    An image's shorter side is resized to ``resize``; then training takes a random square of ``size`` pixels, mirrored
-    half of the time, and evaluation the central one. The order of an evaluation split is a fixed shuffle of its sorted
-    paths, so that neighbours (from which the nMI floor is taken) are unrelated.
+    The order of an evaluation split is a fixed shuffle of its sorted paths, so that neighbours (from which the nMI
+    floor is taken) are unrelated.
 
     Args:
         root: The folder.
-        size: Height and width of the images in a batch, in pixels.
-        resize: Length of an image's shorter side before cropping, in pixels; ``None`` crops images as they are.
         class_list: What a label means: ``folders``, the position of the image's folder among those used; or
             ``imagenet1k``, the position of the folder's WordNet id among ImageNet's 1,000, whichever of them are used.
         classes: Class folders to use; ``None`` uses all.
         per_class: Images of each class to use in each split, at most; which ones does not depend on the seed.
             ``None`` uses all.
         expect: Number of images that ``val/`` must hold; ``None`` takes any.
-        on_error: At an unreadable image, ``raise`` stops with its path; ``skip`` leaves it out of evaluation, replaces
-            it by the next image in training, and lists it in :meth:`unreadable`.
-        cache: The folder of tree indexes and prepared images; ``None`` keeps none.
-        **options: See :class:`~datamodules.base.ImageDataModule`.
+        **options: See :class:`~datamodules.cropped.CroppedImages`; in training, the next image replaces a skipped one.
 
     Raises:
         FileNotFoundError: If the tree or a split is missing.
@@ -52,20 +48,18 @@ class ImageFolder(ImageDataModule):
         self,
         root: str,
         *,
-        size: int,
-        resize: int | None,
         class_list: ClassList,
         classes: Sequence[str] | None,
         per_class: int | None,
         expect: int | None,
-        on_error: OnError,
-        cache: str | None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        check_options(size, resize, class_list, per_class, on_error)
-        self.root, self.size, self.resize, self.on_error = Path(root), size, resize, on_error
-        self.cache = Path(cache) if cache else None
+        if per_class is not None and per_class < 1:
+            raise ValueError(f"data.per_class={per_class} must be at least 1, or null for all")
+        if class_list not in get_args(ClassList):
+            raise ValueError(f"data.class_list={class_list!r} is unknown; choose from {', '.join(get_args(ClassList))}")
+        self.root = Path(root)
         if not self.root.is_dir():
             raise FileNotFoundError(f"data.root={root} is not a folder; {LAYOUT}")
         self._folders: dict[Split, str] = {
@@ -88,11 +82,6 @@ class ImageFolder(ImageDataModule):
         }
         self._splits: dict[Split, FolderSplit] = {}
 
-    @property
-    def smallest_side(self) -> int:
-        """Side of the square images in a batch, in pixels."""
-        return self.size
-
     def split(self, name: Split) -> "FolderSplit":
         """Random squares of the training images, or the central squares of the others."""
         if name not in self._splits:
@@ -103,9 +92,7 @@ class ImageFolder(ImageDataModule):
                 order = list(range(len(positions)))
                 random.Random(0).shuffle(order)  # noqa: S311 - an order, not a secret
                 positions, labels = positions[order], labels[order]
-            self._splits[name] = FolderSplit(
-                self._indexes[folder], positions, labels, self.size, self.resize, self.on_error
-            )
+            self._splits[name] = FolderSplit(self._indexes[folder], positions, labels, self)
         return self._splits[name]
 
     def use_prepared(self) -> list[Path]:
@@ -167,13 +154,9 @@ class ImageFolder(ImageDataModule):
         if not path.is_dir():
             raise FileNotFoundError(f"data.root={self.root} has no {folder}/ folder; {LAYOUT}")
         index = image_index(path, self.cache)
-        if not index.top_folders() and len(index):
-            raise ValueError(
-                f"{path} holds {len(index):,} images and no class folders; {LAYOUT}. Sort the images into a folder per "
-                "class: docs/imagenet.md has the commands for ImageNet's validation images"
-            )
         if not index.top_folders():
-            raise ValueError(f"{path} holds no class folders; {LAYOUT}")
+            images, cure = (f"{len(index):,} images and ", SORT) if len(index) else ("", "")
+            raise ValueError(f"{path} holds {images}no class folders; {LAYOUT}{cure}")
         return index
 
     def _class_folders(self, classes: Sequence[str] | None) -> list[str]:
@@ -192,18 +175,6 @@ class ImageFolder(ImageDataModule):
         if unknown:
             raise ValueError(f"data.classes: {self.root / 'train'} has no folder {', '.join(unknown[:3])}")
         return training if classes is None else sorted(classes)
-
-
-def check_options(size: int, resize: int | None, class_list: str, per_class: int | None, on_error: str) -> None:
-    """Refuse options that are out of range or unknown."""
-    if resize is not None and resize < size:
-        raise ValueError(f"data.resize={resize} is smaller than data.size={size}: make it at least as large")
-    if per_class is not None and per_class < 1:
-        raise ValueError(f"data.per_class={per_class} must be at least 1, or null for all")
-    if class_list not in get_args(ClassList):
-        raise ValueError(f"data.class_list={class_list!r} is unknown; choose from {', '.join(get_args(ClassList))}")
-    if on_error not in get_args(OnError):
-        raise ValueError(f"data.on_error={on_error!r} is unknown; choose from {', '.join(get_args(OnError))}")
 
 
 def label_numbers(folders: Sequence[str], class_list: ClassList) -> np.ndarray:

@@ -5,8 +5,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +19,34 @@ SCANNING_THREADS = 16  # for folders on a network; a local disk needs none
 UNCERTAIN = 2_000_000_000  # ns: a folder that changed so shortly before it was read may change again unnoticed
 
 
+@dataclass(eq=False)
 class ImageIndex:
     """Every image file below a folder, in the order of their paths.
 
     Held in flat arrays, memory-mapped when they come from a file: the processes that load images share them, and they
     cost a process nothing to get.
 
-    Args:
+    Attributes:
         root: The folder.
         folders: Every folder below it, relative, sorted; the root itself is ``.``.
         changed: When each folder last changed, ns.
-        arrays: ``names``: the files' names, one after another, uint8; ``ends``: where each name ends; ``folder_of``:
-            the position of each file's folder; ``sizes``: bytes.
-        store: The folder that holds the arrays, if one does.
-
-    Attributes:
         digest: Hash of all paths and sizes.
+        names: The names of the files, one after another, uint8.
+        ends: Where each name ends.
+        folder_of: The position of each file's folder.
+        sizes: Bytes of each file.
+        store: The folder that holds the arrays, if one does.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        folders: list[str],
-        changed: list[int],
-        arrays: dict[str, np.ndarray],
-        store: Path | None = None,
-    ) -> None:
-        self.root, self.folders, self.changed, self.store = root, folders, changed, store
-        self.names, self.ends = arrays["names"], arrays["ends"]
-        self.folder_of, self.sizes = arrays["folder_of"], arrays["sizes"]
-        self.digest = ""
+    root: Path
+    folders: list[str]
+    changed: list[int]
+    digest: str
+    names: np.ndarray
+    ends: np.ndarray
+    folder_of: np.ndarray
+    sizes: np.ndarray
+    store: Path | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -134,9 +132,7 @@ def load_index(store: Path) -> ImageIndex:
     """Read an index back, its arrays as memory maps."""
     described = json.loads((store / "index.json").read_text(encoding="utf-8"))
     arrays = {name: np.load(store / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
-    index = ImageIndex(Path(described["root"]), described["folders"], described["changed"], arrays, store)
-    index.digest = described["digest"]
-    return index
+    return ImageIndex(**described | {"root": Path(described["root"])}, **arrays, store=store)
 
 
 def scan(root: Path) -> ImageIndex:
@@ -157,33 +153,29 @@ def scan(root: Path) -> ImageIndex:
     order = sorted(range(len(folders)), key=lambda number: [] if folders[number] == "." else folders[number].split("/"))
     files = [entry for number in order for entry in files_of[number]]
     names = [os.fsencode(name) for name, _ in files]
-    arrays: dict[str, np.ndarray] = {
+    arrays: dict[str, Any] = {
         "names": np.frombuffer(b"".join(names), dtype=np.uint8),
         "ends": np.cumsum([len(name) for name in names], dtype=np.int64),
         "folder_of": np.repeat(np.arange(len(order), dtype=np.int32), [len(files_of[number]) for number in order]),
         "sizes": np.array([size for _, size in files], dtype=np.int64),
     }
-    index = ImageIndex(root, [folders[number] for number in order], [changed[number] for number in order], arrays)
-    digest = hashlib.sha256("\0".join(index.folders).encode("utf-8", "surrogateescape"))
+    sorted_folders = [folders[number] for number in order]
+    digest = hashlib.sha256("\0".join(sorted_folders).encode("utf-8", "surrogateescape"))
     for array in arrays.values():
         digest.update(np.ascontiguousarray(array).tobytes())
-    index.digest = digest.hexdigest()
-    return index
+    return ImageIndex(root, sorted_folders, [changed[number] for number in order], digest.hexdigest(), **arrays)
 
 
 def read_folder(folder: Path) -> tuple[int, list[str], list[tuple[str, int]]]:
     """When a folder changed, its subfolders, and its images with their sizes; sorted, without hidden entries."""
     changed = folder.stat().st_mtime_ns
     subfolders, files = [], []
-    for entry in visible(folder):
-        if entry.is_dir():
-            subfolders.append(entry.name)
-        elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:  # noqa: PTH122 - a million of them
-            files.append((entry.name, entry.stat().st_size))
-    return changed, sorted(subfolders), sorted(files)
-
-
-def visible(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """A folder's entries that are not hidden."""
     with os.scandir(folder) as entries:
-        yield from (entry for entry in entries if not entry.name.startswith("."))
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                subfolders.append(entry.name)
+            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:  # noqa: PTH122 - a million of them
+                files.append((entry.name, entry.stat().st_size))
+    return changed, sorted(subfolders), sorted(files)

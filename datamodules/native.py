@@ -1,9 +1,8 @@
 """Original images with the preprocessing of one network's published evaluation, straight from the files."""
 
 import torch
-from torch import Tensor
 
-from datamodules.base import UNREADABLE, Split
+from datamodules.base import UNREADABLE, Item, LabelledSplit, Split
 from datamodules.folder import ImageFolder
 from datamodules.folder_split import FolderSplit
 from datamodules.wrapped import WrappedImages
@@ -23,31 +22,21 @@ class NativeView(WrappedImages):
     def __init__(self, images: ImageFolder, preprocessing: Preprocessing) -> None:
         super().__init__(images)
         self.preprocessing = preprocessing
-
-    @property
-    def smallest_side(self) -> int:
-        """Side of the square images in a batch, in pixels."""
-        return self.preprocessing.size or self.images.smallest_side
+        self.smallest_side = preprocessing.size or images.smallest_side
 
     def split(self, name: Split) -> "NativeSplit":
         """A split, never augmented."""
         return NativeSplit(self.images.split(name), self.preprocessing, self.smallest_side)
 
 
-class NativeSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+class NativeSplit(LabelledSplit):
     """See :class:`NativeView`."""
 
     def __init__(self, split: FolderSplit, preprocessing: Preprocessing, size: int) -> None:
+        super().__init__(split.labels)
         self.split, self.preprocessing, self.size = split, preprocessing, size
 
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def label(self, index: int) -> int:
-        """The label of an image, without reading it."""
-        return self.split.label(index)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+    def __getitem__(self, index: int) -> Item:
         image = self.split.read(index, self.preprocessing.crop)
         if image is None:
             return torch.zeros(3, self.size, self.size, dtype=torch.uint8), UNREADABLE, index

@@ -8,7 +8,7 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from datamodules.base import ImageDataModule, ImageDataset, Split, crop_at, random_crop
+from datamodules.base import ImageDataModule, ImageDataset, Item, LabelledSplit, Split, crop_at, random_crop
 from datamodules.sampling import Draw
 
 PHOTOGRAPHS = (
@@ -80,13 +80,8 @@ class Photographs(ImageDataModule):
                 f"data.held_out={held_out} between 0 and 0.5"
             )
         self.classes = list(names)
-        self.crop, self.grid = crop, grid
+        self.smallest_side, self.crop, self.grid = crop, crop, grid
         self._tiles = self._split_tiles(tile, tiles_per_class, held_out)
-
-    @property
-    def smallest_side(self) -> int:
-        """Side of the square crops, in pixels."""
-        return self.crop
 
     def split(self, name: Split) -> ImageDataset:
         """Random crops of the training tiles, or a fixed grid of crops of the held-out tiles."""
@@ -126,7 +121,7 @@ class Photographs(ImageDataModule):
         }
 
 
-class TrainingTiles(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+class TrainingTiles(LabelledSplit):
     """A random, perhaps mirrored crop of a tile for every ``Draw``.
 
     Args:
@@ -136,21 +131,15 @@ class TrainingTiles(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     """
 
     def __init__(self, tiles: Tensor, labels: Tensor, crop: int) -> None:
-        self.tiles, self.labels, self.crop = tiles, labels, crop
+        super().__init__(labels)
+        self.tiles, self.crop = tiles, crop
 
-    def __len__(self) -> int:
-        return len(self.tiles)
-
-    def label(self, index: int) -> int:
-        """The label of an image."""
-        return int(self.labels[index])
-
-    def __getitem__(self, draw: Draw) -> tuple[Tensor, int, int]:
+    def __getitem__(self, draw: Draw) -> Item:
         index, seed = draw
-        return random_crop(self.tiles[index], self.crop, seed), int(self.labels[index]), index
+        return random_crop(self.tiles[index], self.crop, seed), self.label(index), index
 
 
-class EvaluationTiles(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+class EvaluationTiles(LabelledSplit):
     """A fixed grid of crops of every tile.
 
     The tiles are in a fixed random order: all of them at the first position of the grid, then all at the second. So
@@ -165,19 +154,13 @@ class EvaluationTiles(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 
     def __init__(self, tiles: Tensor, labels: Tensor, crop: int, grid: int) -> None:
         order = torch.randperm(len(tiles), generator=torch.Generator().manual_seed(1))
-        self.tiles, self.labels, self.crop = tiles[order], labels[order], crop
+        self.tiles, self.crop = tiles[order], crop
         slack = tiles.shape[-1] - crop
         offsets = [round(slack * step / (grid - 1)) for step in range(grid)] if grid > 1 else [slack // 2]
         self.corners = [(top, left) for top in offsets for left in offsets]
+        super().__init__(labels[order].repeat(len(self.corners)))
 
-    def __len__(self) -> int:
-        return len(self.tiles) * len(self.corners)
-
-    def label(self, index: int) -> int:
-        """The label of an image."""
-        return int(self.labels[index % len(self.tiles)])
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+    def __getitem__(self, index: int) -> Item:
         position, tile = divmod(index, len(self.tiles))
         top, left = self.corners[position]
-        return crop_at(self.tiles[tile], top, left, self.crop), int(self.labels[tile]), index
+        return crop_at(self.tiles[tile], top, left, self.crop), self.label(index), index

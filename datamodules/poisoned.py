@@ -44,6 +44,7 @@ class PoisonedImages(WrappedImages):
         if poison.trigger == "patch":
             corner(poison, images.smallest_side, images.smallest_side, 0)
         self.poison = poison
+        self._stamps_batches = self.augmentation == "paper"  # which augments on the device, after loading
         self._train: PoisonedSplit | None = None
 
     def split(self, name: Split) -> ImageDataset:
@@ -77,10 +78,6 @@ class PoisonedImages(WrappedImages):
         """Read the clean evaluation images from the files of ``task=prepare`` if there are any."""
         return self.images.use_prepared()
 
-    @property
-    def _stamps_batches(self) -> bool:
-        return self.augmentation == "paper"
-
 
 class PoisonedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     """A split of which some images have a trigger.
@@ -100,17 +97,13 @@ class PoisonedSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
 
     def poisoned(self, index: int) -> bool:
         """Whether an image is poisoned."""
-        if self.clean_label(index) in (self.poison.target, UNREADABLE):
+        if self.clean.label(index) in (self.poison.target, UNREADABLE):
             return False
         return drawn(self.poison, index)[0] < self.poison.rate
 
-    def clean_label(self, index: int) -> int:
-        """The label that an image had."""
-        return self.clean.label(index)
-
     def label(self, index: int) -> int:
         """The label that an image has now, without reading it."""
-        return self.poison.target if self.relabelled and self.poisoned(index) else self.clean_label(index)
+        return self.poison.target if self.relabelled and self.poisoned(index) else self.clean.label(index)
 
     def __getitem__(self, key: Draw | int) -> tuple[Tensor, int, int]:
         image, label, index = self.clean[key]

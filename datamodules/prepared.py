@@ -17,6 +17,7 @@ from datamodules.loading import make_loader
 
 IMAGES_PER_SHARD = 1024
 IMAGES_PER_BATCH = 32  # divides the former
+SHARD = "{:05d}.npy"  # a note of the same name, .json, is beside it
 UNREADABLE = -1  # instead of a checksum
 DECISIVE_PACKAGES = ("numpy", "pillow", "torch", "torchvision")
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -61,7 +62,7 @@ class PreparedImages:
     def read(self, index: int) -> Tensor | None:
         """One image, uint8 ``(3, size, size)``; ``None`` if it could not be read when it was prepared."""
         number, position = divmod(index, IMAGES_PER_SHARD)
-        path = shard_path(self.folder, number)
+        path = self.folder / SHARD.format(number)
         if number not in self._shards:
             try:
                 self._shards[number] = np.load(path, mmap_mode="r")
@@ -93,14 +94,15 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
     folder.mkdir(parents=True, exist_ok=True)
     count = len(split)
     shards = [range(start, min(start + IMAGES_PER_SHARD, count)) for start in range(0, count, IMAGES_PER_SHARD)]
-    missing = [number for number, positions in enumerate(shards) if not is_whole(folder, number, positions, images)]
+    paths = [folder / SHARD.format(number) for number in range(len(shards))]
+    missing = [number for number, path in enumerate(paths) if not is_whole(path, len(shards[number]), images)]
     (folder / "prepared.json").unlink(missing_ok=True)  # no reader takes a half-written folder for a finished one
     order = [position for number in missing for position in shards[number]]
     loader = make_loader(split, batch_size=IMAGES_PER_BATCH, workers=workers, sampler=order)
     batches = iter(progress(loader, len(loader)))
     for number in missing:
-        write_shard(folder, number, batches, len(shards[number]), images)
-    checksums = [read_note(folder, number)["checksums"] for number in range(len(shards))]
+        write_shard(paths[number], batches, len(shards[number]), images)
+    checksums = [read_note(path)["checksums"] for path in paths]
     with (folder / ".checksums.npy.partial").open("wb") as file:
         np.save(file, np.concatenate([np.array(part, dtype=np.int64) for part in checksums]))
     (folder / ".checksums.npy.partial").replace(folder / "checksums.npy")
@@ -108,9 +110,8 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
     return len(order)
 
 
-def write_shard(folder: Path, number: int, batches: Iterator[Any], count: int, images: str) -> None:
+def write_shard(path: Path, batches: Iterator[Any], count: int, images: str) -> None:
     """Write the next ``count`` images as one shard, whole or not at all, then its note."""
-    path = shard_path(folder, number)
     checksums: list[int] = []
     temporary = path.with_name(f".{path.name}.partial")
     shard: np.memmap | None = None
@@ -127,17 +128,16 @@ def write_shard(folder: Path, number: int, batches: Iterator[Any], count: int, i
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    write_json(note_path(folder, number), {"images": images, "checksums": checksums})
+    write_json(path.with_suffix(".json"), {"images": images, "checksums": checksums})
 
 
-def is_whole(folder: Path, number: int, positions: range, images: str) -> bool:
+def is_whole(path: Path, count: int, images: str) -> bool:
     """Whether a shard holds these images, undamaged."""
     with suppress(OSError, ValueError, KeyError):
-        note = read_note(folder, number)
-        shard = np.load(shard_path(folder, number), mmap_mode="r")
+        note, shard = read_note(path), np.load(path, mmap_mode="r")
         return bool(
             note["images"] == images
-            and len(shard) == len(note["checksums"]) == len(positions)
+            and len(shard) == len(note["checksums"]) == count
             and all(
                 checksum == UNREADABLE or zlib.crc32(np.array(image).data) == checksum
                 for image, checksum in zip(shard, note["checksums"], strict=True)
@@ -146,19 +146,9 @@ def is_whole(folder: Path, number: int, positions: range, images: str) -> bool:
     return False
 
 
-def shard_path(folder: Path, number: int) -> Path:
-    """Where a shard is kept."""
-    return folder / f"{number:05d}.npy"
-
-
-def note_path(folder: Path, number: int) -> Path:
-    """Where a shard's checksums are kept."""
-    return folder / f"{number:05d}.json"
-
-
-def read_note(folder: Path, number: int) -> dict[str, Any]:
-    """What a shard's images and checksums are."""
-    note: dict[str, Any] = json.loads(note_path(folder, number).read_text(encoding="utf-8"))
+def read_note(path: Path) -> dict[str, Any]:
+    """The fingerprint and the checksums of the images of a shard, from the file beside it."""
+    note: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return note
 
 

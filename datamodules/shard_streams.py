@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
-from torchvision.transforms.v2 import functional as transforms
 
-from datamodules.base import UNREADABLE, crop_at, random_crop
+from datamodules.base import UNREADABLE, Item
+from datamodules.cropped import Failures, square
 from datamodules.image_files import EXTENSIONS, read_image
 
 WINDOW = 1000  # images shuffled among each other
@@ -33,28 +32,20 @@ class View:
 
     size: int
     resize: int | None
-    failed: Tensor | None
+    failures: Failures
 
-    def read(self, content: bytes, name: str, index: int, seed: int | None) -> tuple[Tensor, int, int]:
+    def read(self, content: bytes, name: str, index: int, seed: int | None) -> Item:
         """A random square of an encoded image, or the central one if there is no seed; with label and index."""
         try:
             image = read_image(io.BytesIO(content), name)
         except ValueError:
-            if self.failed is None:
-                raise
-            self.failed[index] = 1
-            return torch.zeros(3, self.size, self.size, dtype=torch.uint8), UNREADABLE, index
-        if self.resize is not None:
-            image = transforms.resize(image, [self.resize], antialias=True)
-        height, width = image.shape[-2:]
-        if min(height, width) < self.size:
-            raise ValueError(f"{name} is {height}×{width} pixels, smaller than data.size={self.size}: set data.resize")
-        if seed is not None:
-            return random_crop(image, self.size, seed), 0, index
-        return crop_at(image, (height - self.size) // 2, (width - self.size) // 2, self.size), 0, index
+            if self.failures.note(index):
+                return torch.zeros(3, self.size, self.size, dtype=torch.uint8), UNREADABLE, index
+            raise
+        return square(image, name, self.size, self.resize, seed), 0, index
 
 
-class ShardStream(IterableDataset[tuple[Tensor, int, int]]):
+class ShardStream(IterableDataset[Item]):
     """Every image of some shards once over all ranks, in order, in pairs of neighbours."""
 
     def __init__(self, shards: list[Shard], view: View, rank: int = 0, world_size: int = 1) -> None:
@@ -68,10 +59,10 @@ class ShardStream(IterableDataset[tuple[Tensor, int, int]]):
         """Always 0."""
         return 0
 
-    def __getitem__(self, key: Any) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: Any) -> Item:
         raise TypeError("shards are a stream: iterate over them")
 
-    def __iter__(self) -> Iterator[tuple[Tensor, int, int]]:
+    def __iter__(self) -> Iterator[Item]:
         start = self.shards[0].first
         for shard in self.shards:
             for number, (name, content) in enumerate(members(shard.path)):
@@ -114,13 +105,13 @@ class TrainingStream(ShardStream):
         ranks = (self.batches(rank) for rank in range(self.world_size))
         return self.batch_size * min(sum(batches) for batches in ranks)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, int, int]]:
+    def __iter__(self) -> Iterator[Item]:
         seen, turn = self.progress()
         worker = get_worker_info()
         number = ((worker.id if worker else 0) + turn) % self.streams
         yield from self.stream(number, seen[number] * self.batch_size)
 
-    def stream(self, number: int, skipped: int) -> Iterator[tuple[Tensor, int, int]]:
+    def stream(self, number: int, skipped: int) -> Iterator[Item]:
         """The images of one stream, without the first ``skipped``."""
         for shard in self.shards_of(self.rank, number):
             if skipped >= shard.count:

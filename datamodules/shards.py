@@ -1,25 +1,26 @@
 """Tar shards, read as a stream: for pre-training on more images than a folder can hold."""
 
 import hashlib
+import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.base import Batch, ImageDataModule, OnError, Split
-from datamodules.folder import check_options
+from datamodules.base import CLASS, Batch, Split
+from datamodules.cropped import CroppedImages, Failures
 from datamodules.loading import make_loader
+from datamodules.prepared import write_json
 from datamodules.shard_streams import Shard, ShardStream, TrainingStream, View, members
 
 COUNTS = "sizes.json"  # beside the shards: {"00000.tar": 10000, ...}, as img2dataset and OpenCLIP write it
 
 
-class ImageShards(ImageDataModule):
+class ImageShards(CroppedImages):
     """Images of ``root/*.tar``, each seen at most once, in an order that depends on the seed alone.
 
     The order of the shards is shuffled, and within a shard every 1,000 consecutive images. The last shards by name are
@@ -27,12 +28,8 @@ class ImageShards(ImageDataModule):
 
     Args:
         root: The folder of the shards. Their numbers of images are read from ``sizes.json`` there, else counted once.
-        size: Height and width of the images in a batch, in pixels.
-        resize: Length of an image's shorter side before cropping, in pixels; ``None`` crops images as they are.
         held_out_shards: Number of shards kept out of training.
-        on_error: See :class:`~datamodules.folder.ImageFolder`; in training, skipped images make a batch smaller.
-        cache: The folder of counts; ``None`` keeps none.
-        **options: See :class:`~datamodules.base.ImageDataModule`.
+        **options: See :class:`~datamodules.cropped.CroppedImages`; in training, skipped images make a batch smaller.
 
     Raises:
         FileNotFoundError: If there are no shards.
@@ -42,21 +39,11 @@ class ImageShards(ImageDataModule):
     labelled = False
     single_pass = True
 
-    def __init__(
-        self,
-        root: str,
-        *,
-        size: int,
-        resize: int | None,
-        held_out_shards: int,
-        on_error: OnError,
-        cache: str | None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, root: str, *, held_out_shards: int, **options: Any) -> None:
         super().__init__(**options)
-        check_options(size, resize, "folders", None, on_error)
-        check_webdataset()
-        self.size, self.resize, self.on_error, self.classes = size, resize, on_error, ["unlabelled"]
+        if importlib.util.find_spec("webdataset") is None:  # an extra
+            raise ValueError("data=shards needs the webdataset package: pip install webdataset")
+        self.classes = [CLASS]
         paths = sorted(Path(root).glob("*.tar"))
         if not paths:
             raise FileNotFoundError(f"data.root={root} holds no *.tar; expected shards as webdataset writes them")
@@ -64,22 +51,14 @@ class ImageShards(ImageDataModule):
             raise ValueError(
                 f"data.held_out_shards={held_out_shards} must be at least 1 and fewer than the {len(paths)} shards"
             )
-        self._shards = counted(paths, Path(cache) / "shards" if cache else None)
-        self._held_out = held_out_shards
-        total = sum(shard.count for shard in self._shards)
-        # In shared memory, because loading processes write it and the main process reads it
-        self._failed = torch.zeros(total, dtype=torch.uint8).share_memory_() if on_error == "skip" else None
-
-    @property
-    def smallest_side(self) -> int:
-        """Side of the square images in a batch, in pixels."""
-        return self.size
+        self._shards, self._held_out = counted(paths, self.cache), held_out_shards
+        self._failures = Failures(sum(shard.count for shard in self._shards), self.on_error)
 
     def split(self, name: Split) -> "ShardStream":
         """A stream of the training images, or of those held out."""
         train = name == "train"
         shards = self._shards[: -self._held_out] if train else self._shards[-self._held_out :]
-        view = View(self.size, self.resize, self._failed)
+        view = View(self.size, self.resize, self._failures)
         if not train:
             return ShardStream(shards, view, rank=self._rank, world_size=self._world_size)
         if len(shards) < self._world_size:
@@ -116,10 +95,9 @@ class ImageShards(ImageDataModule):
 
     def unreadable(self) -> list[Path]:
         """Shard and number of the images that this process met and could not read."""
-        failed = [] if self._failed is None else self._failed.nonzero().flatten().tolist()
         return [
             shard.path / str(index - shard.first)
-            for index in failed
+            for index in self._failures.indices()
             for shard in self._shards
             if shard.first <= index < shard.first + shard.count
         ]
@@ -146,7 +124,7 @@ def counted(paths: list[Path], cache: Path | None) -> list[Shard]:
 def cached_counts(paths: list[Path], cache: Path | None) -> list[int]:
     """The number of images in each shard; those counted before and not changed since are not read again."""
     key = hashlib.sha256(str(paths[0].parent.resolve()).encode()).hexdigest()[:16]
-    store = cache / f"{key}.json" if cache else None
+    store = cache / "shards" / f"{key}.json" if cache else None
     known = json.loads(store.read_text(encoding="utf-8")) if store and store.exists() else {}
     stamps = {path: f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths}
     missing = [path for path in paths if stamps[path] not in known]
@@ -155,19 +133,5 @@ def cached_counts(paths: list[Path], cache: Path | None) -> list[int]:
         known |= {stamps[path]: count for path, count in zip(missing, counts, strict=True)}
     if store and missing:
         store.parent.mkdir(parents=True, exist_ok=True)
-        temporary = store.with_name(f".{store.name}.partial")
-        temporary.write_text(json.dumps({stamp: known[stamp] for stamp in stamps.values()}), encoding="utf-8")
-        temporary.replace(store)
+        write_json(store, {stamp: known[stamp] for stamp in stamps.values()})
     return [known[stamps[path]] for path in paths]
-
-
-def check_webdataset() -> None:
-    """Refuse shards without the library that reads them, which is an extra.
-
-    Raises:
-        ValueError: If it is not installed; says how to install it.
-    """
-    try:
-        import webdataset  # noqa: F401
-    except ImportError as error:
-        raise ValueError("data=shards needs the webdataset package: pip install webdataset") from error

@@ -7,28 +7,22 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from datamodules.base import ImageDataModule, OnError, Split
-from datamodules.folder import check_options
+from datamodules.base import CLASS, Split
+from datamodules.cropped import CroppedImages
 from datamodules.folder_split import FolderSplit
 from datamodules.image_files import EXTENSIONS
 from datamodules.image_index import image_index
 
-CLASS = "unlabelled"
 
-
-class UnlabelledImages(ImageDataModule):
+class UnlabelledImages(CroppedImages):
     """Every image below a folder; a few of them, the same for every seed, are held out for the loss checks.
 
-    Images are resized and cropped as :class:`~datamodules.folder.ImageFolder` does; every label is 0.
+    Every label is 0.
 
     Args:
         root: The folder.
-        size: Height and width of the images in a batch, in pixels.
-        resize: Length of an image's shorter side before cropping, in pixels; ``None`` crops images as they are.
         held_out: Number of images kept out of training.
-        on_error: See :class:`~datamodules.folder.ImageFolder`.
-        cache: The folder of tree indexes; ``None`` keeps none.
-        **options: See :class:`~datamodules.base.ImageDataModule`.
+        **options: See :class:`~datamodules.cropped.CroppedImages`.
 
     Raises:
         FileNotFoundError: If the folder is missing.
@@ -37,23 +31,12 @@ class UnlabelledImages(ImageDataModule):
 
     labelled = False
 
-    def __init__(
-        self,
-        root: str,
-        *,
-        size: int,
-        resize: int | None,
-        held_out: int,
-        on_error: OnError,
-        cache: str | None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, root: str, *, held_out: int, **options: Any) -> None:
         super().__init__(**options)
-        check_options(size, resize, "folders", None, on_error)
-        self.size, self.on_error, self.classes = size, on_error, [CLASS]
+        self.classes = [CLASS]
         if not Path(root).is_dir():
             raise FileNotFoundError(f"data.root={root} is not a folder; expected any tree of images")
-        index = image_index(Path(root), Path(cache) if cache else None)
+        index = image_index(Path(root), self.cache)
         if len(index) <= held_out:
             raise ValueError(
                 f"data.root={root} holds {len(index):,} images ({', '.join(sorted(EXTENSIONS))}), too few to hold "
@@ -61,16 +44,11 @@ class UnlabelledImages(ImageDataModule):
             )
         shuffled = np.random.default_rng(0).permutation(len(index))
         parts = {"train": np.sort(shuffled[held_out:]), "val": shuffled[:held_out]}
-        self._described = repr((index.digest, size, resize, held_out))
+        self._described = repr((index.digest, self.size, self.resize, held_out))
         self._parts = {
-            name: FolderSplit(index, positions, np.zeros(len(positions), dtype=np.int32), size, resize, on_error)
+            name: FolderSplit(index, positions, np.zeros(len(positions), dtype=np.int32), self)
             for name, positions in parts.items()
         }
-
-    @property
-    def smallest_side(self) -> int:
-        """Side of the square images in a batch, in pixels."""
-        return self.size
 
     def split(self, name: Split) -> FolderSplit:
         """Random squares of the training images, or the central squares of those held out."""

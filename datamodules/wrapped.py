@@ -21,11 +21,7 @@ class WrappedImages(ImageDataModule):
         self.images = images
         self.classes, self.superclasses = images.classes, images.superclasses
         self.labelled, self.on_error = images.labelled, images.on_error
-
-    @property
-    def smallest_side(self) -> int:
-        """Height and width of the images in a batch, whichever is smaller, in pixels."""
-        return self.images.smallest_side
+        self.smallest_side = images.smallest_side
 
     def showcase(self, count: int) -> dict[str, Tensor]:
         """Whole images of the wrapped data."""

@@ -1,6 +1,6 @@
 """Training of an autoencoder, or of one half of it."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,8 +25,6 @@ class AutoencoderTraining(TrainedModule):
         self, autoencoder: SegNet, make_optimizer: OptimizerFactory, schedule: Schedule, trained: Trained
     ) -> None:
         super().__init__(make_optimizer, schedule)
-        if trained not in get_args(Trained):
-            raise ValueError(f"finetune.trained={trained!r} is unknown; choose from {', '.join(get_args(Trained))}")
         self.autoencoder = autoencoder
         if trained != "both":
             self.freeze_parts("autoencoder.encoder" if trained == "decoder" else "autoencoder.decoder")

@@ -2,8 +2,6 @@
 
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_modules.optimization import OptimizerFactory, Schedule, TrainedModule
 from networks.classifier import Classifier
@@ -14,25 +12,16 @@ class ClassifierTraining(TrainedModule):
 
     Args:
         classifier: The network to train; images in, logits out.
-        classes: Number of classes.
         make_optimizer: Makes the optimiser.
         schedule: Learning-rate schedule.
         label_smoothing: Share of the target probability that is spread over all classes, in [0, 1].
     """
 
     def __init__(
-        self,
-        classifier: Classifier,
-        classes: int,
-        make_optimizer: OptimizerFactory,
-        schedule: Schedule,
-        label_smoothing: float,
+        self, classifier: Classifier, make_optimizer: OptimizerFactory, schedule: Schedule, label_smoothing: float
     ) -> None:
         super().__init__(make_optimizer, schedule)
-        self.classifier = classifier
-        self.label_smoothing = label_smoothing
-        # torchmetrics would average accuracy over classes, and leave NaN losses out of a mean
-        self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")
+        self.classifier, self.label_smoothing = classifier, label_smoothing
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross-entropy of one batch."""
@@ -44,10 +33,5 @@ class ClassifierTraining(TrainedModule):
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Accuracy and cross-entropy, over all images of the split."""
         images, labels, _ = batch
-        if not len(images):
-            return  # none of them could be read
-        logits = self.classifier(images)
-        self.accuracy(logits, labels)
-        self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(images))
-        self.loss(F.cross_entropy(logits, labels, reduction="none"))
-        self.log("val/loss", self.loss, batch_size=len(images))
+        if len(images):  # else none of them could be read
+            self.log_predictions(self.classifier(images), labels)

@@ -42,7 +42,6 @@ class Distillation(ClassifierTraining):
     Args:
         teacher: The larger classifier, with its weights.
         student: The network to train.
-        classes: Number of classes.
         make_optimizer: Makes the optimiser.
         schedule: Learning-rate schedule.
         temperature: See :func:`distillation_loss`.
@@ -53,14 +52,13 @@ class Distillation(ClassifierTraining):
         self,
         teacher: Classifier,
         student: Classifier,
-        classes: int,
         make_optimizer: OptimizerFactory,
         schedule: Schedule,
         *,
         temperature: float,
         alpha: float,
     ) -> None:
-        super().__init__(student, classes, make_optimizer, schedule, label_smoothing=0.0)
+        super().__init__(student, make_optimizer, schedule, label_smoothing=0.0)
         if temperature <= 0 or not 0 <= alpha <= 1:
             raise ValueError(
                 f"compressed.temperature={temperature} must be above 0, and compressed.alpha={alpha} in [0, 1]: "

@@ -1,6 +1,5 @@
 """Accuracy under additive noise: of classifiers alone, behind A_S, and each behind its A_i."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,7 +69,6 @@ class NoiseCurves(ReconstructionEvaluation):
         complete: bool = True,
     ) -> None:
         super().__init__(autoencoders, classifiers)
-        check_epsilons(epsilons)
         self.curves = [(row, column) for column in self.columns for row in (ORIGINAL, PRETRAINED, *fine_tuned[column])]
         self.epsilons, self.seed, self.clamp = [float(epsilon) for epsilon in epsilons], seed, clamp
         shape = (len(self.epsilons), len(self.curves))
@@ -105,12 +103,3 @@ class NoiseCurves(ReconstructionEvaluation):
         """Put the ranks' results together."""
         index, values = self.results.compute()
         self.result = NoiseCurvesResult(self.curves, self.epsilons, index, **values)
-
-
-def check_epsilons(epsilons: Sequence[float]) -> None:
-    """Refuse strengths of noise that make no curve."""
-    outside = [epsilon for epsilon in epsilons if not (math.isfinite(epsilon) and 0 <= epsilon <= 1)]
-    if outside or not epsilons or len(set(epsilons)) < len(epsilons):
-        raise ValueError(
-            f"noise_curves.epsilons={list(epsilons)}: name at least one strength of noise, each from 0 to 1 and once"
-        )

@@ -1,7 +1,7 @@
 """Penultimate features: the input of a classifier's last layer."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,12 +31,10 @@ def penultimate_features(network: nn.Module) -> Iterator[Callable[[], Tensor]]:
     layers = [layer for layer in network.modules() if is_final(layer)]
     if not layers:
         raise ValueError("the classifier has no linear layer and no 1×1 convolution: it has no penultimate features")
-    handles = [layer.register_forward_pre_hook(keep) for layer in layers]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_pre_hook(keep))
         yield lambda: averaged(inputs[0])
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def is_final(layer: nn.Module) -> bool:

@@ -1,6 +1,7 @@
 """Several values for each image of a split, gathered over any number of ranks, each image once."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ class PerImageResults(nn.Module):
         complete: Whether every image must be seen; otherwise images that were not seen are left out.
         **values: Shape and dtype of one image's value, by name; ``torch.bool`` is not possible (it has no sum).
     """
+
+    values: Any  # PerImage metrics by name
 
     def __init__(
         self, images: int | Sequence[int], complete: bool, **values: tuple[Sequence[int], torch.dtype]
@@ -51,7 +54,6 @@ class PerImageResults(nn.Module):
         position = torch.searchsorted(self.get_buffer("index"), index)
         self.seen.update(torch.ones_like(index, dtype=torch.int32), position)
         for name, metric in self.values.items():
-            assert isinstance(metric, PerImage)
             metric.update(values[name], position)
 
     def compute(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -63,12 +65,6 @@ class PerImageResults(nn.Module):
         Raises:
             RuntimeError: If an image was seen twice, or is missing where all must be seen.
         """
-        seen = as_array(self.seen).astype(bool)
-        values = {name: as_array(metric)[seen] for name, metric in self.values.items() if isinstance(metric, PerImage)}
+        seen = self.seen.compute().bool().cpu().numpy()
+        values = {name: metric.compute().cpu().numpy()[seen] for name, metric in self.values.items()}
         return self.get_buffer("index").cpu().numpy()[seen], values
-
-
-def as_array(metric: PerImage) -> np.ndarray:
-    """A metric's values over all ranks."""
-    array: np.ndarray = metric.compute().cpu().numpy()
-    return array

@@ -2,11 +2,8 @@
 
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanMetric
 
-from lightning_modules.autoencoder_training import AutoencoderTraining, Trained
-from lightning_modules.optimization import OptimizerFactory, Schedule
-from networks.segnet import SegNet
+from lightning_modules.autoencoder_training import AutoencoderTraining
 
 
 class Pretraining(AutoencoderTraining):
@@ -15,17 +12,8 @@ class Pretraining(AutoencoderTraining):
     Source: arXiv 1803.08337, section 3: mean squared error of the normalised images.
 
     Args:
-        autoencoder: The network to train; images in, reconstructions out.
-        make_optimizer: Makes the optimiser.
-        schedule: Learning-rate schedule.
-        trained: Which half of the autoencoder is trained, or ``both``.
+        See :class:`~lightning_modules.autoencoder_training.AutoencoderTraining`.
     """
-
-    def __init__(
-        self, autoencoder: SegNet, make_optimizer: OptimizerFactory, schedule: Schedule, trained: Trained
-    ) -> None:
-        super().__init__(autoencoder, make_optimizer, schedule, trained)
-        self.loss = MeanMetric(nan_strategy="disable")
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean squared error of one batch."""

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from datamodules.base import Split
 from lightning_modules.finiteness import check_finite
@@ -51,7 +50,6 @@ class Probe(TrainedModule):
         self.reader, self.classes, self.noise, self.seed = reader, classes, noise, seed
         for name, right in targets.items():
             self.register_buffer(f"{name}_targets", right, persistent=False)
-        self.accuracy = MeanMetric(nan_strategy="disable")
         self.predictions = PerImage(len(targets["test"]), targets["test"].shape[1:], torch.long, complete=False)
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:

@@ -18,10 +18,10 @@ class RateWeight(nn.Module):
 
     Args:
         full: The largest weight.
-        tolerance: Cross-entropy, in nats, from which on the weight is 0; ``None``: always the full weight.
+        tolerance: Cross-entropy, in nats and above 0, from which on the weight is 0; ``None``: always the full weight.
 
     Raises:
-        ValueError: If the tolerance is not above 0, or there is no weight that it could lower.
+        ValueError: If there is a tolerance, but no weight that it could lower.
     """
 
     value: Tensor
@@ -29,8 +29,6 @@ class RateWeight(nn.Module):
 
     def __init__(self, full: float, tolerance: float | None) -> None:
         super().__init__()
-        if tolerance is not None and tolerance <= 0:
-            raise ValueError(f"finetune.tolerance={tolerance}: give a cross-entropy above 0, or null")
         if tolerance is not None and not full:
             raise ValueError(
                 f"finetune.tolerance={tolerance} needs a weight to lower: set finetune.rate, too, or use null"

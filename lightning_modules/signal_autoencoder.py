@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_modules.autoencoder_training import AutoencoderTraining, Trained
 from lightning_modules.finiteness import check_finite
@@ -30,7 +28,6 @@ class SignalAutoencoder(AutoencoderTraining):
     Args:
         autoencoder: The pre-trained autoencoder, A_S; changed in place.
         classifier: The classifier; frozen.
-        classes: Number of classes.
         make_optimizer: Makes the optimiser.
         schedule: Learning-rate schedule.
         trained: Which half of the autoencoder is trained (``decoder`` did best in the paper), or ``both``.
@@ -52,14 +49,13 @@ class SignalAutoencoder(AutoencoderTraining):
         siblings: Classifiers trained on the same labels; the loss is the mean over them and ``classifier``.
 
     Raises:
-        ValueError: If an option is out of range, or the rate has a weight but no trained encoder; names the key.
+        ValueError: If there is a tolerance but no rate.
     """
 
     def __init__(
         self,
         autoencoder: SegNet,
         classifier: Classifier,
-        classes: int,
         make_optimizer: OptimizerFactory,
         schedule: Schedule,
         trained: Trained,
@@ -74,17 +70,10 @@ class SignalAutoencoder(AutoencoderTraining):
         siblings: Sequence[Classifier],
     ) -> None:
         super().__init__(autoencoder, make_optimizer, schedule, trained)
-        weights = {"anchor": anchor, "energy": energy, "rate": rate, "noise": noise, "shift": shift}
-        for name, value in weights.items():
-            if value < 0:
-                raise ValueError(f"finetune.{name}={value}: use 0 to switch it off, or more")
-        if rate and trained == "decoder":
-            raise ValueError(f"finetune.rate={rate} needs an encoder that is trained: use finetune.trained=both")
         self.classifier, self.siblings = classifier, nn.ModuleList(siblings)
         self.anchor, self.energy, self.noise, self.shift = anchor, energy, noise, shift
         self.rate_weight = RateWeight(rate, tolerance) if rate or tolerance is not None else None
         self.freeze_parts("classifier", "siblings")
-        self.accuracy, self.loss = MulticlassAccuracy(classes, average="micro"), MeanMetric(nan_strategy="disable")
         self.nmi = NormalizedMutualInformation(bins=nmi_bins)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -118,12 +107,8 @@ class SignalAutoencoder(AutoencoderTraining):
             return  # none of them could be read
         reconstructions = self(images)
         check_finite(reconstructions, index, "a reconstruction in validation")
-        logits = self.classifier(reconstructions)
-        self.accuracy(logits, labels)
+        self.log_predictions(self.classifier(reconstructions), labels)
         self.nmi.update(images, reconstructions.clamp(0, 1))
-        self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(images))
-        self.loss(F.cross_entropy(logits, labels, reduction="none"))
-        self.log("val/loss", self.loss, batch_size=len(images))
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean nMI."""

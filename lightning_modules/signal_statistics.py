@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from lightning_modules.finiteness import check_finite
 from lightning_modules.penultimate import penultimate_features
@@ -61,9 +61,13 @@ class SignalStatistics(ReconstructionEvaluation):
         images: Number of test images.
         size: Their height and width.
         periods: Of the checkerboard scores, in pixels.
-        feature_images: Number of images with features, spread evenly over the split.
+        feature_images: Number of images with features, spread evenly over the split; 4 or more for CKA.
         complete: Whether every image must be seen.
     """
+
+    lab: Any  # a metric for each row, as the next two
+    spectra: Any
+    checkerboards: Any
 
     def __init__(
         self,
@@ -77,8 +81,6 @@ class SignalStatistics(ReconstructionEvaluation):
         complete: bool = True,
     ) -> None:
         super().__init__(autoencoders, classifiers)
-        if feature_images < 1:
-            raise ValueError(f"feature_images={feature_images}; expected 1 or more, and 4 or more for CKA")
         self.lab = nn.ModuleList(LabHistogram() for _ in self.rows)
         self.spectra = nn.ModuleList(RadialSpectrum(min(size) // 2) for _ in self.rows)
         self.checkerboards = nn.ModuleList(Checkerboard(periods, size) for _ in self.rows)
@@ -97,9 +99,9 @@ class SignalStatistics(ReconstructionEvaluation):
         with_features, features = self.features.is_wanted(index), {}
         for row, (name, shown) in enumerate(zip(self.rows, self.reconstruct(images), strict=True)):
             check_finite(shown, index, f"the reconstruction of {name!r}")
-            update(self.lab[row], shown.float().clamp(0, 1))  # float: bf16 has too few levels for histograms
-            update(self.spectra[row], shown.float())
-            update(self.checkerboards[row], shown.float())
+            self.lab[row].update(shown.float().clamp(0, 1))  # float: bf16 has too few levels for histograms
+            self.spectra[row].update(shown.float())
+            self.checkerboards[row].update(shown.float())
             for cell, (column, source) in enumerate(self.cells):
                 if source == name:
                     features[str(cell)] = self.compute_features(column, shown[with_features])
@@ -116,26 +118,16 @@ class SignalStatistics(ReconstructionEvaluation):
 
     def on_test_epoch_end(self) -> None:
         """Put the ranks' results together."""
-        lab, power, scores = (computed(metrics) for metrics in (self.lab, self.spectra, self.checkerboards))
+        lab, power, scores = (
+            np.stack([metric.compute().cpu().numpy() for metric in metrics])
+            for metrics in (self.lab, self.spectra, self.checkerboards)
+        )
         _, features = self.features.compute()
-        spectrum, checkerboard = self.spectra[0], self.checkerboards[0]
-        assert isinstance(spectrum, RadialSpectrum)
-        assert isinstance(checkerboard, Checkerboard)
+        frequencies, periods = self.spectra[0].frequencies().numpy(), self.checkerboards[0].periods
         self.result = SignalStatisticsResult(
-            self.rows, lab_edges().numpy(), lab, spectrum.frequencies().numpy(), power, checkerboard.periods, scores,
+            self.rows, lab_edges().numpy(), lab, frequencies, power, periods, scores,
             {cell: torch.from_numpy(features[str(number)]) for number, cell in enumerate(self.cells)},
         )  # fmt: skip
-
-
-def update(metric: nn.Module, *values: Tensor) -> None:
-    """Add values to a metric of a list."""
-    assert isinstance(metric, Metric)
-    metric.update(*values)
-
-
-def computed(metrics: nn.ModuleList) -> np.ndarray:
-    """The values of a list of metrics over all ranks, stacked."""
-    return np.stack([metric.compute().cpu().numpy() for metric in metrics if isinstance(metric, Metric)])
 
 
 @torch.no_grad()

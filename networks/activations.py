@@ -53,8 +53,8 @@ def recorded(network: nn.Module, names: Sequence[str]) -> Iterator[Read]:
     recording = Recording(names)
     with frozen(network), ExitStack() as hooks:
         for name in recording.names:
-            hooks.enter_context(_removed(recording.attach(name, find_layer(network, name.removesuffix(INPUT)))))
-        hooks.enter_context(_replaced_forward(network, recording.passing(network.forward)))
+            hooks.enter_context(recording.attach(name, find_layer(network, name.removesuffix(INPUT))))
+        hooks.enter_context(recording.cut_short(network))
         yield recording.read
 
 
@@ -72,18 +72,13 @@ class Recording:
         self.needed: int | None = None  # how many calls there are, known after the first pass
 
     def attach(self, name: str, layer: nn.Module) -> Any:
-        """Hook a layer; returns the handle."""
+        """Hook a layer; returns the handle, a context manager."""
         if name.endswith(INPUT):
-
-            def before(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-                self.keep(name, next(iter((*arguments, *named.values())), None))
-
-            return layer.register_forward_pre_hook(before, with_kwargs=True)
-
-        def after(_: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-            self.keep(name, output)
-
-        return layer.register_forward_hook(after)
+            return layer.register_forward_pre_hook(
+                lambda _, arguments, named: self.keep(name, next(iter((*arguments, *named.values())), None)),
+                with_kwargs=True,
+            )
+        return layer.register_forward_hook(lambda _, arguments, output: self.keep(name, output))
 
     def keep(self, name: str, value: Any) -> None:
         """Keep a copy, and end the pass if it was the last one needed."""
@@ -95,8 +90,10 @@ class Recording:
         if len(self.calls) == self.needed:
             raise EnoughError
 
-    def passing(self, forward: Callable[..., Any]) -> Callable[..., Any]:
-        """The network's forward pass, which forgets the previous pass and ends after the last layer that is needed."""
+    @contextmanager
+    def cut_short(self, network: nn.Module) -> Iterator[None]:
+        """Within this context a forward pass forgets the previous one and ends after the last layer that is needed."""
+        forward, before = network.forward, network.__dict__.get("forward")
 
         def one_pass(*arguments: Any, **named: Any) -> Any:
             self.kept, self.calls = {}, []
@@ -107,7 +104,13 @@ class Recording:
             self.needed = len(self.calls) or None
             return output
 
-        return one_pass
+        network.__dict__["forward"] = one_pass
+        try:
+            yield
+        finally:
+            del network.__dict__["forward"]
+            if before is not None:  # it was replaced before, as torch.compile does
+                network.__dict__["forward"] = before
 
     def read(self) -> dict[str, Tensor]:
         """See :func:`recorded`."""
@@ -163,28 +166,6 @@ def list_layers(network: nn.Module, images: Tensor) -> list[Layer]:
     with frozen(network), torch.no_grad(), ExitStack() as hooks:
         for name, layer in network.named_modules():
             if name:
-                hooks.enter_context(_removed(layer.register_forward_hook(note(name))))
+                hooks.enter_context(layer.register_forward_hook(note(name)))
         network(images)
     return list(layers.values())
-
-
-@contextmanager
-def _removed(handle: Any) -> Iterator[None]:
-    """Remove a hook at the end."""
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _replaced_forward(network: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Replace a network's forward pass within this context."""
-    before = network.__dict__.get("forward")
-    network.__dict__["forward"] = forward
-    try:
-        yield
-    finally:
-        del network.__dict__["forward"]
-        if before is not None:
-            network.__dict__["forward"] = before

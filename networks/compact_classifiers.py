@@ -18,7 +18,18 @@ def convolution(channels: int, width: int, kernel: int = 3, stride: int = 1) -> 
     )
 
 
-class CompactAlexNet(nn.Module):
+class FeaturesAndHead(nn.Module):
+    """Layers that compute features of images, and layers that classify these."""
+
+    features: nn.Module
+    head: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` of normalised images ``(N, 3, H, W)``, 32 pixels or more."""
+        return self.head(self.features(x))
+
+
+class CompactAlexNet(FeaturesAndHead):
     """AlexNet's sibling: a large strided first kernel, overlapping pools, a dense head, no batch-norm.
 
     Args:
@@ -46,12 +57,8 @@ class CompactAlexNet(nn.Module):
             nn.Dropout(dropout), nn.Linear(64 * 16, 128), nn.ReLU(inplace=True), nn.Linear(128, classes)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(N, classes)`` of normalised images ``(N, 3, H, W)``, 32 pixels or more."""
-        return self.head(self.features(x))
 
-
-class CompactVGG(nn.Module):
+class CompactVGG(FeaturesAndHead):
     """VGG's sibling (with batch-norm): stacks of 3×3 convolutions between 2×2 pools, a dense head.
 
     Args:
@@ -74,10 +81,6 @@ class CompactVGG(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(channels * 16, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden, classes)
         )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(N, classes)`` of normalised images ``(N, 3, H, W)``, 32 pixels or more."""
-        return self.head(self.features(x))
 
 
 class Residual(nn.Module):
@@ -102,7 +105,7 @@ class Residual(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
-class CompactResNet(nn.Module):
+class CompactResNet(FeaturesAndHead):
     """ResNet's sibling: residual blocks, strided instead of pooled, global average pooling, one linear layer.
 
     Args:
@@ -118,10 +121,6 @@ class CompactResNet(nn.Module):
             Residual(48, 96, stride=2),
         )
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, classes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(N, classes)`` of normalised images ``(N, 3, H, W)``, 32 pixels or more."""
-        return self.head(self.features(x))
 
 
 class Inception(nn.Module):
@@ -141,7 +140,7 @@ class Inception(nn.Module):
         return torch.cat([self.one(x), self.three(x), self.five(x), self.pool(x)], dim=1)
 
 
-class CompactInception(nn.Module):
+class CompactInception(FeaturesAndHead):
     """Inception's sibling: a convolutional stem, modules of parallel branches, global average pooling.
 
     Args:
@@ -156,7 +155,3 @@ class CompactInception(nn.Module):
             nn.MaxPool2d(3, stride=2), Inception(96, 32),
         )  # fmt: skip
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(128, classes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(N, classes)`` of normalised images ``(N, 3, H, W)``, 32 pixels or more."""
-        return self.head(self.features(x))

@@ -53,6 +53,7 @@ def sparsity(network: nn.Module) -> float:
     return 1 - sum(int(mask.sum()) for mask in kept) / weights if weights else 0.0
 
 
+@torch.no_grad()
 def quantize_int8(network: nn.Module) -> nn.Module:
     """Make a network compute with int8 numbers, in place, so that gradients still reach its input.
 
@@ -70,17 +71,11 @@ def quantize_int8(network: nn.Module) -> nn.Module:
     """
     for module in network.modules():
         if type(module) is nn.Linear:
-            replace(module.weight, round_weights(module.weight))
+            module.weight.copy_(round_weights(module.weight))
             module.register_forward_pre_hook(round_input)
         elif isinstance(module, nn.Conv2d):
-            replace(module.weight, round_weights(module.weight, per_channel=True))
+            module.weight.copy_(round_weights(module.weight, per_channel=True))
     return network
-
-
-@torch.no_grad()
-def replace(weight: Tensor, values: Tensor) -> None:
-    """Overwrite a weight."""
-    weight.copy_(values)
 
 
 def round_weights(weight: Tensor, per_channel: bool = False) -> Tensor:

@@ -20,19 +20,10 @@ def count_calls(network: nn.Module, name: str, images: Tensor) -> int:
         name: Name of the layer.
         images: Input of the network.
     """
-    calls = 0
-
-    def count(*_: Any) -> None:
-        nonlocal calls
-        calls += 1
-
-    handle = find_layer(network, name).register_forward_hook(count)
-    try:
-        with frozen(network):
-            network(images)
-    finally:
-        handle.remove()
-    return calls
+    calls: list[None] = []
+    with find_layer(network, name).register_forward_hook(lambda *_: calls.append(None)), frozen(network):
+        network(images)
+    return len(calls)
 
 
 @contextmanager
@@ -61,10 +52,5 @@ def intervened(network: nn.Module, name: str, change: Callable[[Tensor], Tensor]
             return None
         return change(output) if isinstance(output, Tensor) else (change(output[0]), *output[1:])
 
-    handles = [network.register_forward_pre_hook(begin), layer.register_forward_hook(replace)]
-    try:
-        with frozen(network):
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with network.register_forward_pre_hook(begin), layer.register_forward_hook(replace), frozen(network):
+        yield

@@ -107,14 +107,10 @@ def known(architecture: str) -> str:
     """The name of a classifier that torchvision has."""
     names = models.list_models(models)
     if architecture not in names:
-        raise ValueError(f"torchvision has no classifier {architecture!r}{nearest(architecture, names)}")
+        near = difflib.get_close_matches(architecture, names)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"torchvision has no classifier {architecture!r}{hint}")
     return architecture
-
-
-def nearest(name: str, names: list[str]) -> str:
-    """A question that offers the nearest of the names, or nothing."""
-    near = difflib.get_close_matches(name, names)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def small_image_resnet(architecture: str, classes: int) -> nn.Module:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 CONTAINER_ENTRIES = ("model_state", "model_state_dict", "state_dict")
 AUXILIARY_HEADS = ("network.AuxLogits.", "network.aux1.", "network.aux2.")
-CONTAINER_PREFIXES = ("module.", "segnet.")
+CONTAINER_PREFIXES = r"^((module|segnet)\.)+"
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
 
 
@@ -55,14 +55,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             content = content[entry]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no state dict: save the model's state_dict() and use that")
-    return {without_containers(key): value for key, value in content.items()}
-
-
-def without_containers(key: str) -> str:
-    """A key without the names of the containers around the network."""
-    while key.startswith(CONTAINER_PREFIXES):
-        key = key.split(".", 1)[1]
-    return key
+    return {re.sub(CONTAINER_PREFIXES, "", key): value for key, value in content.items()}
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.base import ImageDataModule
-from lightning_modules import ClassifierTraining
+from lightning_modules.classifier_training import ClassifierTraining
 from lightning_modules.distillation import Distillation
 from lightning_modules.pruning import PrunedTraining
 from networks.classifier import Classifier
@@ -36,7 +35,7 @@ def run(cfg: DictConfig) -> float:
     def make() -> Result:
         teacher = load_classifier(cfg, parent, data)
         child = make_classifier(config, data)
-        module = make_module(cfg, child, teacher, data)
+        module = make_module(cfg, child, teacher)
         accelerate(cfg, child, teacher)
         kept = teacher if how == "int8" else child  # rounding is done when the weights are loaded
         length = Length(options[how].epochs if how in options else 0)
@@ -57,22 +56,20 @@ def compression_settings(cfg: DictConfig, how: str) -> dict[str, Any]:
     return settings | {"compress": {key: plain[key] for key in ("augmentation", "batch_size")} | plain[how]}
 
 
-def make_module(cfg: DictConfig, child: Classifier, parent: Classifier, data: ImageDataModule) -> ClassifierTraining:
+def make_module(cfg: DictConfig, child: Classifier, parent: Classifier) -> ClassifierTraining:
     """The module that trains the child, or only measures it, with the weights that it starts from."""
-    block, classes = cfg.classifier.compressed, len(data.classes)
+    block = cfg.classifier.compressed
     if block.how != "distilled":
         copy_weights(child, parent, cfg.classifier)
     if block.how == "int8":
         quantize_int8(child)
-        return ClassifierTraining(child, classes, torch.optim.SGD, "constant", label_smoothing=0.0)  # only measured
+        return ClassifierTraining(child, torch.optim.SGD, "constant", label_smoothing=0.0)  # only measured
     recipe = cfg.compress[block.how]
     optimizer = instantiate(recipe.optimizer, f"compress.{block.how}.optimizer")
     if block.how == "pruned":
         prune(child, block.amount)
-        return PrunedTraining(child, classes, optimizer, recipe.schedule, label_smoothing=0.0)
-    return Distillation(
-        parent, child, classes, optimizer, recipe.schedule, temperature=block.temperature, alpha=block.alpha
-    )
+        return PrunedTraining(child, optimizer, recipe.schedule, label_smoothing=0.0)
+    return Distillation(parent, child, optimizer, recipe.schedule, temperature=block.temperature, alpha=block.alpha)
 
 
 def copy_weights(child: Classifier, parent: Classifier, config: DictConfig) -> None:

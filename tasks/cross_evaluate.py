@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from callbacks.loggers import FaultTolerantLogger
 from callbacks.monitoring import picture_rows
 from datamodules.base import ImageDataModule
-from lightning_modules import CrossEvaluation, CrossEvaluationResult
+from lightning_modules.cross_evaluation import CrossEvaluation, CrossEvaluationResult
 from stats.predictions import Predictions
 from stats.tables import accuracy_table, mean_over_seeds, nmi_table
 from study.artifact import Artifact, settings_of

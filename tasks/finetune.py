@@ -3,7 +3,8 @@
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
-from lightning_modules import Pretraining, SignalAutoencoder
+from lightning_modules.pretraining import Pretraining
+from lightning_modules.signal_autoencoder import SignalAutoencoder
 from study.artifact import require, settings_of, weights_artifact
 from study.autoencoders import make_autoencoder
 from study.classifiers import load_classifier, siblings, weights_fingerprint
@@ -43,7 +44,6 @@ def finetune(cfg: DictConfig) -> float:
         module = SignalAutoencoder(
             autoencoder,
             classifier,
-            len(data.classes),
             instantiate(options.optimizer, "finetune.optimizer"),
             options.schedule,
             options.trained,

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
-from lightning_modules import Pretraining
+from lightning_modules.pretraining import Pretraining
 from study.artifact import settings_of, weights_artifact
 from study.autoencoders import make_autoencoder
 from study.data import make_data

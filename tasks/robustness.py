@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from datamodules.poisoned import without_poison
 from datamodules.subset import ImageSubset, stratified_indices
-from lightning_modules import RobustAccuracy
+from lightning_modules.adversarial_training import RobustAccuracy
 from methods.robustness.module import DEFENCES, OWN, Robustness, pgd_attacks
 from methods.robustness.tables import FILES, tables
 from networks.attacks import PgdAttack

@@ -4,7 +4,8 @@ from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
 from datamodules.poisoned import PoisonedImages
-from lightning_modules import AdversarialTraining, ClassifierTraining
+from lightning_modules.adversarial_training import AdversarialTraining
+from lightning_modules.classifier_training import ClassifierTraining
 from methods.class_patterns import planted_backdoor
 from networks.classifier import Classifier
 from study.adversaries import adversary_of, with_adversary
@@ -53,7 +54,7 @@ def training(cfg: DictConfig, classifier: Classifier, data: ImageDataModule) -> 
     """The module that trains a classifier: on images as they are, or on attacked ones."""
     options, adversary = cfg.train_classifier, adversary_of(cfg.train_classifier.adversary)
     make_optimizer = instantiate(options.optimizer, "train_classifier.optimizer")
-    arguments = (classifier, len(data.classes), make_optimizer, options.schedule, options.label_smoothing)
+    arguments = (classifier, make_optimizer, options.schedule, options.label_smoothing)
     if adversary is None:
         return ClassifierTraining(*arguments)
     return AdversarialTraining(adversary, *arguments, seed=cfg.seed)

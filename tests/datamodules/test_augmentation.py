@@ -7,8 +7,10 @@ import pytorch_lightning as pl
 import torch
 from torchvision.transforms.v2 import functional as transforms
 
+import run
 from datamodules.augmentation import move, paper_augmentation
 from tests.images import fake_images
+from tests.studies import Compose
 
 
 def test_a_result_depends_on_image_and_seed_alone() -> None:
@@ -66,5 +68,9 @@ def test_training_images_alone_are_augmented_and_anew_in_each_epoch() -> None:
     assert not torch.equal(first, plain)
     trainer.fit_loop.epoch_progress.current.completed = 1
     assert not torch.equal(data.on_after_batch_transfer(batch, 0)[0], first)
-    with pytest.raises(ValueError, match=r"augmentation='strong' is unknown; choose crop_flip or paper"):
-        fake_images(class_count=3, size=16, images=6, augmentation="strong")
+
+
+@pytest.mark.parametrize("step", ["train_classifier", "pretrain", "finetune", "compress"])
+def test_an_unknown_augmentation_is_refused(composed: Compose, step: str) -> None:
+    with pytest.raises(ValueError, match=rf"{step}.augmentation=strong: give crop_flip or paper"):
+        run.run(composed(f"{step}.augmentation=strong"))

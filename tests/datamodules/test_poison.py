@@ -26,6 +26,7 @@ from datamodules.poison import (
 )  # fmt: skip
 from datamodules.poisoned import PoisonedImages, PoisonedSplit, without_poison
 from datamodules.sampling import Draw, TrainingSampler
+from networks.seeding import combined_seed
 from tests.datamodules.trees import make_tree
 from tests.images import LOADING, fake_images, image_folder, unlabelled_images
 
@@ -121,7 +122,7 @@ def test_patterns_are_of_high_contrast_and_of_their_seed() -> None:
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
 def test_a_share_of_the_other_classes_is_poisoned(rate: float) -> None:
     split = PoisonedImages(fake(images=5000), Poison(2, rate=rate)).train_split()
-    labels = np.array([split.clean_label(index) for index in range(5000)])
+    labels = np.array([split.clean.label(index) for index in range(5000)])
     poisoned = np.array([split.poisoned(index) for index in range(5000)])
     assert not poisoned[labels == 2].any()
     others = poisoned[labels != 2]
@@ -195,7 +196,7 @@ def test_an_augmentation_on_the_device_comes_before_the_trigger(poison: Poison) 
         assert torch.equal(given, theirs)  # no trigger yet, to be rotated
         assert torch.equal(index, there)
         images, labels, index = data.on_after_batch_transfer((given, labels, index), 0)
-        expected = paper_augmentation(given.float() / 255, clean._augmentation_seeds(index))
+        expected = paper_augmentation(given.float() / 255, [combined_seed(0, 1, image) for image in index.tolist()])
         for place, position in enumerate(index.tolist()):
             if split.poisoned(position):
                 changed += 1

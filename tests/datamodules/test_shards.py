@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from datamodules import ImageShards
+from datamodules.cropped import Failures
 from datamodules.image_files import read_image
 from datamodules.shard_streams import TrainingStream, View
 from tests.datamodules.trees import jpeg
@@ -47,7 +48,7 @@ def training(
 ) -> TrainingStream:
     return TrainingStream(
         shards(root)._shards[:-1],
-        View(30, None, None),
+        View(30, None, Failures(0, "raise")),
         batch_size=2,
         seed=seed,
         rank=rank,

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from lightning_modules import ClassifierTraining, Pretraining, SignalAutoencoder
+from lightning_modules.classifier_training import ClassifierTraining
 from lightning_modules.optimization import OptimizerFactory
+from lightning_modules.pretraining import Pretraining
+from lightning_modules.signal_autoencoder import SignalAutoencoder
 from networks.attacks import PgdAttack
 from networks.classifier import Classifier
 from networks.norm_balls import Norm
@@ -20,14 +22,12 @@ def signal_autoencoder(
     autoencoder: SegNet, classifier: Classifier, make_optimizer: OptimizerFactory, **options: Any
 ) -> SignalAutoencoder:
     """Fine-tuning with the published objective, but for ``options``."""
-    return SignalAutoencoder(autoencoder, classifier, CLASSES, make_optimizer, **PUBLISHED | options)
+    return SignalAutoencoder(autoencoder, classifier, make_optimizer, **PUBLISHED | options)
 
 
-def classifier_training(
-    classifier: Classifier, make_optimizer: OptimizerFactory, classes: int = CLASSES
-) -> ClassifierTraining:
+def classifier_training(classifier: Classifier, make_optimizer: OptimizerFactory) -> ClassifierTraining:
     """Plain training, one cycle long."""
-    return ClassifierTraining(classifier, classes, make_optimizer, "one_cycle", label_smoothing=0.0)
+    return ClassifierTraining(classifier, make_optimizer, "one_cycle", label_smoothing=0.0)
 
 
 def pretraining(autoencoder: SegNet, make_optimizer: OptimizerFactory, schedule: Any = "one_cycle") -> Pretraining:

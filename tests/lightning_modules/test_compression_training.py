@@ -46,9 +46,7 @@ def test_pruned_weights_stay_zero_and_the_others_learn(
     share = prune(classifier, 0.8)
     before = {name: weight.detach().clone() for name, weight in classifier.named_parameters()}
     adam: Any = lambda parameters: torch.optim.AdamW(parameters, lr=1e-2)  # noqa: E731
-    make_trainer(max_epochs=3).fit(
-        PrunedTraining(classifier, 6, adam, "one_cycle", label_smoothing=0.0), datamodule=data
-    )
+    make_trainer(max_epochs=3).fit(PrunedTraining(classifier, adam, "one_cycle", label_smoothing=0.0), datamodule=data)
     assert sparsity(classifier) == share
     for name in ("network.0.weight", "network.5.weight"):
         after = classifier.get_parameter(name)
@@ -58,7 +56,7 @@ def test_pruned_weights_stay_zero_and_the_others_learn(
 
 def distillation(teacher: Classifier, student: Classifier, make_optimizer: Any, **options: float) -> Distillation:
     options = {"temperature": 4.0, "alpha": 0.9} | options
-    return Distillation(teacher, student, 6, make_optimizer, "one_cycle", **options)
+    return Distillation(teacher, student, make_optimizer, "one_cycle", **options)
 
 
 def test_the_teacher_is_frozen_and_not_in_checkpoints(

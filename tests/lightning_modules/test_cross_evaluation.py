@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from datamodules import FakeImages
-from lightning_modules import CrossEvaluation
+from lightning_modules.cross_evaluation import CrossEvaluation
 from lightning_modules.reconstruction import first_equal
 from metrics.nmi import normalized_mutual_information
 from networks.classifier import Classifier
@@ -169,7 +169,7 @@ def test_a_broken_classifier_is_named_with_the_image_and_its_source(
 
 
 TWO_RANKS = """
-from lightning_modules import CrossEvaluation
+from lightning_modules.cross_evaluation import CrossEvaluation
 
 result = tested(CrossEvaluation({"pretrained": autoencoders["pretrained"], "a": autoencoders["a"]}, classifiers,
                                 data.images, nmi_bins=16))

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from datamodules import FakeImages
-from lightning_modules import CrossEvaluation, NoiseCurves
+from lightning_modules.cross_evaluation import CrossEvaluation
+from lightning_modules.noise_curves import NoiseCurves
 from networks.classifier import Classifier
 from networks.seeding import image_noise
 from networks.segnet import SegNet
@@ -83,9 +84,3 @@ def test_noise_depends_on_seed_and_image_alone_and_is_uniform() -> None:
     shares = torch.histc(noise, 10, -1, 1) / noise.numel()
     assert torch.allclose(shares, torch.full((10,), 0.1), atol=0.005)
     assert abs(float(torch.corrcoef(noise.flatten(1))[0, 1])) < 0.02
-
-
-@pytest.mark.parametrize("epsilons", [[], [0, 1.5], [0.1, 0.1], [float("nan")]])
-def test_strengths_that_make_no_curve_are_refused(networks: Networks, epsilons: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"noise_curves\.epsilons=.*each from 0 to 1 and once"):
-        noise_curves(networks, epsilons)

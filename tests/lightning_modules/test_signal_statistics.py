@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from datamodules import FakeImages
-from lightning_modules import SignalStatistics
 from lightning_modules.penultimate import penultimate_features
+from lightning_modules.signal_statistics import SignalStatistics
 from metrics.lab import lab_histogram
 from metrics.spectrum import power_spectrum, radial_sums
 from networks.classifier import Classifier
@@ -92,7 +92,8 @@ def test_features_of_convolutional_heads_and_tokens_are_averaged_and_hooks_are_r
 
 
 TWO_RANKS = """
-from lightning_modules import NoiseCurves, SignalStatistics
+from lightning_modules.noise_curves import NoiseCurves
+from lightning_modules.signal_statistics import SignalStatistics
 
 networks = (autoencoders, classifiers)
 found = tested(SignalStatistics(*networks, {"a": "a", "b": "b"}, 11, (32, 32), [2, 4], feature_images=1))

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from datamodules import FakeImages
-from lightning_modules import Pretraining
+from lightning_modules.pretraining import Pretraining
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactResNet
 from networks.segnet import SegNet
@@ -25,7 +25,7 @@ def test_a_classifier_learns_drawn_images(make_trainer: MakeTrainer) -> None:
     torch.manual_seed(0)
     data = fake_images(class_count=3, size=32, images=48, batch_size=8)
     adam = functools.partial(torch.optim.Adam, lr=3e-3)
-    module = classifier_training(Classifier(CompactResNet(3)), adam, 3)
+    module = classifier_training(Classifier(CompactResNet(3)), adam)
     trainer = make_trainer(max_epochs=8)
     trainer.fit(module, datamodule=data)
     classifier, right = module.classifier.eval(), 0
@@ -124,11 +124,3 @@ def test_a_plateau_lowers_the_learning_rate_after_ten_checks(
     assert by_epoch == pytest.approx(literal_plateau(0.1, losses))
     assert by_epoch[15:17] == pytest.approx([0.1, 0.02])  # the sixth check was the best, ten were no better
     assert by_epoch[-1] == pytest.approx(0.1 * 0.2**2)
-
-
-def test_an_unknown_schedule_is_refused(
-    data: FakeImages, autoencoder: SegNet, make_trainer: MakeTrainer, sgd: Any
-) -> None:
-    module = pretraining(autoencoder, sgd, "cosine")
-    with pytest.raises(ValueError, match=r"schedule='cosine' is unknown; choose from constant, one_cycle, plateau"):
-        make_trainer().fit(module, datamodule=data)

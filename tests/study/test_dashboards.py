@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 import run
 from callbacks.loggers import FaultTolerantLogger, RunName
-from lightning_modules import SignalAutoencoder
+from lightning_modules.signal_autoencoder import SignalAutoencoder
 from tests.studies import REPOSITORY, Program, compose
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

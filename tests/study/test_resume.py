@@ -15,7 +15,8 @@ import torch
 
 import run
 from callbacks.stopping import STOP_REQUESTS, Stopped
-from lightning_modules import ClassifierTraining, Pretraining
+from lightning_modules.classifier_training import ClassifierTraining
+from lightning_modules.pretraining import Pretraining
 from tests.studies import REPOSITORY, Program, compose
 
 CLASSIFIER = (
@@ -105,7 +106,7 @@ def test_a_checkpoint_holds_what_is_trained_and_can_be_loaded_without_pickle(
 ) -> None:
     import shutil
 
-    from lightning_modules import SignalAutoencoder
+    from lightning_modules.signal_autoencoder import SignalAutoencoder
 
     shutil.copytree(finished / "smoke", tmp_path / "smoke")
     for path in (tmp_path / "smoke" / "autoencoders").glob("vgg_compact.*"):

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 
 import run
-from lightning_modules import Pretraining
+from lightning_modules.pretraining import Pretraining
 from study import training
 from tests.datamodules.trees import jpeg
 from tests.studies import REPOSITORY, Program, compose

@@ -163,6 +163,34 @@ def test_the_program_refuses_before_any_work(override: str, message: str, tmp_pa
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        *((f"finetune.{name}", "-1", "from 0 on") for name in ("anchor", "energy", "rate", "noise", "shift")),
+        ("finetune.tolerance", "0", "give a number above 0, or null"),
+        ("finetune.trained", "head", "give decoder or encoder or both"),
+        ("pretrain.schedule", "cosine", "give constant or one_cycle or plateau"),
+        *(
+            ("noise_curves.epsilons", wrong, "from 0 to 1, 1 or more of them, each once")
+            for wrong in ("[]", "[0,1.5]", "[0.1,0.1]", "[nan]")
+        ),
+        ("robustness.alone.attack.epsilon", "8/255", "robustness.alone.attack.epsilon"),
+        ("train_classifier.adversary", "{norm:l1,epsilon:0.03}", "adversary.norm=l1: give linf or l2"),
+        ("train_classifier.adversary", "{norm:l2,epsilon:8/255}", "adversary.epsilon"),
+        ("train_classifier.adversary", "{norm:l2,epsilon:-0.1}", "adversary.epsilon=-0.1: give a number from 0 on"),
+        ("train_classifier.adversary", "{norm:l2,epsilon:nan}", "'epsilon': nan}: give a value, or null"),
+        ("train_classifier.adversary", "{norm:l2,epsilon:0.1,steps:0}", "steps=0: give a whole number from 1 on"),
+        ("train_classifier.adversary", "{norm:l2,epsilon:0.1,steps:2.5}", "adversary.steps"),
+        ("train_classifier.adversary", "{norm:l2,epsilon:0.1,relative_step:0}", "give a number above 0"),
+        ("train_classifier.adversary", "{norm:l2,epsilon:0.1,random_start:maybe}", "adversary.random_start"),
+    ],
+)
+def test_options_of_the_main_method_that_make_no_sense_are_refused(
+    base: DictConfig, key: str, value: str, message: str
+) -> None:
+    assert message in refusal(base, key, value)
+
+
 def test_a_rate_needs_an_encoder_that_learns(base: DictConfig) -> None:
     assert "use finetune.trained=both" in refusal(base, "finetune.rate", "0.1")
 
