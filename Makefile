@@ -1,5 +1,5 @@
 # make demo    set up everything, run the whole study on built-in photographs
-# make test    set up everything, run the tests
+# make test    set up everything, run the tests and the examples in the docstrings
 # make test-cluster    the tests on a real Slurm, started for them and stopped after; skipped where it is not installed
 # make lint    style and types;  make lock  pin the packages anew;  make clean  remove what these made, but no study
 
@@ -16,7 +16,7 @@ demo: $(READY)
 	$(BIN)/python run.py
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules stats metrics tests -n auto --dist worksteal
 
 test-cluster: $(READY)
 	$(BIN)/python -m pytest -m cluster tests/cluster

@@ -40,6 +40,16 @@ if __name__ == "__main__" and {"-h", "--help"} & set(sys.argv):
     sys.exit()
 
 import hydra
+
+from study.resolvers import register_resolvers
+
+register_settings()
+register_resolvers(job_name)
+
+if __name__ == "__main__" and {"-sc", "--shell-completion"} & set(sys.argv):  # at every Tab: before PyTorch loads
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(lambda cfg: None)()
+    sys.exit()
+
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -51,13 +61,10 @@ from study.classifiers import apply_settings
 from study.distributed import follow_parent
 from study.errors import Explainer, one_line_errors
 from study.jobs import read_record, recorded
-from study.resolvers import register_resolvers
 from study.settings.common import Common
 
 # noted for the processes that this one starts, because Hydra's own variable is set below
 FULL_ERRORS = os.environ.setdefault("LIKE_TO_SEE_FULL_ERRORS", str("HYDRA_FULL_ERROR" in os.environ)) == "True"
-register_settings()
-register_resolvers(job_name)
 EXPLAIN = Explainer({"": Common, **settings_classes()}, lambda: known_keys())
 
 
