@@ -21,7 +21,7 @@ def convolution(channels: int, width: int, kernel: int = 3, stride: int = 1) -> 
 class FeaturesAndHead(nn.Module):
     """Layers that compute features of images, and layers that classify these."""
 
-    features: nn.Module
+    features: nn.Sequential
     head: nn.Module
 
     def forward(self, x: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ def choose_canvases(
     """
     labels = torch.tensor([split.label(index) for index in range(len(split))])
     rows: list[tuple[Array, int, str, int, int]] = []
-    shape = read(split, name, 0)[0].shape
+    shape = read(split, name, 0, 0)[0].shape
     for target in targets:
         generator = seeded_generator(seed, target)
         own, others = ((labels == target).nonzero().flatten(), (labels != target).nonzero().flatten())
@@ -187,11 +187,11 @@ def spread(indices: Tensor, count: int) -> list[int]:
 
 def first_readable(split: ImageDataset, name: Split, indices: Sequence[int], count: int) -> list[tuple[int, Tensor]]:
     """The first ``count`` images at these indices that can be read, each with its index."""
-    images = ((index, *read(split, name, index)[:2]) for index in indices)
+    images = ((index, *read(split, name, index, 0)[:2]) for index in indices)
     readable = ((index, image) for index, image, label in images if label != UNREADABLE)
     return list(itertools.islice(readable, count))
 
 
-def read(split: ImageDataset, name: Split, index: int, seed: int = 0) -> tuple[Tensor, int, int]:
+def read(split: ImageDataset, name: Split, index: int, seed: int) -> tuple[Tensor, int, int]:
     """An image of a split, its label and index; in training images, the seed decides the crop."""
     return split[Draw(index, seed) if name == "train" else index]

@@ -323,7 +323,7 @@ def test_wrong_shapes_are_refused(shapes: tuple[tuple[int, ...], ...], channels:
 
 def test_integers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"x is torch.uint8; expected floats in \[0, 1\]"):
-        joint_histogram(*[torch.zeros(1, 3, 2, 2, dtype=torch.uint8)] * 2, bins=256)
+        joint_histogram(images := torch.zeros(1, 3, 2, 2, dtype=torch.uint8), images, bins=256)
 
 
 @pytest.mark.parametrize(
