@@ -24,9 +24,10 @@ class Part:
     Attributes:
         template: Its prose: a Jinja file, as a path within the repository. It defines a macro ``sections`` and may
             define a macro ``lead`` with the text at the top of the page.
-        values: What the template refers to: numbers, words and tables that a task has written.
-        figures: Figures by the name of their files.
-        files: The data behind them.
+        values: What the template refers to: numbers, words and tables that a task has written; not named
+            ``contents`` or ``figures``.
+        figures: Figures by the name of their files, without ending: unique on the page, so they begin with the task.
+        files: The data behind them, linked at the foot of the page.
         method: Where the method is published, for the foot of the page.
         facts: Numbers at the top of the page: what, and how much.
     """

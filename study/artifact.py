@@ -17,11 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.base import ImageDataModule
 from study.files import flush, partial, sha256, write_text
 
-# of files, the content counts (an input), not the path
-NOT_DECISIVE = {"workers", "root", "weights", "title", "published", "cache", "expect", "on_error"} | {
-    "second_start",
-    "extra_training",  # what is made with them has a path of its own
-}
+# keys of the data, of classifiers and autoencoders that do not decide a result: of files, the content counts (an input)
+PATHS_AND_NAMES = {"workers", "root", "weights", "title", "published", "cache", "expect", "on_error"}
+NETWORKS_AND_IMAGES = {"data", "pretrain_data", "classifier", "autoencoder"}
+CONTROLS = {"second_start", "extra_training", "on_error"}  # of a step; what a control makes has a path of its own
 LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "scikit-image")
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -38,10 +37,12 @@ def settings_of(cfg: DictConfig, *keys: str, data: str = "data") -> dict[str, An
     """The part of a configuration that decides what a step makes: these keys, the data, the seed and the precision."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     images = {key: value for key, value in plain[data].items() if key != "poison" or value is not None}
-    chosen = {"data": images} | {key: plain[key] for key in keys}
+    chosen = {"data": without(images, PATHS_AND_NAMES)} | {
+        key: without(plain[key], PATHS_AND_NAMES if key in NETWORKS_AND_IMAGES else CONTROLS) for key in keys
+    }
     made_with = {"seed": cfg.seed, "precision": cfg.trainer.precision}
     limits = {key: plain["trainer"][key] for key in LIMITS if plain["trainer"].get(key)}  # conf/debug
-    return without(chosen, NOT_DECISIVE) | made_with | ({"trainer": limits} if limits else {})
+    return chosen | made_with | ({"trainer": limits} if limits else {})
 
 
 def without(tree: Any, keys: set[str]) -> Any:

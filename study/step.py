@@ -35,13 +35,14 @@ class Result:
     """What a step has made.
 
     Attributes:
-        objective: The number that a sweep compares; kept in the provenance.
-        files: The content of every file, by its name: a table (CSV), arrays by name (npz), a network (safetensors),
-            text, or a function that writes the path it is given; ``None`` where it is written already.
+        objective: The number that the task returns, which a sweep (``-m``) compares; kept in the provenance.
+        files: The content of every file of the artifact, by its file name: a table (CSV; its index is written if it has
+            a name), arrays by name (npz), a network (safetensors), text, or a function that writes the path that it is
+            given; ``None`` where it is written already.
         numbers: Final numbers of the job, for ``metrics.json``.
         tables: Printed at the end.
         unreadable: Images that this rank could not read.
-        shown: Numbers printed beside the path.
+        shown: Numbers printed on the line ``made: <path>``; they are not stored.
     """
 
     objective: float

@@ -1,6 +1,6 @@
 """The tasks: everything that lists them (help page, study, sweeps, report) reads this table.
 
-A new task is one line here; nothing in this file imports PyTorch, so that the help page is quick.
+A new task is one entry here. Nothing in this file and no settings.py imports PyTorch, so that the help page is quick.
 """
 
 import difflib
@@ -34,12 +34,13 @@ class Task:
         about: One line of help.
         group: The heading under which the help page lists it.
         settings: ``module:class`` of its settings; ``None``: it has none.
-        function: ``module:function`` that runs it, given a configuration; returns its objective.
+        function: ``module:function`` that runs it and returns its objective; empty: ``run`` of ``tasks/<name>.py``.
         control: Key of its settings that makes it a control, which has a job of that name.
         needs_autoencoders: Whether it cannot be run with ``autoencoder=none``.
         per_classifier: Whether every classifier of a study has a job of its own.
         per_seed: Whether every seed has one.
-        report: Modules whose ``read(root, titles)`` gives what the task adds to the page.
+        report: Modules whose ``read(root, titles)`` returns what the task adds to the page, a ``report.page.Part``, or
+            ``None`` if nothing is written.
     """
 
     name: str

@@ -51,13 +51,14 @@ def setting(
     Args:
         default: Its value where nothing else is given; ``dataclasses.MISSING`` if it must be given.
         about: One line of help.
-        low: Smallest value, of each number of a list or mapping as well.
-        high: Largest value.
-        above: Number that every value must exceed.
-        below: Number that every value must stay under.
+        low: Smallest value that is allowed (``>=``); this and the next three also hold for each number in a list or
+            mapping.
+        high: Largest value that is allowed (``<=``).
+        above: Values must be greater (``>``).
+        below: Values must be less (``<``).
         choices: The values that are allowed.
         unique: Whether the elements of a list must differ.
-        least: Fewest elements of a list.
+        least: Fewest elements of a list or mapping.
     """
     checks = {"low": low, "high": high, "above": above, "below": below, "choices": choices, "unique": unique}
     metadata = {"about": about, "least": least} | checks
