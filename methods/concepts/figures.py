@@ -68,14 +68,13 @@ def control_dots(table: pd.DataFrame) -> Figure:
         table: In the order of the rows: ``classifier``, ``control``, ``class_entropy``, ``null_lower``,
             ``null_upper``, ``cluster_entropy``; the first row of each classifier has its concepts.
     """
-    names = table["classifier"].unique().tolist()
-    parts = [table[table["classifier"] == name].reset_index(drop=True) for name in names]
-    heights = [len(part) for part in parts]
+    parts = {str(name): part.reset_index(drop=True) for name, part in table.groupby("classifier", sort=False)}
+    heights = [len(part) for part in parts.values()]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(PAGE * 0.9, 0.75 + 0.25 * sum(heights) + 0.35 * len(parts)))
         grid = {"height_ratios": heights, "hspace": 1.5 / (sum(heights) / len(heights)), "wspace": 0.08}
         axes = figure.subplots(len(parts), 2, sharex="col", sharey="row", squeeze=False, gridspec_kw=grid)
-        for (left, right), name, part in zip(axes, names, parts, strict=True):
+        for (left, right), (name, part) in zip(axes, parts.items(), strict=True):
             rows = range(len(part))
             ends = part["null_lower"], part["null_upper"]
             left.hlines(rows, *ends, color="#c3ced9", linewidth=6, label="labels permuted (95 %)")
@@ -103,11 +102,10 @@ def layer_entropies(table: pd.DataFrame) -> Figure:
         table: ``classifier``, ``layer``, ``class_entropy``, ``null_lower``, ``null_upper``; ``together``, the entropy
             of the concepts of all blocks; ``untrained``, that of the layer with random weights, or NaN.
     """
-    names = table["classifier"].unique().tolist()
-    axes, figure = panels(len(names), 3.1, 3.2)
+    parts = {typeset(str(name)): part.reset_index(drop=True) for name, part in table.groupby("classifier", sort=False)}
+    axes, figure = panels(list(parts), "class entropy", 3.1, 3.2)
     with mpl.rc_context(STYLE):
-        for ax, name in zip(axes, names, strict=False):
-            part = table[table["classifier"] == name].reset_index(drop=True)
+        for ax, part in zip(axes, parts.values(), strict=True):
             ends = part["null_lower"], part["null_upper"]
             ax.fill_between(part.index, *ends, color=BAND, linewidth=0, label="permuted labels (95 %)")
             ax.plot(part.index, part["class_entropy"], "o-", color=ACCENT, label="one layer alone", linewidth=1.4)
@@ -119,9 +117,6 @@ def layer_entropies(table: pd.DataFrame) -> Figure:
             ax.axhline(together, color=SECOND, linestyle="--", linewidth=1.2, label="all blocks together")
             name_columns(ax, [str(layer) for layer in part["layer"]], 2.2 / len(part))
             ax.margins(x=0.08)
-            ax.set_title(typeset(name), color=INK)
-        for ax in axes[:1]:
-            ax.set_ylabel("class entropy")
         legend_above(figure, axes[0])
     return figure
 
@@ -156,26 +151,18 @@ def rank_curves(table: pd.DataFrame) -> Figure:
     Args:
         table: ``classifier``, ``k``, ``error``, ``heldout_error``, ``stability``, ``chance``.
     """
-    names = table["classifier"].unique().tolist()
+    parts = {str(name): part.sort_values("k") for name, part in table.groupby("classifier", sort=False)}
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 2.3 * len(names) + 0.5))
-        axes = figure.subplots(len(names), 2, squeeze=False, sharex=True)
-        for (left, right), name in zip(axes, names, strict=True):
-            part = table[table["classifier"] == name].sort_values("k")
+        figure = Figure(figsize=(6.6, 2.3 * len(parts) + 0.5))
+        axes = figure.subplots(len(parts), 2, squeeze=False, sharex=True)
+        for (left, right), (name, part) in zip(axes, parts.items(), strict=True):
             left.plot(part["k"], part["error"], "o-", color=ACCENT, label="images factorised")
-            left.plot(
-                part["k"],
-                part["heldout_error"],
-                "s--",
-                color=SECOND,
-                label="other half of columns,\nimages held out",
-            )
+            hidden = "other half of columns,\nimages held out"
+            left.plot(part["k"], part["heldout_error"], "s--", color=SECOND, label=hidden)
             right.plot(part["k"], part["stability"], "o-", color=ACCENT, label="matched concepts")
             right.plot(part["k"], part["chance"], ":", color=INK, label="chance")
-            left.set_ylim(0, None)
-            right.set_ylim(0, 1.02)
-            left.set(ylabel="relative squared error")
-            right.set(ylabel="cosine with other starts")
+            left.set(ylim=(0, None), ylabel="relative squared error")
+            right.set(ylim=(0, 1.02), ylabel="cosine with other starts")
             left.set_title(typeset(name), color=INK, loc="left")
             for ax in (left, right):
                 ax.set_xticks(part["k"], [str(k) for k in part["k"]])
@@ -193,21 +180,19 @@ def impurity_curves(table: pd.DataFrame) -> Figure:
         table: ``classifier``, ``images`` (``fitted`` or ``heldout``), ``low``, ``high``, ``accuracy``, ``lower``,
             ``upper``.
     """
-    names = table["classifier"].unique().tolist()
+    parts = {typeset(str(name)): part for name, part in table.groupby("classifier", sort=False)}
     kinds = {"fitted": ("images factorised", ACCENT, "o-", 0.0), "heldout": ("images held out", SECOND, "s--", 0.012)}
-    axes, figure = panels(len(names), 2.9, 2.6)
+    axes, figure = panels(list(parts), "accuracy", 2.9, 2.6)
     with mpl.rc_context(STYLE):
-        for ax, name in zip(axes, names, strict=False):
+        for ax, part in zip(axes, parts.values(), strict=True):
             for kind, (label, colour, line, shift) in kinds.items():
-                part = table[(table["classifier"] == name) & (table["images"] == kind)]
-                middle = (part["low"] + part["high"]) / 2 + shift
-                ax.plot(middle, part["accuracy"], line, color=colour, label=label, markersize=4)
-                ax.vlines(middle, part["lower"], part["upper"], color=colour, linewidth=1)
+                bins = part[part["images"] == kind]
+                middle = (bins["low"] + bins["high"]) / 2 + shift
+                ax.plot(middle, bins["accuracy"], line, color=colour, label=label, markersize=4)
+                ax.vlines(middle, bins["lower"], bins["upper"], color=colour, linewidth=1)
             ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="neighbours of other classes")
             ax.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
             ax.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
-            ax.set_title(typeset(name), color=INK)
-        axes[0].set_ylabel("accuracy")
         legend_above(figure, axes[0])
     return figure
 
@@ -219,12 +204,11 @@ def importance_dots(table: pd.DataFrame) -> Figure:
         table: Rows of one classifier: ``block``, ``concept``, ``logit_drop``, ``control_logit_drop``; each block has a
             panel with the :data:`MOST` concepts of the largest decrease.
     """
-    blocks = table["block"].unique().tolist()
-    shown = {block: table[table["block"] == block].nlargest(MOST, "logit_drop") for block in blocks}
+    shown = {str(block): part.nlargest(MOST, "logit_drop") for block, part in table.groupby("block", sort=False)}
     rows = max(map(len, shown.values()))
-    axes, figure = panels(len(blocks), 2.8, 0.8 + 0.2 * rows)
+    axes, figure = panels(list(shown), "concept removed", 2.8, 0.8 + 0.2 * rows)
     with mpl.rc_context(STYLE):
-        for ax, (block, part) in zip(axes, shown.items(), strict=False):
+        for ax, part in zip(axes, shown.values(), strict=True):
             positions = range(len(part))
             ax.hlines(positions, part["control_logit_drop"], part["logit_drop"], color=GREY, linewidth=1)
             drops = part["control_logit_drop"]
@@ -234,23 +218,24 @@ def importance_dots(table: pd.DataFrame) -> Figure:
             ax.set_yticks(positions, [str(concept) for concept in part["concept"]], fontsize=8)
             ax.set_ylim(rows - 0.5, -0.5)
             ax.tick_params(axis="y", length=0)
-            ax.set_title(str(block), color=INK)
             ax.set_xlabel("decrease of the logit")
-        axes[0].set_ylabel("concept removed")
         legend_above(figure, axes[0])
     return figure
 
 
-def panels(count: int, width: float, height: float) -> tuple[list[Axes], Figure]:
-    """A figure with ``count`` panels, at most three in a row; further axes are hidden."""
-    across = min(3, count)
-    down = math.ceil(count / across)
+def panels(titles: Sequence[str], ylabel: str, width: float, height: float) -> tuple[list[Axes], Figure]:
+    """A figure with a panel for each title, at most three in a row; further axes are hidden."""
+    across = min(3, len(titles))
+    down = math.ceil(len(titles) / across)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(4.4, width * across), height * down), layout="constrained")
         axes: list[Axes] = list(figure.subplots(down, across, squeeze=False).flatten())
-    for ax in axes[count:]:
+        for ax, title in zip(axes, titles, strict=False):
+            ax.set_title(title, color=INK)
+        axes[0].set_ylabel(ylabel)
+    for ax in axes[len(titles) :]:
         ax.set_visible(False)
-    return axes, figure
+    return axes[: len(titles)], figure
 
 
 def legend_above(figure: Figure, ax: Axes) -> None:
