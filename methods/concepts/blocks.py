@@ -143,7 +143,8 @@ class BlockRows(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Rows]:
         """The chunks of this rank."""
         rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        return DataLoader(Chunks(self, self.chunks(ranks)[rank::ranks]), batch_size=None)
+        chunks: Any = self.chunks(ranks)[rank::ranks]
+        return DataLoader(chunks, batch_size=None, collate_fn=self.read)
 
     def read(self, numbers: Indices) -> Rows:
         """Rows by their numbers, of each matrix ``(n, m)``."""
@@ -155,16 +156,3 @@ class BlockRows(pl.LightningDataModule):
     def every_chunk(self) -> Iterator[Rows]:
         """All chunks, in this process."""
         return (self.read(numbers) for numbers in self.chunks() if len(numbers))
-
-
-class Chunks(torch.utils.data.Dataset[Rows]):
-    """The chunks of one rank; see :class:`BlockRows`."""
-
-    def __init__(self, rows: BlockRows, numbers: Sequence[Indices]) -> None:
-        self.rows, self.numbers = rows, numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> Rows:
-        return self.rows.read(self.numbers[index])
