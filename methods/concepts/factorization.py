@@ -95,11 +95,6 @@ class CoupledFactorization:
         else:
             self._start_search()
 
-    @property
-    def objective(self) -> float:
-        """The objective after the last pass."""
-        return self.history[-1][0]
-
     def _start_randomly(self) -> None:
         scale = (self.blocks.mean / self.concepts) ** 0.5
         drawn = nndsvd.random_images(range(self.blocks.rows), self.concepts, scale, self.seed)
@@ -133,10 +128,11 @@ class CoupledFactorization:
         self.image_factor, self.coordinates = self.image_factor.to(device), self.coordinates.to(device)
         self.subspace, self.factors = self.subspace.to(device), [factor.to(device) for factor in self.factors]
 
-    def image_factor_of_rank(self) -> Tensor:
-        """Hᵀ with 0 for images that came to other ranks: the sum over ranks is Hᵀ of all images, ``(k, N)``."""
-        assert self.arrived_before is not None
-        return self.image_factor * self.arrived_before.to(self.device, self.dtype)
+    def gathered(self, reduce: Reduce) -> Tensor:
+        """Hᵀ of all images, ``(k, N)``, where ``reduce`` adds a tensor up over all ranks."""
+        if self.arrived_before is None:  # at the start and after resuming, every rank has all of it
+            return self.image_factor
+        return reduce(self.image_factor * self.arrived_before.to(self.device, self.dtype))
 
     def begin_pass(self) -> None:
         """Forget the sums of the last pass."""

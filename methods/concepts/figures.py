@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from methods.concepts.record import Floats
 from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE, name_columns, typeset
@@ -29,17 +29,14 @@ def class_map(table: pd.DataFrame, groups: Sequence[str] | None = None) -> Figur
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.4 + cell * len(table.columns), 0.9 + row * len(table)))
         ax = figure.subplots()
-        image = ax.imshow(values, cmap="GnBu", vmin=0, vmax=max(float(values.max()), 1e-9), aspect="auto")
+        heat_map(ax, values, max(float(values.max()), 1e-9), "share of the concept", aspect="auto")
         size = min(8.0, 72 * row * 0.8)
         ax.set_yticks(range(len(table)), [str(name).replace("_", " ") for name in table.index], fontsize=size)
         slanted = 90 if cell < 0.2 else 0
         ax.set_xticks(range(len(table.columns)), table.columns, fontsize=min(8.0, 72 * cell * 0.7), rotation=slanted)
-        ax.tick_params(length=0)
         ax.set(xlabel="concept")
-        ax.spines[:].set_visible(False)
         if groups is not None:
             name_groups(ax, groups, size)
-        share_bar(figure, ax, image, "share of the concept")
     return figure
 
 
@@ -53,9 +50,12 @@ def name_groups(ax: Axes, groups: Sequence[str], size: float) -> None:
         ax.text(1.01, middle, name, transform=ax.get_yaxis_transform(), va="center", fontsize=size, color=ACCENT)
 
 
-def share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
-    """A colour bar below some axes, as wide as they are and as high in every figure."""
-    tall = figure.get_figheight()
+def heat_map(ax: Axes, values: Floats, most: float, label: str, **look: Any) -> None:
+    """Values from 0 to ``most`` as colours, with a colour bar above that is as high in every figure."""
+    figure: Any = ax.figure
+    image, tall = ax.imshow(values, cmap="GnBu", vmin=0, vmax=most, **look), figure.get_figheight()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=ax, label=label, location="top", fraction=0.14 / tall, pad=0.12 / tall, aspect=40)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7, length=2)
@@ -132,16 +132,13 @@ def stability_matrix(matrix: Floats, concepts: Sequence[int]) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(side + 0.6, side + 0.9))
         ax = figure.subplots()
-        image = ax.imshow(matrix, cmap="GnBu", vmin=0, vmax=1, interpolation="nearest")
+        heat_map(ax, matrix, 1, "cosine (1: the same)", interpolation="nearest")
         every = math.ceil(len(matrix) / 25)
         shown = range(0, len(matrix), every)
         texts = [str(concepts[index]) for index in shown]
         ax.set_xticks(shown, texts, fontsize=7)
         ax.set_yticks(shown, texts, fontsize=7)
-        ax.tick_params(length=0)
         ax.set(ylabel="concept", xlabel="matches of the concepts in other starts")
-        ax.spines[:].set_visible(False)
-        share_bar(figure, ax, image, "cosine (1: the same)")
     return figure
 
 
