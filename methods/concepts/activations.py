@@ -195,7 +195,8 @@ def collect(
     """
     settings = cfg.concepts
     shapes = shapes_of(settings, classifier, data, images, layers)
-    described = {"layers": list(layers), "split": images.split, "images": listing(images.chosen)}
+    digest = hashlib.sha256(repr(images.chosen).encode()).hexdigest()[:16]
+    described = {"layers": list(layers), "split": images.split, "images": f"{len(images.chosen)}, {digest}"}
     decisive = settings_of(cfg) | {key: settings[key] for key in COLLECTION} | described
     paths = [folder / f"{number}_{NOT_IN_NAMES.sub('_', layer)}.npy" for number, layer in enumerate(layers)]
     known = folder / "images.npz"
@@ -229,11 +230,6 @@ def measure(
     return Result(0.0, blocks | {known.name: arrays_of(module.result)}, unreadable=subset.unreadable())
 
 
-def listing(chosen: Sequence[int]) -> str:
-    """Positions as a short text: how many, and a digest."""
-    return f"{len(chosen)}, {hashlib.sha256(repr(list(chosen)).encode()).hexdigest()[:16]}"
-
-
 def check_columns(rows: int, columns: int, settings: DictConfig) -> None:
     """Refuse, before anything is collected, more concepts than columns, or than memory holds.
 
@@ -252,7 +248,8 @@ def check_columns(rows: int, columns: int, settings: DictConfig) -> None:
     size = matrices * concepts * columns * 8 + rows * concepts * 8 + 2 * min(rows, settings.chunk) * columns * 4
     if settings.controls:  # k-means and PCA need all blocks side by side
         size = max(size, COPIES * rows * columns * 4)
-    limit = memory() if settings.memory is None else settings.memory * 2**30
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # memory of this machine, in bytes
+    limit = whole if settings.memory is None else settings.memory * 2**30
     if size > SPARE * limit:
         more = ", or concepts.controls=false" if settings.controls else ""
         raise ValueError(
@@ -286,8 +283,3 @@ def check_disk(rows: int, columns: int, settings: DictConfig, folder: Path, pres
 def gibibytes(size: float) -> str:
     """A number of bytes, for people."""
     return f"{size / 2**30:.2g} GiB"
-
-
-def memory() -> float:
-    """Memory of this machine, in bytes."""
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -24,15 +24,11 @@ class StoredMatrix:
 
     Attributes:
         path: The file.
-        offset: Position of its first number, in bytes.
         shape: Rows and columns.
-        dtype: Type of its numbers.
     """
 
     path: Path
-    offset: int
     shape: tuple[int, int]
-    dtype: str
 
     @classmethod
     def create(cls, path: Path, rows: int, width: int, dtype: str) -> "StoredMatrix":
@@ -44,22 +40,17 @@ class StoredMatrix:
     @classmethod
     def find(cls, path: Path) -> "StoredMatrix":
         """Describe a file that exists."""
-        matrix = np.load(path, mmap_mode="r")
-        rows, width = matrix.shape
-        return cls(path, matrix.offset, (rows, width), matrix.dtype.str)
+        return cls(path, np.load(path, mmap_mode="r").shape)
 
     def read(self, rows: slice | Indices) -> Tensor:
         """Some rows ``(n, m)``: those of a slice stay in the file until they are used, others are copied."""
-        return torch.from_numpy(self._mapped("c")[rows])
+        return torch.from_numpy(np.load(self.path, mmap_mode="c")[rows])
 
     def write(self, rows: Indices, values: npt.NDArray[Any]) -> None:
         """Put values ``(n, m)`` into rows."""
-        matrix = self._mapped("r+")
+        matrix = np.load(self.path, mmap_mode="r+")
         matrix[rows] = values
         matrix.flush()
-
-    def _mapped(self, mode: Any) -> np.memmap:
-        return np.memmap(self.path, dtype=self.dtype, mode=mode, offset=self.offset, shape=self.shape)
 
 
 @dataclass(frozen=True)
@@ -143,7 +134,9 @@ class BlockRows(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Rows]:
         """The chunks of this rank."""
         rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        return DataLoader(Chunks(self, self.chunks(ranks)[rank::ranks]), batch_size=None)
+        chunks: Any = self.chunks(ranks)[rank::ranks]
+        read: Any = self.read  # without batches, collate_fn is given one chunk, not a list as its type says
+        return DataLoader(chunks, batch_size=None, collate_fn=read)
 
     def read(self, numbers: Indices) -> Rows:
         """Rows by their numbers, of each matrix ``(n, m)``."""
@@ -155,16 +148,3 @@ class BlockRows(pl.LightningDataModule):
     def every_chunk(self) -> Iterator[Rows]:
         """All chunks, in this process."""
         return (self.read(numbers) for numbers in self.chunks() if len(numbers))
-
-
-class Chunks(torch.utils.data.Dataset[Rows]):
-    """The chunks of one rank; see :class:`BlockRows`."""
-
-    def __init__(self, rows: BlockRows, numbers: Sequence[Indices]) -> None:
-        self.rows, self.numbers = rows, numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> Rows:
-        return self.rows.read(self.numbers[index])

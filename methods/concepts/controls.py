@@ -14,7 +14,7 @@ from methods.concepts.activations import Activations
 from methods.concepts.class_entropy import RESAMPLES
 from methods.concepts.fits import Method, factorize, project, published_method
 from methods.concepts.job import ConceptJob
-from methods.concepts.record import PIXELS, Array, Floats
+from methods.concepts.record import PIXELS, Array, Floats, row_norms
 
 STARTS = 4  # of k-means; the best is kept
 CONCEPTS = "concepts"  # no control: the concepts of the network, in every table the first row of each classifier
@@ -86,7 +86,7 @@ def factorized(
     concepts = factorize(job.cfg, fitted, min(job.settings.k, columns), method)
     others = heldout.of(fitted.names)
     projected, _ = project(concepts, others, method.penalties, job.settings.chunk)
-    held_out = (projected * concepts.norms(), others.labels, others.predicted)
+    held_out = (projected * row_norms(concepts.weights, concepts.factors), others.labels, others.predicted)
     return row(job, name, concepts.scaled()[0], fitted, held_out, concepts.error)
 
 

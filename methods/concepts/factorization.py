@@ -33,17 +33,6 @@ class Sums:
     products: list[Tensor]
     scalars: Tensor
 
-    @classmethod
-    def zeros(cls, concepts: int, widths: Sequence[int], device: torch.device) -> "Sums":
-        """Nothing added up yet."""
-        sizes = [(concepts, concepts), *((concepts, width) for width in widths), (4,)]
-        gram, *products, scalars = (torch.zeros(size, dtype=torch.float64, device=device) for size in sizes)
-        return cls(gram, products, scalars)
-
-    def reduced(self, reduce: Reduce) -> "Sums":
-        """The sums over all ranks."""
-        return Sums(reduce(self.gram), [reduce(part) for part in self.products], reduce(self.scalars))
-
 
 class CoupledFactorization:
     """Blocks ``X_b ≈ H W_b`` with one H; :mod:`methods.concepts.hals` has the objective.
@@ -61,7 +50,6 @@ class CoupledFactorization:
         seed: Decides a random start, and the subspace in which singular vectors are sought.
         groups: The group of each image, for the group penalty, ``(N,)``.
         dtype: Precision of the factors and of products of a chunk; sums are float64.
-        device: Device of all tensors.
 
     Attributes:
         history: The objective, then the relative squared error of each block, after each pass.
@@ -83,7 +71,6 @@ class CoupledFactorization:
         seed: int,
         groups: Tensor | None = None,
         dtype: torch.dtype = torch.float64,
-        device: torch.device | str = "cpu",
     ) -> None:
         most = min(blocks.rows, sum(blocks.widths))
         if not 1 <= concepts <= most:
@@ -95,7 +82,7 @@ class CoupledFactorization:
         self.blocks, self.concepts, self.penalties, self.solver, self.seed = blocks, concepts, penalties, solver, seed
         self.groups = groups if penalties.group else None
         self.group_sizes = None if self.groups is None else torch.bincount(self.groups)
-        self.dtype, self.device = dtype, torch.device(device)
+        self.dtype, self.device = dtype, torch.device("cpu")  # until it is moved
         self.history: list[list[float]] = []
         self.passes_to_start = START_PASSES + 1 if start == "nndsvda" else 0
         self.image_factor = torch.zeros(concepts, blocks.rows, dtype=dtype, device=self.device)
@@ -107,11 +94,6 @@ class CoupledFactorization:
             self._start_randomly()
         else:
             self._start_search()
-
-    @property
-    def objective(self) -> float:
-        """The objective after the last pass."""
-        return self.history[-1][0]
 
     def _start_randomly(self) -> None:
         scale = (self.blocks.mean / self.concepts) ** 0.5
@@ -146,15 +128,18 @@ class CoupledFactorization:
         self.image_factor, self.coordinates = self.image_factor.to(device), self.coordinates.to(device)
         self.subspace, self.factors = self.subspace.to(device), [factor.to(device) for factor in self.factors]
 
-    def image_factor_of_rank(self) -> Tensor:
-        """Hᵀ with 0 for images that came to other ranks: the sum over ranks is Hᵀ of all images, ``(k, N)``."""
-        assert self.arrived_before is not None
-        return self.image_factor * self.arrived_before.to(self.device, self.dtype)
+    def gathered(self, reduce: Reduce) -> Tensor:
+        """Hᵀ of all images, ``(k, N)``, where ``reduce`` adds a tensor up over all ranks."""
+        if self.arrived_before is None:  # at the start and after resuming, every rank has all of it
+            return self.image_factor
+        return reduce(self.image_factor * self.arrived_before.to(self.device, self.dtype))
 
     def begin_pass(self) -> None:
         """Forget the sums of the last pass."""
         k = self.concepts if self.factors else self.subspace.shape[1]
-        self.sums = Sums.zeros(k, self.blocks.widths, self.device)
+        sizes = [(k, k), *((k, width) for width in self.blocks.widths), (4,)]
+        gram, *products, scalars = (torch.zeros(size, dtype=torch.float64, device=self.device) for size in sizes)
+        self.sums = Sums(gram, products, scalars)
         self.arrived.zero_()
         source = self.factors or self.subspace.T.split(list(self.blocks.widths), dim=1)
         self.working = [part.to(self.dtype).contiguous() for part in source]
@@ -212,7 +197,8 @@ class CoupledFactorization:
         Raises:
             ValueError: If some image was missing or came to two ranks, or numbers are no longer finite.
         """
-        sums = self.sums.reduced(reduce)
+        products = [reduce(part) for part in self.sums.products]
+        sums = Sums(reduce(self.sums.gram), products, reduce(self.sums.scalars))
         count, total = float(sums.scalars[2]), float(sums.scalars[3])
         if count != self.blocks.rows or total != self.blocks.rows * (self.blocks.rows - 1) / 2:
             raise ValueError(

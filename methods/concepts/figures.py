@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from methods.concepts.record import Floats
 from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE, name_columns, typeset
@@ -29,17 +29,14 @@ def class_map(table: pd.DataFrame, groups: Sequence[str] | None = None) -> Figur
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.4 + cell * len(table.columns), 0.9 + row * len(table)))
         ax = figure.subplots()
-        image = ax.imshow(values, cmap="GnBu", vmin=0, vmax=max(float(values.max()), 1e-9), aspect="auto")
+        heat_map(ax, values, max(float(values.max()), 1e-9), "share of the concept", aspect="auto")
         size = min(8.0, 72 * row * 0.8)
         ax.set_yticks(range(len(table)), [str(name).replace("_", " ") for name in table.index], fontsize=size)
         slanted = 90 if cell < 0.2 else 0
         ax.set_xticks(range(len(table.columns)), table.columns, fontsize=min(8.0, 72 * cell * 0.7), rotation=slanted)
-        ax.tick_params(length=0)
         ax.set(xlabel="concept")
-        ax.spines[:].set_visible(False)
         if groups is not None:
             name_groups(ax, groups, size)
-        share_bar(figure, ax, image, "share of the concept")
     return figure
 
 
@@ -53,9 +50,12 @@ def name_groups(ax: Axes, groups: Sequence[str], size: float) -> None:
         ax.text(1.01, middle, name, transform=ax.get_yaxis_transform(), va="center", fontsize=size, color=ACCENT)
 
 
-def share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
-    """A colour bar below some axes, as wide as they are and as high in every figure."""
-    tall = figure.get_figheight()
+def heat_map(ax: Axes, values: Floats, most: float, label: str, **look: Any) -> None:
+    """Values from 0 to ``most`` as colours, with a colour bar above that is as high in every figure."""
+    figure: Any = ax.figure
+    image, tall = ax.imshow(values, cmap="GnBu", vmin=0, vmax=most, **look), figure.get_figheight()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=ax, label=label, location="top", fraction=0.14 / tall, pad=0.12 / tall, aspect=40)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7, length=2)
@@ -68,14 +68,13 @@ def control_dots(table: pd.DataFrame) -> Figure:
         table: In the order of the rows: ``classifier``, ``control``, ``class_entropy``, ``null_lower``,
             ``null_upper``, ``cluster_entropy``; the first row of each classifier has its concepts.
     """
-    names = table["classifier"].unique().tolist()
-    parts = [table[table["classifier"] == name].reset_index(drop=True) for name in names]
-    heights = [len(part) for part in parts]
+    parts = {str(name): part.reset_index(drop=True) for name, part in table.groupby("classifier", sort=False)}
+    heights = [len(part) for part in parts.values()]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(PAGE * 0.9, 0.75 + 0.25 * sum(heights) + 0.35 * len(parts)))
         grid = {"height_ratios": heights, "hspace": 1.5 / (sum(heights) / len(heights)), "wspace": 0.08}
         axes = figure.subplots(len(parts), 2, sharex="col", sharey="row", squeeze=False, gridspec_kw=grid)
-        for (left, right), name, part in zip(axes, names, parts, strict=True):
+        for (left, right), (name, part) in zip(axes, parts.items(), strict=True):
             rows = range(len(part))
             ends = part["null_lower"], part["null_upper"]
             left.hlines(rows, *ends, color="#c3ced9", linewidth=6, label="labels permuted (95 %)")
@@ -103,11 +102,10 @@ def layer_entropies(table: pd.DataFrame) -> Figure:
         table: ``classifier``, ``layer``, ``class_entropy``, ``null_lower``, ``null_upper``; ``together``, the entropy
             of the concepts of all blocks; ``untrained``, that of the layer with random weights, or NaN.
     """
-    names = table["classifier"].unique().tolist()
-    axes, figure = panels(len(names), 3.1, 3.2)
+    parts = {typeset(str(name)): part.reset_index(drop=True) for name, part in table.groupby("classifier", sort=False)}
+    axes, figure = panels(list(parts), "class entropy", 3.1, 3.2)
     with mpl.rc_context(STYLE):
-        for ax, name in zip(axes, names, strict=False):
-            part = table[table["classifier"] == name].reset_index(drop=True)
+        for ax, part in zip(axes, parts.values(), strict=True):
             ends = part["null_lower"], part["null_upper"]
             ax.fill_between(part.index, *ends, color=BAND, linewidth=0, label="permuted labels (95 %)")
             ax.plot(part.index, part["class_entropy"], "o-", color=ACCENT, label="one layer alone", linewidth=1.4)
@@ -119,9 +117,6 @@ def layer_entropies(table: pd.DataFrame) -> Figure:
             ax.axhline(together, color=SECOND, linestyle="--", linewidth=1.2, label="all blocks together")
             name_columns(ax, [str(layer) for layer in part["layer"]], 2.2 / len(part))
             ax.margins(x=0.08)
-            ax.set_title(typeset(name), color=INK)
-        for ax in axes[:1]:
-            ax.set_ylabel("class entropy")
         legend_above(figure, axes[0])
     return figure
 
@@ -137,16 +132,13 @@ def stability_matrix(matrix: Floats, concepts: Sequence[int]) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(side + 0.6, side + 0.9))
         ax = figure.subplots()
-        image = ax.imshow(matrix, cmap="GnBu", vmin=0, vmax=1, interpolation="nearest")
+        heat_map(ax, matrix, 1, "cosine (1: the same)", interpolation="nearest")
         every = math.ceil(len(matrix) / 25)
         shown = range(0, len(matrix), every)
         texts = [str(concepts[index]) for index in shown]
         ax.set_xticks(shown, texts, fontsize=7)
         ax.set_yticks(shown, texts, fontsize=7)
-        ax.tick_params(length=0)
         ax.set(ylabel="concept", xlabel="matches of the concepts in other starts")
-        ax.spines[:].set_visible(False)
-        share_bar(figure, ax, image, "cosine (1: the same)")
     return figure
 
 
@@ -156,26 +148,18 @@ def rank_curves(table: pd.DataFrame) -> Figure:
     Args:
         table: ``classifier``, ``k``, ``error``, ``heldout_error``, ``stability``, ``chance``.
     """
-    names = table["classifier"].unique().tolist()
+    parts = {str(name): part.sort_values("k") for name, part in table.groupby("classifier", sort=False)}
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 2.3 * len(names) + 0.5))
-        axes = figure.subplots(len(names), 2, squeeze=False, sharex=True)
-        for (left, right), name in zip(axes, names, strict=True):
-            part = table[table["classifier"] == name].sort_values("k")
+        figure = Figure(figsize=(6.6, 2.3 * len(parts) + 0.5))
+        axes = figure.subplots(len(parts), 2, squeeze=False, sharex=True)
+        for (left, right), (name, part) in zip(axes, parts.items(), strict=True):
             left.plot(part["k"], part["error"], "o-", color=ACCENT, label="images factorised")
-            left.plot(
-                part["k"],
-                part["heldout_error"],
-                "s--",
-                color=SECOND,
-                label="other half of columns,\nimages held out",
-            )
+            hidden = "other half of columns,\nimages held out"
+            left.plot(part["k"], part["heldout_error"], "s--", color=SECOND, label=hidden)
             right.plot(part["k"], part["stability"], "o-", color=ACCENT, label="matched concepts")
             right.plot(part["k"], part["chance"], ":", color=INK, label="chance")
-            left.set_ylim(0, None)
-            right.set_ylim(0, 1.02)
-            left.set(ylabel="relative squared error")
-            right.set(ylabel="cosine with other starts")
+            left.set(ylim=(0, None), ylabel="relative squared error")
+            right.set(ylim=(0, 1.02), ylabel="cosine with other starts")
             left.set_title(typeset(name), color=INK, loc="left")
             for ax in (left, right):
                 ax.set_xticks(part["k"], [str(k) for k in part["k"]])
@@ -193,21 +177,19 @@ def impurity_curves(table: pd.DataFrame) -> Figure:
         table: ``classifier``, ``images`` (``fitted`` or ``heldout``), ``low``, ``high``, ``accuracy``, ``lower``,
             ``upper``.
     """
-    names = table["classifier"].unique().tolist()
+    parts = {typeset(str(name)): part for name, part in table.groupby("classifier", sort=False)}
     kinds = {"fitted": ("images factorised", ACCENT, "o-", 0.0), "heldout": ("images held out", SECOND, "s--", 0.012)}
-    axes, figure = panels(len(names), 2.9, 2.6)
+    axes, figure = panels(list(parts), "accuracy", 2.9, 2.6)
     with mpl.rc_context(STYLE):
-        for ax, name in zip(axes, names, strict=False):
+        for ax, part in zip(axes, parts.values(), strict=True):
             for kind, (label, colour, line, shift) in kinds.items():
-                part = table[(table["classifier"] == name) & (table["images"] == kind)]
-                middle = (part["low"] + part["high"]) / 2 + shift
-                ax.plot(middle, part["accuracy"], line, color=colour, label=label, markersize=4)
-                ax.vlines(middle, part["lower"], part["upper"], color=colour, linewidth=1)
+                bins = part[part["images"] == kind]
+                middle = (bins["low"] + bins["high"]) / 2 + shift
+                ax.plot(middle, bins["accuracy"], line, color=colour, label=label, markersize=4)
+                ax.vlines(middle, bins["lower"], bins["upper"], color=colour, linewidth=1)
             ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="neighbours of other classes")
             ax.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
             ax.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
-            ax.set_title(typeset(name), color=INK)
-        axes[0].set_ylabel("accuracy")
         legend_above(figure, axes[0])
     return figure
 
@@ -219,12 +201,11 @@ def importance_dots(table: pd.DataFrame) -> Figure:
         table: Rows of one classifier: ``block``, ``concept``, ``logit_drop``, ``control_logit_drop``; each block has a
             panel with the :data:`MOST` concepts of the largest decrease.
     """
-    blocks = table["block"].unique().tolist()
-    shown = {block: table[table["block"] == block].nlargest(MOST, "logit_drop") for block in blocks}
+    shown = {str(block): part.nlargest(MOST, "logit_drop") for block, part in table.groupby("block", sort=False)}
     rows = max(map(len, shown.values()))
-    axes, figure = panels(len(blocks), 2.8, 0.8 + 0.2 * rows)
+    axes, figure = panels(list(shown), "concept removed", 2.8, 0.8 + 0.2 * rows)
     with mpl.rc_context(STYLE):
-        for ax, (block, part) in zip(axes, shown.items(), strict=False):
+        for ax, part in zip(axes, shown.values(), strict=True):
             positions = range(len(part))
             ax.hlines(positions, part["control_logit_drop"], part["logit_drop"], color=GREY, linewidth=1)
             drops = part["control_logit_drop"]
@@ -234,23 +215,24 @@ def importance_dots(table: pd.DataFrame) -> Figure:
             ax.set_yticks(positions, [str(concept) for concept in part["concept"]], fontsize=8)
             ax.set_ylim(rows - 0.5, -0.5)
             ax.tick_params(axis="y", length=0)
-            ax.set_title(str(block), color=INK)
             ax.set_xlabel("decrease of the logit")
-        axes[0].set_ylabel("concept removed")
         legend_above(figure, axes[0])
     return figure
 
 
-def panels(count: int, width: float, height: float) -> tuple[list[Axes], Figure]:
-    """A figure with ``count`` panels, at most three in a row; further axes are hidden."""
-    across = min(3, count)
-    down = math.ceil(count / across)
+def panels(titles: Sequence[str], ylabel: str, width: float, height: float) -> tuple[list[Axes], Figure]:
+    """A figure with a panel for each title, at most three in a row; further axes are hidden."""
+    across = min(3, len(titles))
+    down = math.ceil(len(titles) / across)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(4.4, width * across), height * down), layout="constrained")
         axes: list[Axes] = list(figure.subplots(down, across, squeeze=False).flatten())
-    for ax in axes[count:]:
+        for ax, title in zip(axes, titles, strict=False):
+            ax.set_title(title, color=INK)
+        axes[0].set_ylabel(ylabel)
+    for ax in axes[len(titles) :]:
         ax.set_visible(False)
-    return axes, figure
+    return axes[: len(titles)], figure
 
 
 def legend_above(figure: Figure, ax: Axes) -> None:

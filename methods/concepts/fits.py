@@ -15,7 +15,7 @@ from methods.concepts import hals
 from methods.concepts.activations import Activations
 from methods.concepts.factorization import CoupledFactorization, Solver, Start
 from methods.concepts.hals import NO_PENALTIES, Penalties
-from methods.concepts.record import Floats, row_norms, scaled
+from methods.concepts.record import Floats, scaled
 from methods.concepts.settings import Concepts
 from study.folder import CONF
 from study.trainer import Length, make_trainer, without_accumulation
@@ -121,9 +121,7 @@ class ConceptFactorization(pl.LightningModule):
     @torch.no_grad()
     def gathered(self) -> Tensor:
         """Hᵀ of all images, ``(k, N)``, on every rank."""
-        if self.factorization.arrived_before is None:  # at the start and after resuming, every rank has all of it
-            return self.factorization.image_factor
-        return self.summed(self.factorization.image_factor_of_rank())
+        return self.factorization.gathered(self.summed)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the state; called on every rank, so H can be gathered."""
@@ -155,10 +153,6 @@ class FittedConcepts:
     def scaled(self) -> tuple[Floats, list[Floats]]:
         """The factors in the scale in which concepts can be compared; see :func:`methods.concepts.record.scaled`."""
         return scaled(self.image_factor, self.weights, self.factors)
-
-    def norms(self) -> Floats:
-        """The length of each concept's stacked row, ``(k,)``."""
-        return row_norms(self.weights, self.factors)
 
     @property
     def roots(self) -> list[float]:

@@ -60,11 +60,6 @@ class ConceptJob:
     identity: str
 
     @property
-    def name(self) -> str:
-        """Name of the classifier."""
-        return str(self.config.name)
-
-    @property
     def settings(self) -> Any:
         """The settings of the task."""
         return self.cfg.concepts
@@ -119,13 +114,13 @@ class ConceptJob:
         check_columns(len(fitted.chosen), columns, self.settings)
         networks = 2 if self.settings.controls else 1  # an untrained one, too
         rows = networks * (len(fitted.chosen) + len(heldout.chosen))
-        folders = [self.folder / f"{self.name}{part}-{which}" for part in ("", "-untrained") for which in PARTS]
+        folders = [self.folder / f"{self.config.name}{part}-{which}" for part in ("", "-untrained") for which in PARTS]
         present = sum(path.stat().st_size for folder in folders for path in folder.glob("*.npy"))
         check_disk(rows, columns, self.settings, self.folder.parent, present)
 
     def collected(self, images: Images, untrained: bool = False) -> Activations:
         """Blocks of some images: of the classifier, or of the same network with random weights."""
-        classifier, name, config = self.classifier, self.name, self.config
+        classifier, name, config = self.classifier, self.config.name, self.config
         if untrained:
             random: Any = {"weights": classifiers.RANDOM, "weights_seed": self.config.weights_seed + 1}
             config, name = OmegaConf.merge(self.config, random), f"{name}-untrained"  # type: ignore[assignment]
@@ -148,8 +143,9 @@ class ConceptJob:
     @cached_property
     def concepts(self) -> FittedConcepts:
         """The concepts of the network; their factorisation goes on if it was interrupted."""
-        job = study_folder(self.cfg).job("concepts", self.name)
-        return factorize(self.cfg, self.fitted, self.settings.k, self.method, job, f"{self.identity} {self.name}")
+        name = self.config.name
+        job = study_folder(self.cfg).job("concepts", name)
+        return factorize(self.cfg, self.fitted, self.settings.k, self.method, job, f"{self.identity} {name}")
 
     @cached_property
     def projected(self) -> tuple[Floats, list[float]]:

@@ -1,7 +1,7 @@
 """The part of the report on concepts: reads what the task has written; ``report.html.j2`` has the words."""
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,28 +60,35 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     if not all((folder / f"{name}.csv").exists() for name in FILES):
         return None
     paths = [path for name in (*FILES, *OPTIONAL) if (path := folder / f"{name}.csv").exists()]
-    tables = {path.stem: read_table(path) for path in paths}
-    classifiers, drawn = [], {"concepts_controls": dots(tables["controls"], titles)}
+    tables = dict.fromkeys(OPTIONAL, pd.DataFrame(columns=["classifier"])) | {
+        path.stem: read_table(path) for path in paths
+    }
+    controls = renamed(tables["controls"], titles)
+    dots = figures.control_dots(controls.assign(control=controls["control"].map(control_name)))
+    classifiers, drawn = [], {"concepts_controls": dots}
     for name in tables["controls"]["classifier"].unique():
-        selected = {table: of(content, name) for table, content in tables.items()}
+        selected = {
+            table: content[content["classifier"] == name].reset_index(drop=True) for table, content in tables.items()
+        }
         record, matrix = folder / f"{name}.npz", folder / f"{name}-stability.npz"
         key = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
         classifiers.append({"title": titles.get(name, name), "key": key} | described(selected))
         drawn |= {f"concepts_{what}{key}": figure for what, figure in draw(selected, record, matrix).items()}
         paths += [path for path in (record, matrix) if path.exists()]
-    layers = layer_table(tables["controls"], titles)
-    shared = {"layers": layers, "ranks": renamed(tables.get("ranks"), titles)}
-    shared["impurity"] = renamed(tables.get("impurity"), titles)
-    drawers = {
-        "layers": figures.layer_entropies, "ranks": figures.rank_curves, "impurity": figures.impurity_curves,
-    }  # fmt: skip
-    drawn |= {f"concepts_{what}": drawers[what](table) for what, table in shared.items() if len(table)}
-    values = {"classifiers": classifiers, "cards": MOST_CARDS, "most_classes": MOST_CLASSES}
-    values |= {
-        "lowest": lowest_layers(layers),
-        "ranks": rank_table(shared["ranks"]),
-        "impurity": impurity_bins(shared["impurity"]),
-        "impurity_table": impurity_table(shared["impurity"]),
+    layers, ranks = layer_table(controls), renamed(tables["ranks"], titles)
+    impurity = renamed(tables["impurity"], titles)
+    shared = {"layers": (figures.layer_entropies, layers), "ranks": (figures.rank_curves, ranks)}
+    shared["impurity"] = (figures.impurity_curves, impurity)
+    drawn |= {f"concepts_{what}": drawer(table) for what, (drawer, table) in shared.items() if len(table)}
+    lowest = layers.sort_values("class_entropy", kind="stable").drop_duplicates("classifier").sort_index()
+    values = {
+        "classifiers": classifiers,
+        "cards": MOST_CARDS,
+        "most_classes": MOST_CLASSES,
+        "lowest": lowest.to_dict("records"),
+        "ranks": rank_table(ranks),
+        "impurity": impurity_bins(impurity),
+        "impurity_table": impurity_table(impurity),
     }
     return Part(TEMPLATE, values, drawn, paths, METHOD)
 
@@ -91,14 +98,9 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
 
 
-def of(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows of a classifier."""
-    return table[table["classifier"] == name].reset_index(drop=True)
-
-
-def renamed(table: pd.DataFrame | None, titles: Mapping[str, str]) -> pd.DataFrame:
-    """A table with display names of the classifiers; an empty one where it was not written."""
-    return pd.DataFrame() if table is None else table.replace({"classifier": dict(titles)})
+def renamed(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+    """A table with display names of the classifiers."""
+    return table.replace({"classifier": dict(titles)})
 
 
 def control_name(control: str) -> str:
@@ -118,7 +120,8 @@ def described(tables: Tables) -> dict[str, Any]:
     concepts, controls = tables["concepts"], tables["controls"]
     rows = {row["control"]: row for row in controls.to_dict("records")}
     alive = concepts[~concepts["dead"].astype(bool)]
-    values: dict[str, Any] = {
+    optional = {"cues": cue_values, "stability": stability_values, "importance": importance_values}
+    return {
         "alive": len(alive),
         "dead": len(concepts) - len(alive),
         "significant": int((alive["q"] < SIGNIFICANT).sum()),
@@ -128,32 +131,22 @@ def described(tables: Tables) -> dict[str, Any]:
         "controls": control_table(controls),
         "card_table": card_table(concepts),
         "class_count": tables["classes"]["class"].nunique(),
-    }
-    for name, describe in (("cues", cue_values), ("stability", stability_values), ("importance", importance_values)):
-        table = tables.get(name, pd.DataFrame())
-        values[name] = describe(table) if len(table) else None
-    return values
+    } | {name: describe(tables[name]) if len(tables[name]) else None for name, describe in optional.items()}
 
 
 def draw(tables: Tables, record: Path, matrix: Path) -> dict[str, Figure]:
     """The figures of one classifier, by what their names begin with."""
     drawn = {}
-    concepts, cosines = tables["concepts"], tables.get("stability", pd.DataFrame())
+    concepts, cosines, importance = (tables[name] for name in ("concepts", "stability", "importance"))
     if record.exists() and not concepts["dead"].all():
         drawn[""] = draw_cards(read_record(ConceptRecord, record), concepts, tables["profile"])
         drawn["classes_"] = draw_classes(tables["classes"], concepts)
     if len(cosines) and matrix.exists():
         with np.load(matrix) as file:
             drawn["stability_"] = figures.stability_matrix(file["matrix"], cosines["concept"].tolist())
-    if len(importance := tables.get("importance", pd.DataFrame())):
+    if len(importance):
         drawn["importance_"] = figures.importance_dots(importance)
     return drawn
-
-
-def dots(controls: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
-    """The figure of all controls."""
-    named = renamed(controls, titles)
-    return figures.control_dots(named.assign(control=[control_name(str(name)) for name in named["control"]]))
 
 
 def shown_concepts(concepts: pd.DataFrame) -> pd.DataFrame:
@@ -180,14 +173,11 @@ def draw_classes(classes: pd.DataFrame, concepts: pd.DataFrame) -> Figure:
     """Concepts by class, the concepts in the order of the classes with most of their mass."""
     order: list[str] = classes["class"].unique().tolist()
     wide = classes.pivot(index="class", columns="concept", values="share")
-    parents: dict[str, str] = {}
-    if "superclass" in classes:
-        parents = dict(zip(classes["class"], classes["superclass"], strict=True))
+    parents = dict(zip(classes["class"], classes["superclass"], strict=True)) if "superclass" in classes else {}
+    if parents:
         order.sort(key=parents.__getitem__)
     shares = wide.loc[order, shown_concepts(concepts)["concept"].tolist()]
-    if len(shares) > MOST_CLASSES:
-        kept = set(shares.max(axis=1).nlargest(MOST_CLASSES).index)
-        shares = shares[[name in kept for name in shares.index]]
+    shares = shares[shares.index.isin(shares.max(axis=1).nlargest(MOST_CLASSES).index)]
     values = shares.to_numpy()
     columns = np.lexsort((-values.max(axis=0), values.argmax(axis=0)))
     groups = [parents[str(name)] for name in shares.index] if parents else None
@@ -201,9 +191,8 @@ def control_table(controls: pd.DataFrame) -> pd.DataFrame:
     shown["class entropy"] = digits(controls["class_entropy"])
     shown["permuted labels"] = intervals(controls, "null_mean", "null_lower", "null_upper")
     shown["p"] = controls["p"].map("{:.2g}".format).to_numpy()
-    others = controls.assign(concepts=controls["control"].isin([CONCEPTS, PERMUTED]))
+    others = controls.mask(controls["control"].isin([CONCEPTS, PERMUTED]))  # a dash: no difference to themselves
     for heading, column in (("difference", "difference"), ("difference within clusters", "cluster_difference")):
-        others[column] = others[column].mask(others["concepts"])
         shown[heading] = intervals(others, column, f"{column}_lower", f"{column}_upper", "+")
     for column, heading in MEASURES.items():
         if controls[column].notna().any():
@@ -237,24 +226,16 @@ def card_table(concepts: pd.DataFrame) -> pd.DataFrame:
     return table.set_index(concepts["concept"].astype(str) + concepts["dead"].map({True: " (dead)", False: ""}))
 
 
-def layer_table(controls: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+def layer_table(controls: pd.DataFrame) -> pd.DataFrame:
     """Class entropies of single layers in the order of the network, with those of all blocks and of random weights."""
     entropies = controls.set_index(["classifier", "control"])["class_entropy"].to_dict()
     single = controls[controls["control"].str.startswith(LAYER)]
     keys = list(zip(single["classifier"], single["control"], strict=True))
-    return renamed(single, titles).assign(
+    return single.assign(
         layer=single["control"].str.removeprefix(LAYER),
         together=[entropies[name, CONCEPTS] for name, _ in keys],
         untrained=[entropies.get((name, f"{UNTRAINED} {control}"), np.nan) for name, control in keys],
     )
-
-
-def lowest_layers(layers: pd.DataFrame) -> list[dict[Hashable, Any]]:
-    """The layer with the lowest class entropy of each classifier."""
-    if not len(layers):
-        return []
-    groups = layers.groupby("classifier", sort=False)
-    return [part.to_dict("records")[int(np.argmin(part["class_entropy"]))] for _, part in groups]
 
 
 def cue_values(cues: pd.DataFrame) -> dict[str, Any]:

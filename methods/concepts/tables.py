@@ -188,8 +188,7 @@ def coarse_numbers(
 
 def null_columns(null: EntropyNull) -> dict[str, float]:
     """The mean class entropy beside that of permuted labels, as columns."""
-    known = bool(np.isfinite(null.means).all())
-    lower, upper = np.quantile(null.means, [0.025, 0.975]) if known else (UNKNOWN, UNKNOWN)
+    lower, upper = np.quantile(null.means, [0.025, 0.975])
     return {
         "class_entropy": null.mean,
         "null_mean": float(null.means.mean()),
