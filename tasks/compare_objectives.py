@@ -17,19 +17,23 @@ SEED = re.compile(r"-seed\d+$")  # at the end of a study's name
 
 
 def run(cfg: DictConfig) -> float:
-    """Write ``signals/separation.csv`` and ``signals/by_objective.csv`` into the study; return the best separation."""
+    """Write ``objectives/separation.csv`` and ``by_objective.csv`` into the study; return the best separation."""
     patterns = list(cfg.compare_objectives.studies)
     folders = [StudyFolder(path) for pattern in patterns for path in sorted(Path(cfg.studies).glob(pattern))]
-    found = {folder.root.name: folder for folder in folders if folder.predictions.exists()}
-    if not found:
+    folders_by_name = {folder.root.name: folder for folder in folders if folder.predictions.exists()}
+    if not folders_by_name:
         raise ValueError(
             f"compare_objectives.studies={patterns}: no study of {cfg.studies} by these names has been evaluated; run "
             "experiment=planted_cues"
         )
-    table = pd.DataFrame({name: numbers(folder) for name, folder in found.items()}).T.rename_axis("study")
+    options = cfg.intervals
+    resampling = Resampling(int(options.resamples), float(options.level), int(cfg.seed))
+    table = pd.DataFrame({name: numbers(folder, resampling) for name, folder in folders_by_name.items()}).T.rename_axis(
+        "study"
+    )
     together = over_seeds(table)
-    place = study_folder(cfg).root / "signals"
-    for path, content in ((place / "separation.csv", table), (place / "by_objective.csv", together)):
+    root = study_folder(cfg).root / "objectives"
+    for path, content in ((root / "separation.csv", table), (root / "by_objective.csv", together)):
         with whole_file(path) as temporary:
             content.to_csv(temporary)
     read = [name for name in map(str, table) if name.startswith("readers")]
@@ -38,9 +42,9 @@ def run(cfg: DictConfig) -> float:
          *(f"{row[name]:.3f}" for name in ("own kept", *read))]
         for study, row in together.iterrows()
     ]  # fmt: skip
-    title = "how far planted cues are separated (RRC; 95 % intervals, of several seeds the outermost ends)"
+    title = "how far planted cues are separated (RRC, with intervals; of several seeds the outermost ends)"
     show_table(title, ["", "seeds", *ROWS, "own kept, least", *read], rows)
-    say_made(place / "separation.csv")
+    say_made(root / "separation.csv")
     return float(table["separation"].max())
 
 
@@ -49,10 +53,10 @@ def cell(row: pd.Series, name: str) -> str:
     return f"{row[name]:.2f} [{row[f'{name} lower']:.2f}, {row[f'{name} upper']:.2f}]"
 
 
-def numbers(folder: StudyFolder) -> dict[str, float]:
+def numbers(folder: StudyFolder, resampling: Resampling) -> dict[str, float]:
     """Cue retention of one study, the least share of its own accuracy that a classifier keeps, and what probes read."""
     read = read_predictions(folder.predictions)
-    table = separation(read, Sample(read.top1, read.sources, Resampling(1000, 0.95, seed=0)))
+    table = separation(read, Sample(read.top1, read.sources, resampling))
     values = {name if end == "estimate" else f"{name} {end}": float(table[end][name]) for name in ROWS for end in ENDS}
     values["own kept"] = float(table[table.index.str.startswith("own kept")]["estimate"].min())
     probes = folder.root / "probe" / "accuracy.csv"

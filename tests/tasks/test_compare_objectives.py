@@ -23,7 +23,7 @@ def test_studies_are_rows_and_the_numbers_are_theirs(tmp_path: Path) -> None:
         np.savez(path, allow_pickle=False, **prediction_arrays(predictions))
     (tmp_path / "planted_cues").mkdir()  # of the classifiers, without predictions
     best = run.run(compose_any(tmp_path, "task=compare_objectives", "study=signals"))
-    table = pd.read_csv(tmp_path / "signals" / "signals" / "separation.csv", index_col=0)
+    table = pd.read_csv(tmp_path / "signals" / "objectives" / "separation.csv", index_col=0)
     assert list(table.index) == ["planted_cues_a", "planted_cues_b"]
     expected = separation(predictions, Sample(predictions.top1, predictions.sources, Resampling(1000, 0.95, seed=0)))
     assert best == table.loc["planted_cues_b", "separation"] == pytest.approx(expected["estimate"]["separation"])
