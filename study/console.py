@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from study.distributed import union_over_ranks
+
 WIDTH_OF_A_FILE = 140
 COLUMNS = 10  # of numbers, side by side; further ones follow below
 
@@ -48,19 +50,13 @@ def say_made(path: Path, **numbers: float) -> None:
 
 
 def say_skipped_images(paths: Sequence[Path], job: Path) -> None:
-    """Say how many images could not be read, name the first, and list all of them in the job's folder.
+    """Say how many images could not be read, name the first, and list all of them in the folder of the job.
 
     Args:
-        paths: Those that this rank met.
-        job: The job's folder.
+        paths: Those that this rank could not read.
+        job: The folder of the job.
     """
-    found = [[str(path) for path in paths]]
-    import torch
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        found = [[] for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather_object(found, [str(path) for path in paths])
-    names = sorted({name for part in found for name in part})
+    names = union_over_ranks(paths)
     if not names or not is_first_rank():
         return
     listing = job / "unreadable.txt"

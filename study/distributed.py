@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 FIRST_RANK = "LIKE_TO_SEE_FIRST_RANK"  # its process, noted for those that it starts
 
@@ -33,8 +35,20 @@ def follow_parent(seconds: float = 2) -> None:
 
 
 def wait_for_ranks() -> None:
-    """Go on when all processes of the job are here."""
+    """Wait until all processes of the job have reached this line."""
     import torch
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
+
+
+def union_over_ranks(paths: Sequence[Path]) -> list[str]:
+    """The paths that any process of the job names, each once, sorted; every process must call this."""
+    import torch
+
+    names = [[str(path) for path in paths]]
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gathered: list[list[str]] = [[] for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(gathered, names[0])
+        names = gathered
+    return sorted({name for part in names for name in part})

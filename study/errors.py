@@ -86,8 +86,9 @@ def missing_file(name: str) -> str:
     """What to say of a choice that is no file of conf/."""
     group, _, choice = name.rpartition("/")
     choices = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-    near = difflib.get_close_matches(choice, choices) or choices
-    return f"there is no conf/{name}.yaml. Did you mean {group}={' or '.join(near)}?"
+    if near := difflib.get_close_matches(choice, choices):
+        return f"there is no conf/{name}.yaml. Did you mean {group}={' or '.join(near)}?"
+    return f"there is no conf/{name}.yaml. Choices of {group}: {', '.join(choices)}"
 
 
 def death(text: str) -> str:

@@ -14,14 +14,15 @@ INTRODUCTION = """like-to-see: what do image classifiers like to see?
 usage: python run.py [task=<task>] [group=choice ...] [key=value ...]
 
   python run.py                                            the whole study on built-in photographs (a laptop, minutes)
-  python run.py experiment=smoke                           half a minute: is the installation sound?
+  python run.py experiment=smoke                           a minute: is the installation sound?
   python run.py data=folder data.root=/data/pets study=pets               on your own images
   python run.py experiment=paper data.root=/data/imagenet                 the study of the paper (docs/imagenet.md)
   python run.py autoencoder=none analyses=[concepts] study=alone          classifiers alone
   python run.py -m task=finetune classifier=alexnet_compact,vgg_compact   a sweep: one job each (docs/cluster.md)
 """
 END = """
-python run.py task=<task> --help prints the keys of a task; any key can be given with any task, as finetune.epochs=4.
+python run.py task=<task> --help prints the keys of a task; any key can be given with any task,
+as finetune.epochs=4; keys of other steps have no effect on it.
 python run.py --cfg job prints the whole configuration, --hydra-help the options of Hydra, and
 eval "$(python run.py -sc install=bash)" completes names in the shell. The page: studies/<study>/report/index.html."""
 

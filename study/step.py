@@ -1,4 +1,4 @@
-"""The one protocol of a step: inputs → exists? → seed → make → write whole → report."""
+"""How every step runs: it is skipped if its artifact exists; otherwise seed, make, write whole, report."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -55,12 +55,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Step:
-    """A step that makes one artifact, or finds it made already.
+    """A step that makes one artifact, unless it exists.
 
     Attributes:
         artifact: What it makes.
         job: The folder of its log, its checkpoint and its numbers.
-        seed: Of everything that is drawn while it is made; ``None``: nothing is.
+        seed: Seed for all random numbers of the step; ``None`` if it needs none, or seeds its generators itself.
     """
 
     artifact: Artifact
@@ -85,7 +85,7 @@ class Step:
                     write(result.files[path.name], partial)
             if result.numbers:
                 write_metrics(self.job, result.numbers)
-            for left in (CHECKPOINT, NOT_FINITE):  # of an interrupted training
+            for left in (CHECKPOINT, NOT_FINITE):  # a finished step must not resume from them
                 (self.job / left).unlink(missing_ok=True)
             for table in result.tables:
                 show_table(table.title, table.header, table.rows)

@@ -1,5 +1,7 @@
 """``task=robustness``: accuracy under attack, of classifiers alone, and behind A_S and the A_i of each."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,6 +19,7 @@ from study.artifact import Artifact, settings_of
 from study.autoencoders import has_autoencoders
 from study.classifiers import classifier_inputs, load_classifier, study_classifiers
 from study.data import make_data
+from study.distributed import union_over_ranks
 from study.folder import study_folder
 from study.labels import right_classes, with_labels_of
 from study.networks import study_networks
@@ -47,29 +50,38 @@ def alone(cfg: DictConfig) -> float:
     artifact = Artifact([path], path.with_suffix(".json"), settings, inputs, precious=False)
 
     def make() -> Result:
-        rows = {name: accuracies_alone(cfg, config, attacker) for name, config in configs.items()}
+        rows, unreadable = {}, set[Path]()
+        for name, config in configs.items():
+            rows[name], skipped = accuracies_alone(cfg, config, attacker)
+            unreadable.update(skipped)
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("classifier")
         columns = ("{accuracy:.1%}", "{robust_accuracy:.1%}", "{lower:.1%} – {upper:.1%}")
         cells = [[name, *(column.format(**row) for column in columns)] for name, row in rows.items()]
         title = f"test images under attack, {attacker.norm} {attacker.epsilon:g}"
         shown = Table(title, ["", "as they are", "attacked", "95 % interval"], cells)
         mean = float(table["robust_accuracy"].mean())
-        return Result(mean, {path.name: table}, tables=[shown], unreadable=data.unreadable())
+        return Result(mean, {path.name: table}, tables=[shown], unreadable=sorted(unreadable))
 
     return Step(artifact, folder.job("robustness")).run(make)
 
 
-def accuracies_alone(cfg: DictConfig, config: DictConfig, attacker: PgdAttack) -> dict[str, float]:
-    """Both accuracies of one classifier, the 95 % interval of the one under attack, and the number of images."""
+def accuracies_alone(
+    cfg: DictConfig, config: DictConfig, attacker: PgdAttack
+) -> tuple[dict[str, float], Sequence[Path]]:
+    """Both accuracies of one classifier, the 95 % interval of the one under attack, and the images of the accuracies.
+
+    Returns:
+        The row of the table, and the images that this rank could not read.
+    """
     data = without_poison(make_data(with_labels_of(cfg, config), cfg.robustness.alone.batch_size))
     classifier = load_classifier(cfg, config, data)
     accelerate(cfg, classifier)
     module = RobustAccuracy(classifier, attacker, cfg.seed)
     [measured] = make_trainer(cfg).test(module, datamodule=data, verbose=False)
     accuracies = {name: measured[f"test/{name}"] for name in ("accuracy", "robust_accuracy")}
-    images = len(data.split("test")) - len(data.unreadable())
+    images = len(data.split("test")) - len(union_over_ranks(data.unreadable()))
     lower, upper = map(float, wilson_interval(accuracies["robust_accuracy"], images))
-    return accuracies | {"lower": lower, "upper": upper, "images": images}
+    return accuracies | {"lower": lower, "upper": upper, "images": images}, data.unreadable()
 
 
 def behind_autoencoders(cfg: DictConfig) -> float:

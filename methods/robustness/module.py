@@ -62,11 +62,11 @@ class Robustness(FrozenParts):
     """One pass over test images: each is attacked for every classifier, alone and behind autoencoders.
 
     ``fgsm`` and ``pgd`` use the gradients of everything they attack. ``transfer`` shows images that PGD made for the
-    classifier alone. ``bpda`` is PGD with the autoencoder's gradient replaced by that of the identity. An image that
-    PGD or BPDA changed successfully within a smaller epsilon counts as misclassified within a larger one, and is not
-    attacked again (except for the classifier alone: its adversarial images are needed for all epsilons, because they
-    are shown to the others). After ``trainer.test`` the predictions are in ``result``, the same for any number of
-    ranks.
+    classifier alone. ``bpda`` is PGD with the autoencoder's gradient replaced by that of the identity. PGD and BPDA
+    behind an autoencoder skip an image that they changed successfully within a smaller epsilon, and count it as
+    misclassified. PGD on the classifier alone runs for every epsilon, because ``transfer`` shows its images to
+    autoencoders and other classifiers. After ``trainer.test`` the predictions are in ``result``, the same for any
+    number of ranks.
 
     Source: arXiv 1412.6572, 1706.06083, 1802.00420.
 
@@ -229,9 +229,6 @@ def pgd_attacks(
         steps: See :class:`~networks.attacks.PgdAttack`.
         relative_step: See :class:`~networks.attacks.PgdAttack`.
         random_start: See :class:`~networks.attacks.PgdAttack`.
-
-    Raises:
-        ValueError: If a norm is unknown or an epsilon is no number.
     """
     return [
         PgdAttack(norm, epsilon, steps, relative_step, random_start)

@@ -67,22 +67,27 @@ def shown(norm: str, epsilon: float) -> str:
 def wide(table: pd.DataFrame, norm: str) -> pd.DataFrame:
     """A row for each classifier, defence and attack, a column for each epsilon."""
     rows = table["classifier"] + ", " + table["defence"].map(ROWS) + ": " + table["attack"].map(ATTACKS)
-    named = table.assign(row=rows, column=[f"ε {shown(norm, epsilon)}" for epsilon in table["epsilon"]])
-    return unfolded(named, "accuracy")
+    return by_epsilon(table.assign(row=rows), "accuracy", norm, "ε ")
 
 
 def masks(table: pd.DataFrame, norm: str) -> pd.DataFrame:
     """A row for each classifier and defence: no gradient at all, and attacks that PGD missed."""
-    columns = [f"missed by PGD, ε {shown(norm, epsilon)}" for epsilon in table["epsilon"]]
-    named = table.assign(row=table["classifier"] + ", " + table["defence"].map(ROWS), column=columns)
+    named = table.assign(row=table["classifier"] + ", " + table["defence"].map(ROWS))
     none = named.drop_duplicates("row").set_index("row")["no_gradient"].rename("no gradient")
-    return unfolded(named, "missed").join(none)
+    return by_epsilon(named, "missed", norm, "missed by PGD, ε ").join(none)
 
 
-def unfolded(table: pd.DataFrame, values: str) -> pd.DataFrame:
-    """Columns ``row`` and ``column`` as those of a table, in the order in which they come."""
-    made = table.pivot(index="row", columns="column", values=values)
-    return made.loc[table["row"].unique(), table["column"].unique()].rename_axis(columns=None)
+def by_epsilon(table: pd.DataFrame, values: str, norm: str, heading: str) -> pd.DataFrame:
+    """A row for each ``row`` of a table, a column for each epsilon under its heading."""
+    made = unfolded(table, values, "epsilon")
+    # named only now: two epsilons may look the same
+    return made.set_axis([heading + shown(norm, float(epsilon)) for epsilon in made.columns], axis=1)
+
+
+def unfolded(table: pd.DataFrame, values: str, columns: str) -> pd.DataFrame:
+    """Rows ``row`` and columns of a long table as those of a wide one, in the order in which they come."""
+    made = table.pivot(index="row", columns=columns, values=values)
+    return made.loc[table["row"].unique(), table[columns].unique()].rename_axis(columns=None)
 
 
 def curves(table: pd.DataFrame, norm: str) -> Figure:
@@ -156,8 +161,8 @@ def transfers(table: pd.DataFrame) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=((side + 1.5) * shape[1], (side + 1.2) * shape[0]))
         for ax, norm in zip(figure.subplots(*shape, squeeze=False).flat, norms, strict=True):
-            part = table[table["norm"] == norm].rename(columns={"source": "row", "target": "column"})
-            accuracy = unfolded(part, "accuracy")
+            part = table[table["norm"] == norm].rename(columns={"source": "row"})
+            accuracy = unfolded(part, "accuracy", "target")
             size = 9 if count <= FEW else 6
             heat_map(ax, accuracy, (0, 1), lambda share: f"{100 * share:.0f}", size, square=True)
             slanted_columns(ax, accuracy)

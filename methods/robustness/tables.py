@@ -101,8 +101,8 @@ def findings(result: RobustnessResult) -> pd.DataFrame:
         classifier alone), ``clean_own``, ``transfer_own``, ``worst_own`` (behind its A_i); ``gain`` (worst_own minus
         worst_plain) and ``ignorance`` (transfer_own minus worst_own), each with half the width of its 95 % interval
         (``gain_error``, ``ignorance_error``); ``missed``: share of images on which another attack succeeded and PGD
-        had not; ``on_itself`` and ``on_others``: accuracy on images that PGD made on the same and on another
-        classifier (NaN where there is one classifier).
+        had not; ``no_gradient``: share of images on which the loss has no gradient; ``on_itself`` and ``on_others``:
+        accuracy on images that PGD made on the same and on another classifier (NaN where there is one classifier).
     """
     positions: dict[str, list[int]] = {}
     for position, threat in enumerate(result.threats):
@@ -134,6 +134,7 @@ def finding(result: RobustnessResult, threat: int) -> dict[str, Any]:
         "ignorance": ignorance,
         "ignorance_error": ignorance_error,
         "missed": missed.mean(),
+        "no_gradient": result.vanishing[..., own].mean(),
         "on_itself": np.diag(transferred).mean(),
         "on_others": transferred[others].mean() if others.any() else math.nan,
     }

@@ -225,7 +225,7 @@ def resolved(node: Any, settings: type[Settings], key: str) -> DictConfig:
     defaults = OmegaConf.structured(settings)
     try:
         complete: Any = OmegaConf.merge(defaults, node)
-    except OmegaConfBaseException:  # a wrong type: said in the words of check_node
+    except OmegaConfBaseException:  # a wrong type: check_node below names the key and what is expected
         complete = OmegaConf.merge(OmegaConf.to_container(defaults), node)
     check_node(complete, settings, key)
     return complete

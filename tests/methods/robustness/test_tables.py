@@ -56,7 +56,7 @@ def result(known: float) -> RobustnessResult:
 
 
 @pytest.mark.parametrize(
-    ("known", "words"), [(0.9, "protects even"), (0.1, "makes things worse"), (0.5, "no effect can be told")]
+    ("known", "words"), [(0.9, "protects even"), (0.1, "makes things worse"), (0.5, "show no effect")]
 )
 def test_the_page_says_what_the_predictions_say(known: float, words: str, tmp_path: Path) -> None:
     (tmp_path / "robustness").mkdir()
