@@ -14,8 +14,7 @@ from callbacks.stopping import STOP_REQUESTS, Stopped
 class Checkpointing(Callback):
     """Save a training at regular intervals, and once more when a signal asks to stop.
 
-    All ranks save and stop at the same batch. A checkpoint is saved before a batch, after any validation that was due:
-    Lightning skips, on resuming, a validation that was due after the batch of the checkpoint (pytorch-lightning 2.6).
+    All ranks save and stop at the same batch. A checkpoint is saved before a batch, after any validation that was due.
 
     Args:
         path: The file.
@@ -45,6 +44,7 @@ class Checkpointing(Callback):
         """Let signals stop the process at once again: Lightning calls no :meth:`teardown` after an exception."""
         STOP_REQUESTS.held_back = False
 
+    # Not on_train_batch_end: pytorch-lightning 2.6 skips, on resuming, a validation that was due after that batch
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
@@ -52,8 +52,9 @@ class Checkpointing(Callback):
         if batch_idx % trainer.accumulate_grad_batches:
             return  # accumulated gradients are not in checkpoints
         if batch_idx and self.between_epochs:
-            return
+            return  # the data cannot continue in the middle of a pass
         wanted = STOP_REQUESTS.received is not None or time.monotonic() - self._saved_at >= self.seconds
+        # Clocks of ranks differ and a signal may reach one of them only: all must agree, or one waits for ever
         if not trainer.strategy.reduce_boolean_decision(wanted, all=False):
             return
         stop = trainer.strategy.reduce_boolean_decision(STOP_REQUESTS.received is not None, all=False)
@@ -65,6 +66,7 @@ class Checkpointing(Callback):
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the checkpoint, unless a weight is NaN or infinite."""
+        # The loss of a step is older than its update: weights that overflowed just now are in no loss yet
         broken = [name for name, weight in pl_module.named_parameters() if not torch.isfinite(weight).all()]
         if broken:
             raise ValueError(
@@ -86,6 +88,7 @@ class Checkpointing(Callback):
         if not self.path.exists():
             return None
         try:
+            # Not left to Lightning: the data must know before the training which batches to skip
             state = torch.load(self.path, map_location="cpu", weights_only=True)["callbacks"][self.state_key]
         except (RuntimeError, OSError, KeyError, EOFError, ValueError) as error:
             raise ValueError(f"{self.path} is damaged: remove it to train from the beginning") from error

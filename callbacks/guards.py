@@ -37,6 +37,7 @@ class FiniteLoss(Callback):
         if not trainer.strategy.reduce_boolean_decision(broken, all=False):
             return
         images = batch[2].tolist() if broken else []
+        # Objects, not tensors: the ranks that are well have no images, and the last batches differ in length
         of_ranks = [images]
         if trainer.world_size > 1:
             of_ranks = [[] for _ in range(trainer.world_size)]

@@ -86,7 +86,7 @@ class FaultTolerantLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers."""
-        now = step if self.trainer is None else self.trainer.global_step
+        now = step if self.trainer is None else self.trainer.global_step  # see the attribute: Lightning's is too small
         self.attempt(lambda: self.logger.log_metrics(dict(metrics), now))
 
     def log_picture(self, key: str, picture: Tensor, step: int = 0) -> None:
@@ -138,6 +138,7 @@ class SteppedWandbLogger(WandbLogger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers at an optimiser step."""
+        # Lightning's version logs the step as one more number and lets wandb count entries from 0 in each part
         self.experiment.log(dict(metrics), step=step)
 
 
@@ -148,6 +149,7 @@ def csv_log(save_dir: str, run: RunName, say: Say) -> CSVLogger:
 
 def tensorboard_log(save_dir: str, run: RunName, say: Say) -> TensorBoardLogger:
     """TensorBoard's files, in ``tensorboard/`` of the job's folder; needs the extra ``tensorboard``."""
+    # Without an hp_metric, which Lightning would log as -1
     return TensorBoardLogger(save_dir, name="", version="tensorboard", default_hp_metric=False)
 
 
