@@ -25,10 +25,19 @@ class ThreatModel:
     Attributes:
         norm: How a change is measured: the largest of any value (``linf``), or the Euclidean length of all (``l2``).
         epsilon: Largest change, for pixels in [0, 1]; 0 changes nothing.
+
+    Raises:
+        ValueError: If the norm is unknown, or epsilon is negative or not finite.
     """
 
     norm: Norm
     epsilon: float
+
+    def __post_init__(self) -> None:
+        if self.norm not in get_args(Norm):
+            raise ValueError(f"norm={self.norm!r} is unknown; choose {' or '.join(get_args(Norm))}")
+        if not 0 <= self.epsilon < float("inf"):
+            raise ValueError(f"epsilon={self.epsilon!r}; give a number from 0 on, as 0.03137 for 8/255")
 
 
 @dataclass(frozen=True)

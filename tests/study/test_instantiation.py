@@ -43,7 +43,7 @@ def test_other_targets_are_refused_and_not_called(target: str, monkeypatch: pyte
     ],
 )
 def test_targets_within_targets_are_looked_at(node: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"is not allowed: name something of the project's own packages"):
+    with pytest.raises(ValueError, match=r"is not allowed: name something of the packages of this project"):
         instantiate(OmegaConf.create(node), "node")
 
 
