@@ -78,7 +78,7 @@ def test_a_disturbed_sweep_ends_with_the_weights_of_an_undisturbed_one(slurm: Sl
     checkpoint = jobs / f"finetune-{NAMES[int(preempted.split('_')[1])]}" / "last.ckpt"
     before = checkpoint.stat().st_mtime_ns
     wait_until(lambda: checkpoint.exists() and checkpoint.stat().st_mtime_ns > before)
-    slurm.call("scancel", "--objective=USR2", preempted)  # as Slurm does some time before a job's limit
+    slurm.call("scancel", "--signal=USR2", preempted)  # as Slurm does some time before a job's limit
     slurm.start_at_once(preempted)
 
     said = sweep.communicate(timeout=200)[0]
