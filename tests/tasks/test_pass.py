@@ -159,7 +159,7 @@ def test_a_budget_beyond_one_pass_of_shards_is_refused(images: Path, shards: Pat
 
 
 def test_images_without_labels_serve_no_other_step(images: Path, shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no labels, so they only serve for pre-training: use task=pretrain"):
+    with pytest.raises(ValueError, match=r"no labels, so they can only be used for pre-training: use task=pretrain"):
         run.run(compose(tmp_path, "task=train_classifier", *data("unlabelled", images, shards)))
 
 
