@@ -15,6 +15,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
+from datamodules.digests import read_checked, with_digest
+from study.console import say
 from study.files import flush, partial, sha256, write_text
 
 # keys of the data, of classifiers and autoencoders that do not decide a result: of files, the content counts (an input)
@@ -91,11 +93,13 @@ class Artifact:
                 raise ValueError(f"{first} has no {self.provenance.name} beside it: move it away to make it here")
             return False
         try:
-            record = json.loads(self.provenance.read_text())
-            made = (record["settings"], record["inputs"], record["sha256"])
+            record = read_checked(self.provenance)
+            settings, inputs, digests = record["settings"], record["inputs"], record["sha256"]
         except (ValueError, KeyError) as error:
-            raise ValueError(f"{self.provenance} is damaged: remove it and {first} to make them again") from error
-        settings, inputs, digests = made
+            if self.precious:
+                raise ValueError(f"{error}: remove it and {first} to make them again") from error
+            say(f"[yellow]{error}[/yellow]: {first} is made again")
+            return False
         changed = differences(settings, self.settings)
         if changed:
             raise ValueError(
@@ -120,7 +124,7 @@ class Artifact:
 
     def objective(self) -> float:
         """The objective noted when the artifact was made."""
-        return float(json.loads(self.provenance.read_text())["objective"])
+        return float(read_checked(self.provenance)["objective"])
 
     @contextmanager
     def making(self, objective: float) -> Iterator[dict[Path, Path]]:
@@ -145,7 +149,7 @@ class Artifact:
                 "seconds": round(time.monotonic() - self._start, 2),
                 "hardware": hardware(),
             }
-            write_text(self.provenance, json.dumps(record, indent=2) + "\n")
+            write_text(self.provenance, json.dumps(with_digest(record), indent=2) + "\n")
             for file, path in temporary.items():
                 path.replace(file)
         finally:

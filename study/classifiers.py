@@ -14,10 +14,12 @@ from datamodules.base import ImageDataModule
 from networks.classifier import Classifier, Preprocessing, calibrate, freeze
 from networks.compression import quantize_int8
 from networks.weights import load_weights
-from study.artifact import require
+from study.artifact import PATHS_AND_NAMES, require, settings_of, without
 from study.files import sha256
 from study.folder import CONF, classifier_file
+from study.inputs import verified
 from study.instantiation import instantiate
+from study.labels import own_labels, with_training_labels_of
 
 RANDOM = "random"
 CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # others of `controls` are classifiers
@@ -234,14 +236,16 @@ def published_accuracy(config: DictConfig) -> tuple[float, float] | None:
 
 
 def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:
-    """What tells a classifier's weights from others."""
+    """What tells a classifier's weights from others; weights made here must be of this classifier and these images."""
     path = classifier_weights(cfg, config)
-    return f"random, calibrated, seed {config.weights_seed}" if path is None else sha256(path)
-
-
-def own_labels(configs: Mapping[str, DictConfig]) -> dict[str, Any]:
-    """The ``labels`` of the classifiers that have other labels than the images."""
-    return {name: config.labels for name, config in configs.items() if config.get("labels") is not None}
+    if path is None:
+        return f"random, calibrated, seed {config.weights_seed}"
+    if config.weights:
+        return sha256(path)
+    node: Any = OmegaConf.to_container(config, resolve=True)
+    made_with = settings_of(with_training_labels_of(cfg, config)) | {"classifier": without(node, PATHS_AND_NAMES)}
+    del made_with["seed"]  # several seeds of A_i share a classifier
+    return verified(path, cfg, f"{training_task(config)} classifier={config.name}", made_with)
 
 
 def classifier_inputs(cfg: DictConfig, configs: Mapping[str, DictConfig]) -> dict[str, str]:

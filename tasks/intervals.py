@@ -14,12 +14,13 @@ from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_interval
 from stats.order_certainty import order_certainty
 from stats.predictions import Predictions
 from stats.tables import mean_gains
-from study.artifact import Artifact, require
+from study.artifact import Artifact
 from study.classifiers import make_classifier, study_classifiers
 from study.console import say
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
+from study.inputs import verified
 from study.predictions import read_predictions
 from study.step import Result, Step, Table
 
@@ -30,8 +31,8 @@ TABLES = ("accuracy", "accuracy_top5", "differences", "gains", "rrc", "nmi", "cu
 def run(cfg: DictConfig) -> float:
     """Write every number with its interval; returns the share of resamples that are a chain at the widest one."""
     folder, options = study_folder(cfg), cfg.intervals
-    path = require(folder.predictions, cfg, "cross_evaluate")
-    inputs, given = {"predictions": sha256(path)}, []
+    path = folder.predictions
+    inputs, given = {"predictions": verified(path, cfg, "cross_evaluate")}, []
     if options.covariates is not None:
         given = [read_covariates(Path(options.covariates))]
         inputs["covariates"] = sha256(Path(options.covariates))

@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 from stats.concept_lattice import lattice_document
 from stats.order import order_document
 from study.accuracy_csv import read_accuracy_table
-from study.artifact import Artifact, require
+from study.artifact import Artifact
 from study.console import say, show_table
 from study.files import sha256
 from study.folder import study_folder
+from study.inputs import verified
 from study.loggers import open_loggers
 from study.predictions import read_predictions
 from study.step import Result, Step
@@ -22,13 +23,19 @@ from study.step import Result, Step
 def run(cfg: DictConfig) -> float:
     """Write the relative rates of change and the lattice of every threshold; return the width of the widest chain."""
     folder = study_folder(cfg)
-    path = require(folder.accuracy, cfg, "cross_evaluate") if cfg.accuracy is None else Path(cfg.accuracy)
-    controls = read_predictions(folder.predictions).controls if cfg.accuracy is None else []
+    path, controls = folder.accuracy, []
+    if cfg.accuracy is None:
+        inputs = {"accuracy": verified(path, cfg, "cross_evaluate")}
+        verified(folder.predictions, cfg, "cross_evaluate")
+        controls = read_predictions(folder.predictions).controls
+    else:
+        path = Path(cfg.accuracy)
     document = order_document(read_accuracy_table(path, without=controls))
+    if cfg.accuracy is not None:
+        inputs = {"accuracy": sha256(path)}
     rates = pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder")
     width = document["widest"]["to"] - document["widest"]["from"] if document["widest"] else 0.0
     files = [folder.order / name for name in ("rrc.csv", "order.json", "lattice.json")]
-    inputs = {"accuracy": sha256(path)}
     step = Step(Artifact(files, folder.order / "provenance.json", {}, inputs, precious=False), folder.job("order"))
 
     def make() -> Result:

@@ -20,6 +20,7 @@ from study.classifiers import every_classifier
 from study.data import make_data
 from study.files import sha256, whole_file
 from study.folder import StudyFolder, study_folder
+from study.inputs import check_study
 from study.loggers import open_loggers
 from study.pages import origin, shown_autoencoders, titles_of, views_table
 from study.showcase import choose_test_images, reconstruct
@@ -35,6 +36,7 @@ def run(cfg: DictConfig) -> float:
     """
     folder, data, configs = study_folder(cfg), make_data(cfg), every_classifier(cfg)
     titles = titles_of(configs)
+    check_study(cfg)
     parts = written_parts(folder.root, titles)
     with_autoencoders = has_autoencoders(cfg) and (folder.accuracy.exists() or not parts)
     first, weights = first_part(cfg, data, titles, with_autoencoders)

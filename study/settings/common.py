@@ -7,6 +7,13 @@ from study.settings.fields import Settings, setting
 
 
 @dataclass
+class Inputs(Settings):
+    """Files that other steps made."""
+
+    trusted: bool = setting(False, "use files that are not what their record says, such as weights made elsewhere")
+
+
+@dataclass
 class Common(Settings):
     """The keys at the top level."""
 
@@ -32,6 +39,7 @@ class Common(Settings):
     controls: list[str] = setting(
         [], "second_start, extra_training, and classifiers that are controls, as random_weights", unique=True
     )
+    inputs: Inputs = setting(Inputs(), "files that other steps made")
     accuracy: str | None = setting(None, "CSV for task=order: a row per autoencoder, a column per classifier")
     layer: Any = setting(None, "for task=layer_features: a name, a list, {network: [names]}, or list to print them")
     images: str | None = setting(None, "for task=layer_features: a folder of images; null: the test images")
