@@ -1,9 +1,16 @@
 """The one entry point: compose the configuration, run one task. See ``python run.py --help``."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from callbacks.stopping import STOP_SIGNALS, stop_before_work
+
+if __name__ == "__main__":  # from the first line on: an exception while modules load would be a traceback
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop_before_work)
 
 # Before torch loads: when another program shares the cores, threads that spin make both more than ten times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -60,7 +67,7 @@ from study.artifact import flattened
 from study.classifiers import apply_settings
 from study.distributed import follow_parent
 from study.errors import Explainer, one_line_errors
-from study.jobs import read_record, recorded
+from study.jobs import objective_of, only_one, recorded
 from study.settings.common import Common
 
 # noted for the processes that this one starts, because Hydra's own variable is set below
@@ -85,8 +92,13 @@ def main(cfg: DictConfig) -> float:
     if job.mode == RunMode.MULTIRUN:  # Lightning starts ranks by re-running argv: give them one job, not the sweep
         command = [sys.executable, __file__, *job.overrides.task, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
         subprocess.run(command, cwd=job.runtime.cwd, check=True)  # noqa: S603
-        return float(read_record(folder)["objective"])
-    with one_line_errors(EXPLAIN, FULL_ERRORS), recorded(folder, list(job.overrides.task), EXPLAIN) as outcome:
+        return objective_of(folder)
+    overrides, config = list(job.overrides.task), OmegaConf.to_yaml(cfg)
+    with (
+        one_line_errors(EXPLAIN, FULL_ERRORS, folder),
+        only_one(folder),
+        recorded(folder, overrides, config, EXPLAIN) as outcome,
+    ):
         from study.lightning_fixes import leave_ranks  # not sooner: a sweep needs no PyTorch
 
         outcome["objective"] = run(cfg)

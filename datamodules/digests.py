@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-DIGEST = "digest"
+DIGEST = "content_sha256"
 
 
 def with_digest(document: Mapping[str, Any]) -> dict[str, Any]:
     """A document and, as its last entry, the SHA-256 of its content, whatever the order of the keys.
 
-    >>> with_digest({"images": 3})["digest"][:8]
+    >>> with_digest({"images": 3})["content_sha256"][:8]
     '1b1cbcf5'
     """
     content = json.loads(json.dumps({key: value for key, value in document.items() if key != DIGEST}))

@@ -5,13 +5,16 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from datamodules.digests import read_checked, with_digest
 from datamodules.image_files import EXTENSIONS
 
 ARRAYS = ("names", "ends", "folder_of", "sizes")
@@ -90,7 +93,7 @@ class ImageIndex:
         for name in ARRAYS:
             np.save(temporary / f"{name}.npy", getattr(self, name))
         described = {"root": str(self.root), "folders": self.folders, "changed": self.changed, "digest": self.digest}
-        (temporary / "index.json").write_text(json.dumps(described), encoding="utf-8")
+        (temporary / "index.json").write_text(json.dumps(with_digest(described)), encoding="utf-8")
         shutil.rmtree(store, ignore_errors=True)
         try:
             temporary.rename(store)
@@ -130,8 +133,10 @@ def image_index(root: Path, cache: Path | None) -> ImageIndex:
 
 def load_index(store: Path) -> ImageIndex:
     """Read an index back, its arrays as memory maps."""
-    described = json.loads((store / "index.json").read_text(encoding="utf-8"))
+    described = read_checked(store / "index.json")
     arrays = {name: np.load(store / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+    if content_digest(described["folders"], arrays) != described["digest"]:
+        raise ValueError(f"{store} is damaged")
     return ImageIndex(**described | {"root": Path(described["root"])}, **arrays, store=store)
 
 
@@ -160,10 +165,21 @@ def scan(root: Path) -> ImageIndex:
         "sizes": np.array([size for _, size in files], dtype=np.int64),
     }
     sorted_folders = [folders[number] for number in order]
-    digest = hashlib.sha256("\0".join(sorted_folders).encode("utf-8", "surrogateescape"))
-    for array in arrays.values():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return ImageIndex(root, sorted_folders, [changed[number] for number in order], digest.hexdigest(), **arrays)
+    digest = content_digest(sorted_folders, arrays)
+    return ImageIndex(root, sorted_folders, [changed[number] for number in order], digest, **arrays)
+
+
+def content_digest(folders: list[str], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """The digest of the names and sizes of all images.
+
+    Args:
+        folders: Names of the folders.
+        arrays: The arrays of ``ARRAYS``.
+    """
+    digest = hashlib.sha256("\0".join(folders).encode("utf-8", "surrogateescape"))
+    for name in ARRAYS:
+        digest.update(memoryview(np.ascontiguousarray(arrays[name])).cast("B"))
+    return digest.hexdigest()
 
 
 def read_folder(folder: Path) -> tuple[int, list[str], list[tuple[str, int]]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from datamodules.digests import read_checked, with_digest
 from datamodules.loading import make_loader
 
 IMAGES_PER_SHARD = 1024
@@ -44,13 +47,21 @@ class PreparedImages:
 
     def __init__(self, folder: Path, images: str) -> None:
         self.folder = folder
-        described = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
+        try:
+            described = read_checked(folder / "prepared.json")
+        except ValueError as error:
+            raise ValueError(damaged(folder / "prepared.json")) from error
         if described["images"] != images:
             raise ValueError(
                 f"{folder} was prepared from other images than there are now: "
                 "run task=prepare again, or remove that folder to do without"
             )
-        self.checksums = np.load(folder / "checksums.npy")
+        try:
+            self.checksums = np.load(folder / "checksums.npy")
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(damaged(folder / "checksums.npy")) from error
+        if checksum_of(self.checksums) != described["checksums"]:
+            raise ValueError(damaged(folder / "checksums.npy"))
         self._shards: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -102,11 +113,12 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
     batches = iter(progress(loader, len(loader)))
     for number in missing:
         write_shard(paths[number], batches, len(shards[number]), images)
-    checksums = [read_note(path)["checksums"] for path in paths]
+    checksums = np.concatenate([np.array(read_checked(note_of(path))["checksums"], dtype=np.int64) for path in paths])
     with (folder / ".checksums.npy.partial").open("wb") as file:
-        np.save(file, np.concatenate([np.array(part, dtype=np.int64) for part in checksums]))
+        np.save(file, checksums)
     (folder / ".checksums.npy.partial").replace(folder / "checksums.npy")
-    write_json(folder / "prepared.json", {"images": images, "count": count, "transform": transform})
+    described = {"images": images, "count": count, "transform": transform, "checksums": checksum_of(checksums)}
+    write_json(folder / "prepared.json", described)
     return len(order)
 
 
@@ -128,13 +140,13 @@ def write_shard(path: Path, batches: Iterator[Any], count: int, images: str) -> 
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    write_json(path.with_suffix(".json"), {"images": images, "checksums": checksums})
+    write_json(note_of(path), {"images": images, "checksums": checksums})
 
 
 def is_whole(path: Path, count: int, images: str) -> bool:
     """Whether a shard holds these images, undamaged."""
     with suppress(OSError, ValueError, KeyError):
-        note, shard = read_note(path), np.load(path, mmap_mode="r")
+        note, shard = read_checked(note_of(path)), np.load(path, mmap_mode="r")
         return bool(
             note["images"] == images
             and len(shard) == len(note["checksums"]) == count
@@ -146,14 +158,27 @@ def is_whole(path: Path, count: int, images: str) -> bool:
     return False
 
 
-def read_note(path: Path) -> dict[str, Any]:
-    """The fingerprint and the checksums of the images of a shard, from the file beside it."""
-    note: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return note
+def note_of(path: Path) -> Path:
+    """The file beside a shard with the fingerprint and the checksums of its images."""
+    return path.with_suffix(".json")
+
+
+def checksum_of(checksums: npt.NDArray[np.int64]) -> str:
+    """The digest of the checksums of all images."""
+    return hashlib.sha256(np.ascontiguousarray(checksums).tobytes()).hexdigest()
+
+
+def damaged(path: Path) -> str:
+    """What to say of a damaged file."""
+    return f"{path} is damaged: run task=prepare again, which repairs it"
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a small file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(path)
+    """Write a small file whole or not at all, with a digest of its content."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            json.dump(with_digest(content), file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

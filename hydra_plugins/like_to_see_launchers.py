@@ -65,22 +65,26 @@ class SweepJob:
 
     def is_there(self) -> bool:
         """Whether the same job has finished before, and what it made is still there."""
-        from study.jobs import read_record  # loads PyTorch
+        from study.jobs import CONFIG, objective_of, read_record  # loads PyTorch
         from tasks.registry import weights_made
 
-        record, saved = read_record(self.folder), self.folder / ".hydra" / "config.yaml"
+        record, saved = read_record(self.folder), self.folder / CONFIG
         if record.get("status") != "finished" or not saved.exists():
             return False
         config = self.task_config
         made = weights_made(config)
         if made is None or not made.exists() or saved.read_text(encoding="utf-8") != OmegaConf.to_yaml(config):
             return False
-        self.state, self.objective = "there already", float(record["objective"])
+        try:
+            self.objective = objective_of(self.folder)
+        except ValueError:  # the record is damaged
+            return False
+        self.state = "there already"
         return True
 
     def ended(self, codes: Sequence[int], log: Path | None = None) -> None:
         """Note what became of it, from the exit statuses of its ranks (none: it was killed) and its records."""
-        from study.jobs import failures_of_ranks, read_record
+        from study.jobs import failures_of_ranks, objective_of, read_record
 
         record = read_record(self.folder)
         causes = [*([str(record["error"])] if "error" in record else []), *failures_of_ranks(self.folder)]
@@ -88,7 +92,7 @@ class SweepJob:
         if codes and not broken and STOPPED in codes:
             self.state, causes = "stopped", ["asked to stop, and saved: the same command goes on"]
         elif codes and not broken and record.get("status") == "finished":
-            self.state, self.objective, causes = "finished", float(record["objective"]), []
+            self.state, self.objective, causes = "finished", objective_of(self.folder), []
         elif not codes or any(code < 0 for code in broken):
             names = [signal.Signals(-code).name for code in broken if code < 0]
             self.state = "killed"

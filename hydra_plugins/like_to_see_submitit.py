@@ -201,6 +201,11 @@ class SlurmLauncher(SubmititLauncher):
         for job in jobs:
             record, resources = read_record(job.folder), job.resources()
             number = record.get("slurm_job")
+            if number in queue and record.get("overrides") != list(job.config.hydra.overrides.task):
+                raise ValueError(
+                    f"{job.folder} is in use by Slurm job {number}, which has other settings: wait for it, cancel it, "
+                    "or use another study=<name>"
+                )
             if number in queue and record.get("overrides") == list(job.config.hydra.overrides.task):
                 ranks = range(resources["nodes"] * resources["tasks_per_node"])
                 handles[id(job)] = submitit.SlurmJob(resources["submitit_folder"], str(number), list(ranks))
@@ -210,12 +215,10 @@ class SlurmLauncher(SubmititLauncher):
 
 def note_submission(job: SweepJob, number: str) -> None:
     """Keep which Slurm job a job is."""
-    import json
-
-    from study.files import write_text
+    from study.jobs import write_record
 
     record = {"overrides": list(job.config.hydra.overrides.task), "status": "submitted", "slurm_job": number}
-    write_text(job.folder / "job.json", json.dumps(record, indent=2) + "\n")
+    write_record(job.folder / "job.json", record)
 
 
 def queued() -> set[str] | None:

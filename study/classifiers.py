@@ -20,6 +20,8 @@ from study.folder import CONF, classifier_file
 from study.inputs import verified
 from study.instantiation import instantiate
 from study.labels import own_labels, with_training_labels_of
+from study.settings.common import CLASSIFIER_KEYS
+from study.settings.fields import check_names
 
 RANDOM = "random"
 CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # others of `controls` are classifiers
@@ -162,6 +164,7 @@ def read_config(entry: str, settings: DictConfig | None = None) -> DictConfig:
     config: DictConfig = composed.classifier
     apply_settings(config, settings)
     OmegaConf.resolve(config)
+    check_names(config, CLASSIFIER_KEYS, f"classifier {entry}")
     return config
 
 

@@ -66,11 +66,9 @@ def accept(fault: str, cfg: DictConfig, step: str) -> None:
 
 def fault_of(path: Path, cfg: DictConfig, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str | None:
     """Why a file is not what it should be; ``None`` if it is."""
-    record = record_of(path)
-    if isinstance(record, str):
-        return record
-    if digest(path) != record["sha256"][path.name]:
-        return f"{path} is damaged or was changed after it was made"
+    if fault := content_fault(path):
+        return fault
+    record: Any = record_of(path)
     known = {key: value for key, value in json.loads(json.dumps(settings)).items() if key not in RECIPES}
     if changed := differences({key: record["settings"].get(key, "absent") for key in known}, known):
         return f"{path} was made with other settings: {'; '.join(changed)}"
@@ -80,6 +78,29 @@ def fault_of(path: Path, cfg: DictConfig, settings: Mapping[str, Any], inputs: M
         names = ", ".join(sorted(entry.split(" was ")[0] for entry in changed))
         return f"{path} was made from another version of: {names}"
     return None
+
+
+def content_fault(path: Path) -> str | None:
+    """Why a file is not what its record says; ``None`` if it is."""
+    record = record_of(path)
+    if isinstance(record, str):
+        return record
+    return (
+        None if digest(path) == record["sha256"][path.name] else f"{path} is damaged or was changed after it was made"
+    )
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file of a study that is not what its record says.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it differs from its record or has none.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: run the study first, or correct its name")
+    if fault := content_fault(path):
+        raise ValueError(f"{fault}: remove it and make it again with the study that it is of")
 
 
 def record_of(path: Path) -> dict[str, Any] | str:
@@ -108,9 +129,8 @@ def check_study(cfg: DictConfig) -> None:
         if {"jobs", "report"} & set(folder.relative_to(root).parts[:1]):
             continue
         for path in sorted(path for path in folder.iterdir() if path.suffix in TABLES):
-            record = record_of(path)
-            if isinstance(record, dict) and digest(path) != record["sha256"][path.name]:
-                accept(f"{path} is damaged or was changed after it was made", cfg, "study")
+            if isinstance(record_of(path), dict) and (fault := content_fault(path)):
+                accept(fault, cfg, "study")
 
 
 def present_inputs(cfg: DictConfig, names: Iterable[str]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Workarounds for Lightning 2.6, each with its reason; when one is no longer needed, it is removed here."""
 
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from callbacks.checkpoint_file import add_digest
+from study.files import whole_file
 
 NOTICES = (
     ".*does not have many workers.*",
@@ -25,7 +27,7 @@ NOTICES = (
 
 
 class WholeFileCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint to a temporary file, flush and rename it.
+    """Write a checkpoint to a temporary file, with a digest of its content; flush and rename it.
 
     Lightning goes through ``TMPDIR``, which may be small, and overwrites the old file where it cannot rename: on a full
     disk a complete ``last.ckpt`` was replaced by a broken one (seen with 2.6.6).
@@ -33,17 +35,15 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write ``checkpoint`` to ``path``, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
-        try:
-            with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(Path(path)) as temporary:
+            try:
+                with temporary.open("xb") as file:
+                    torch.save(checkpoint, file)
+            except RuntimeError as error:
+                if isinstance(error.__context__, OSError):  # PyTorch hides a full disk behind its own words
+                    raise error.__context__ from None
+                raise
+            add_digest(temporary)
 
 
 def plugins() -> list[Any]:

@@ -1,5 +1,6 @@
 """The loggers of a job: opened before its work, closed after, whatever happens."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from callbacks.loggers import FaultTolerantLogger, RunName, first_line
 from datamodules.base import ImageDataModule, Split
 from study.console import is_first_rank, say
 from study.instantiation import instantiate
+from study.jobs import refuse_link
 
 
 @contextmanager
@@ -64,10 +66,22 @@ def open_loggers(
 def put_away_log(job: Path, keep: bool) -> None:
     """Make room for a log: the earlier parts of a training that goes on are numbered, all others removed."""
     if not keep:
-        for log in job.glob("log*"):
+        for log in logs(job):
             shutil.rmtree(log)
     elif (job / "log").exists():
-        (job / "log").rename(job / f"log-{len(list(job.glob('log-*'))) + 1}")
+        (job / "log").rename(job / f"log-{len(logs(job))}")
+
+
+def logs(job: Path) -> list[Path]:
+    """The logs of a job, the numbered ones of interrupted parts too; nothing else with such a name.
+
+    Raises:
+        ValueError: If one is a link; names it.
+    """
+    found = [path for path in job.glob("log*") if re.fullmatch(r"log(-\d+)?", path.name)]
+    for path in found:
+        refuse_link(path)
+    return [path for path in found if path.is_dir()]
 
 
 def fixed_images(data: ImageDataModule, name: Split, count: int) -> Tensor:

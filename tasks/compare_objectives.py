@@ -11,6 +11,7 @@ from stats.intervals import Resampling, Sample
 from study.console import say_made, show_table
 from study.files import whole_file
 from study.folder import StudyFolder, study_folder
+from study.inputs import check_file
 from study.predictions import read_predictions
 
 SEED = re.compile(r"-seed\d+$")  # at the end of a study's name
@@ -55,12 +56,16 @@ def cell(row: pd.Series, name: str) -> str:
 
 def numbers(folder: StudyFolder, resampling: Resampling) -> dict[str, float]:
     """Cue retention of one study, the least share of its own accuracy that a classifier keeps, and what probes read."""
+    check_file(folder.predictions)
     read = read_predictions(folder.predictions)
     table = separation(read, Sample(read.top1, read.sources, resampling))
     values = {name if end == "estimate" else f"{name} {end}": float(table[end][name]) for name in ROWS for end in ENDS}
     values["own kept"] = float(table[table.index.str.startswith("own kept")]["estimate"].min())
     probes = folder.root / "probe" / "accuracy.csv"
-    return values | (probe_retention(pd.read_csv(probes)) if probes.exists() else {})
+    if not probes.exists():
+        return values
+    check_file(probes)
+    return values | probe_retention(pd.read_csv(probes))
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,11 +1,11 @@
 """``task=sweep_table``: the jobs of a sweep, or of several studies, as one table and one figure."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from report.figures.style import save_figure
 from report.figures.sweep import sweep_figure
@@ -13,8 +13,9 @@ from stats.sweeps import factors, means, sweep_table
 from study.console import say, say_made, show_table
 from study.files import whole_file
 from study.folder import study_folder
-from study.jobs import failures_of_ranks, read_record
+from study.jobs import CONFIG, failures_of_ranks, read_record
 from study.loggers import open_loggers
+from study.step import read_metrics
 
 
 def run(cfg: DictConfig) -> float:
@@ -50,19 +51,26 @@ def read_jobs(study: Path) -> list[dict[str, Any]]:
     """What is known of every job of a study."""
     found = []
     for folder in sorted(study.glob("jobs/*")):
-        record, saved = read_record(folder), folder / ".hydra" / "config.yaml"
-        if not record or not saved.exists():
+        record = read_record(folder)
+        if not record or not (folder / CONFIG).exists():
             continue
-        config: Any = OmegaConf.to_container(OmegaConf.load(saved), resolve=False)
-        overrides = dict(override.split("=", 1) for override in record["overrides"] if "=" in override)
-        path = folder / "metrics.json"
+        try:
+            config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG), resolve=False)
+            overrides = dict(override.split("=", 1) for override in record["overrides"] if "=" in override)
+            known = {"task": config["task"], "seed": config["seed"], "classifier": config["classifier"].get("name")}
+            metrics = read_metrics(folder)
+        except (OSError, ValueError, LookupError, AttributeError, TypeError, YAMLError) as error:
+            raise ValueError(
+                f"the record of {folder} is damaged: move the folder away, or run the job again"
+            ) from error
         errors = [str(record["error"])] if record.get("error") else failures_of_ranks(folder)
         found.append(
             {key: record.get(key) for key in ("status", "objective", "seconds")}
-            | {"study": study.name, "job": folder.name, "task": config["task"], "seed": config["seed"]}
-            | {"classifier": config["classifier"]["name"] if "-" in folder.name else None}
+            | {"study": study.name, "job": folder.name}
+            | known
+            | ({} if "-" in folder.name else {"classifier": None})
             | {"overrides": overrides, "error": "; ".join(errors) or None}
-            | {"metrics": json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}}
+            | {"metrics": metrics}
         )
     return found
 

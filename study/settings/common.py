@@ -47,6 +47,13 @@ class Common(Settings):
     checkpoint_every: float = setting(60, "seconds between two checkpoints: what a kill loses at most", low=0)
 
 
+AUTOENCODER_KEYS = ("network", "weights")  # of conf/autoencoder
+CLASSIFIER_KEYS = (  # of conf/classifier
+    "name", "title", "network", "preprocessing", "published", "weights", "weights_seed", "classes",
+    "labels", "labels_name", "poison", "adversary", "compressed",
+)  # fmt: skip
+
+
 @dataclass
 class Trainer(Settings):
     """The trainer of Lightning, and how networks are laid out in memory; conf/trainer has the values."""
