@@ -40,6 +40,7 @@ def show_help(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__" and {"-h", "--help"} & set(sys.argv):
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # --help | head
     try:
         show_help(sys.argv)
     except ValueError as error:
@@ -119,5 +120,7 @@ if __name__ == "__main__":
     follow_parent()
     if not {"-m", "--multirun"} & set(sys.argv):  # a sweep leaves signals to its jobs
         STOP_REQUESTS.listen()
+    else:
+        STOP_REQUESTS.restore()
     with one_line_errors(EXPLAIN, FULL_ERRORS):
         main()

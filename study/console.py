@@ -81,6 +81,15 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
         console().print(table)
 
 
-def console() -> Console:
+class Terminal(Console):
+    """A console that goes on in silence when its reader has gone, as with ``| head -1``: the job is not done yet."""
+
+    def on_broken_pipe(self) -> None:
+        """Send further output nowhere; Rich would end the program."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def console() -> Terminal:
     """The terminal, or a file wide enough for the tables."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    return Terminal(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)

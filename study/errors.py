@@ -42,12 +42,8 @@ class Explainer:
 
     def __call__(self, error: BaseException) -> str:
         """The cause and the fix."""
-        if (
-            isinstance(error, InstantiationException)
-            and error.__cause__ is not None
-            and (text := self(error.__cause__))
-        ):
-            return text
+        if isinstance(error, InstantiationException) and error.__cause__ is not None:
+            return self(error.__cause__)
         if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
             return missing_file(error.missing_cfg_file)
         text = plain(str(error))
