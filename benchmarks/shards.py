@@ -3,6 +3,7 @@
 python benchmarks/shards.py     (needs webdataset; litdata is compared if it is installed)
 """
 
+import importlib.util
 import io
 import statistics
 import sys
@@ -83,11 +84,9 @@ def main() -> None:
             "multiprocessing_context": "fork",  # litdata would otherwise change it for everybody
         }
         loaders: dict[str, Any] = {"webdataset": DataLoader(Stream(paths), **options)}
-        try:
+        if importlib.util.find_spec("litdata"):
             import litdata
-        except ImportError:
-            pass
-        else:
+
             litdata.optimize(
                 contents, [str(path) for path in paths], f"{folder}/lit", chunk_bytes="64MB", num_workers=WORKERS
             )

@@ -115,10 +115,11 @@ class SweepLauncher(Launcher):
         resources: The keys of ``hydra.launcher``; each job's are resolved with its own configuration.
     """
 
+    config: DictConfig
+    hydra_context: HydraContext
+
     def __init__(self, **resources: Any) -> None:
         super().__init__()
-        self.config: DictConfig | None = None
-        self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives."""
@@ -140,8 +141,6 @@ class SweepLauncher(Launcher):
 
     def compose(self, overrides: list[str], number: int) -> SweepJob:
         """A job's own configuration and folder."""
-        assert self.config is not None
-        assert self.hydra_context is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
             config.hydra.job.id, config.hydra.job.num = str(number), number

@@ -2,6 +2,7 @@
 
 import getpass
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,19 @@ SECONDS_UNTIL_REQUEUED = 120.0
 SECONDS_FOR_RESULT = 10.0
 
 
+@dataclass
 class ClusterRank:
-    """What the cluster runs for each rank of a job: the job's own command, in a process of its own.
+    """What the cluster runs for each rank of a job: the command of the job, in its own process.
 
-    Args:
+    Attributes:
         command: The command.
-        cwd: Where to run it.
+        cwd: Folder to run it in.
+        process: The process, once it runs.
     """
 
-    def __init__(self, command: list[str], cwd: str) -> None:
-        self.command, self.cwd = command, cwd
-        self.process: subprocess.Popen[bytes] | None = None
+    command: list[str]
+    cwd: str
+    process: "subprocess.Popen[bytes] | None" = None
 
     def __call__(self) -> int:
         """Run the command; returns its exit status.
@@ -210,8 +214,6 @@ class SlurmLauncher(SubmititLauncher):
 
 def note_submission(job: SweepJob, number: str) -> None:
     """Keep which Slurm job a job is."""
-    import json
-
     from study.files import write_text
 
     record = {"overrides": list(job.config.hydra.overrides.task), "status": "submitted", "slurm_job": number}
