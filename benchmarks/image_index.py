@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -33,12 +34,12 @@ def own_memory() -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon"))
 
 
-def touch_all(index: ImageIndex, results: "multiprocessing.Queue[int]") -> None:
-    """Look up every path, as a loading process does over an epoch, and report the own memory gained."""
+def touch_all(index: ImageIndex) -> int:
+    """Look up every path, as a loading process does over an epoch; returns the bytes of memory that this adds."""
     start = own_memory()
     for position in range(len(index)):
         index.path(position)
-    results.put(own_memory() - start)
+    return own_memory() - start
 
 
 def main() -> None:
@@ -53,12 +54,8 @@ def main() -> None:
         index = image_index(options.folder / "tree", options.folder / "cache")
         sys.stdout.write(f"{attempt} start on {len(index):,} images: {time.monotonic() - start:.2f} s\n")
     for method in ("fork", "spawn"):
-        context = multiprocessing.get_context(method)
-        results = context.Queue()
-        process = context.Process(target=touch_all, args=(index, results))  # type: ignore[attr-defined]
-        process.start()
-        gained = results.get() / 2**20
-        process.join()
+        with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
+            gained = pool.submit(touch_all, index).result() / 2**20
         sys.stdout.write(f"own memory gained by a process ({method}) that looks up every path: {gained:.1f} MiB\n")
 
 

@@ -7,7 +7,6 @@ import importlib.util
 import io
 import statistics
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import skimage.data
 import torch
+import webdataset
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -35,15 +35,12 @@ def make_shards(folder: Path) -> list[Path]:
     corners = np.random.default_rng(0).integers(0, 256, (IMAGES, 2)).tolist()
     paths = [folder / f"{number:05d}.tar" for number in range(IMAGES // PER_SHARD)]
     for number, path in enumerate(paths):
-        with tarfile.open(path, "w") as tar:
-            for place in range(number * PER_SHARD, (number + 1) * PER_SHARD):
-                left, top = corners[place]
+        with webdataset.TarWriter(str(path)) as tar:
+            for position in range(number * PER_SHARD, (number + 1) * PER_SHARD):
+                left, top = corners[position]
                 file = io.BytesIO()
                 photograph.crop((left, top, left + 256, top + 256)).save(file, "JPEG", quality=85)
-                member = tarfile.TarInfo(f"{place:08d}.jpg")
-                member.size = file.tell()
-                file.seek(0)
-                tar.addfile(member, file)
+                tar.write({"__key__": f"{position:08d}", "jpg": file.getvalue()})
     return paths
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -52,6 +53,27 @@ class LabelledSplit(torch.utils.data.Dataset[Item]):
     def label(self, index: int) -> int:
         """The label of an image, without reading it."""
         return int(self.labels[index])
+
+
+class TensorSplit(LabelledSplit):
+    """A split with all images in memory: a random square for a ``Draw``, the whole image for an ``int``.
+
+    Args:
+        images: uint8, shape ``(N, 3, H, W)``.
+        labels: Shape ``(N,)``.
+        size: Side of the random squares, in pixels.
+        margin: Black pixels on each side of an image before a random square is cut out.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, size: int, margin: int = 0) -> None:
+        super().__init__(labels)
+        self.images, self.size, self.margin = images, size, margin
+
+    def __getitem__(self, key: Draw | int) -> Item:
+        if not isinstance(key, Draw):
+            return self.images[key], self.label(key), key
+        image = F.pad(self.images[key.image], (self.margin,) * 4)
+        return random_crop(image, self.size, key.seed), self.label(key.image), key.image
 
 
 class ImageDataModule(pl.LightningDataModule):

@@ -106,9 +106,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     """Put a model in eval mode, without gradients of its parameters, and restore both afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
-    for parameter in learned:
-        parameter.requires_grad_(False)
+    freeze(model)
     try:
         yield
     finally:
