@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -34,12 +33,12 @@ def own_memory() -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon"))
 
 
-def touch_all(index: ImageIndex) -> int:
-    """Look up every path, as a loading process does over an epoch; returns the bytes of memory that this adds."""
+def touch_all(index: ImageIndex, results: "multiprocessing.Queue[int]") -> None:
+    """Look up every path, as a loading process does over an epoch, and report the own memory gained."""
     start = own_memory()
     for position in range(len(index)):
         index.path(position)
-    return own_memory() - start
+    results.put(own_memory() - start)
 
 
 def main() -> None:
@@ -54,8 +53,12 @@ def main() -> None:
         index = image_index(options.folder / "tree", options.folder / "cache")
         sys.stdout.write(f"{attempt} start on {len(index):,} images: {time.monotonic() - start:.2f} s\n")
     for method in ("fork", "spawn"):
-        with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
-            gained = pool.submit(touch_all, index).result() / 2**20
+        context = multiprocessing.get_context(method)
+        results = context.Queue()
+        process = context.Process(target=touch_all, args=(index, results))  # type: ignore[attr-defined]
+        process.start()
+        gained = results.get() / 2**20
+        process.join()
         sys.stdout.write(f"own memory gained by a process ({method}) that looks up every path: {gained:.1f} MiB\n")
 
 

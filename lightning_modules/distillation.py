@@ -1,12 +1,11 @@
 """Training of a small classifier by the logits of a larger one."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_modules.classifier_training import ClassifierTraining
+from lightning_modules.optimization import OptimizerFactory, Schedule
 from networks.classifier import Classifier
 
 
@@ -42,14 +41,24 @@ class Distillation(ClassifierTraining):
 
     Args:
         teacher: The larger classifier, with its weights.
-        *arguments: The student and how it is trained, as for
-            :class:`~lightning_modules.classifier_training.ClassifierTraining`; its ``label_smoothing`` is not used.
+        student: The network to train.
+        make_optimizer: Makes the optimiser.
+        schedule: Learning-rate schedule.
         temperature: See :func:`distillation_loss`.
         alpha: See :func:`distillation_loss`.
     """
 
-    def __init__(self, teacher: Classifier, *arguments: Any, temperature: float, alpha: float) -> None:
-        super().__init__(*arguments)
+    def __init__(
+        self,
+        teacher: Classifier,
+        student: Classifier,
+        make_optimizer: OptimizerFactory,
+        schedule: Schedule,
+        *,
+        temperature: float,
+        alpha: float,
+    ) -> None:
+        super().__init__(student, make_optimizer, schedule, label_smoothing=0.0)
         if temperature <= 0 or not 0 <= alpha <= 1:
             raise ValueError(
                 f"compressed.temperature={temperature} must be above 0, and compressed.alpha={alpha} in [0, 1]: "

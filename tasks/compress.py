@@ -66,11 +66,10 @@ def make_module(cfg: DictConfig, child: Classifier, parent: Classifier) -> Class
         return ClassifierTraining(child, torch.optim.SGD, "constant", label_smoothing=0.0)  # only measured
     recipe = cfg.compress[block.how]
     optimizer = instantiate(recipe.optimizer, f"compress.{block.how}.optimizer")
-    arguments = (child, optimizer, recipe.schedule, 0.0)  # labels are not smoothed
     if block.how == "pruned":
         prune(child, block.amount)
-        return PrunedTraining(*arguments)
-    return Distillation(parent, *arguments, temperature=block.temperature, alpha=block.alpha)
+        return PrunedTraining(child, optimizer, recipe.schedule, label_smoothing=0.0)
+    return Distillation(parent, child, optimizer, recipe.schedule, temperature=block.temperature, alpha=block.alpha)
 
 
 def copy_weights(child: Classifier, parent: Classifier, config: DictConfig) -> None:

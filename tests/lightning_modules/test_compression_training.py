@@ -56,7 +56,7 @@ def test_pruned_weights_stay_zero_and_the_others_learn(
 
 def distillation(teacher: Classifier, student: Classifier, make_optimizer: Any, **options: float) -> Distillation:
     options = {"temperature": 4.0, "alpha": 0.9} | options
-    return Distillation(teacher, student, make_optimizer, "one_cycle", 0.0, **options)
+    return Distillation(teacher, student, make_optimizer, "one_cycle", **options)
 
 
 def test_the_teacher_is_frozen_and_not_in_checkpoints(

@@ -205,6 +205,12 @@ def test_bad_settings_are_named(networks: Any) -> None:
     classifiers, start, own = networks
     with pytest.raises(ValueError, match=r"autoencoders of \['a'\] for classifiers \['a', 'b'\]"):
         Robustness(classifiers, start, {"a": own["a"]}, attacks(), [0], seed=3)
+    for epsilons, message in (
+        ({"l1": [0.1]}, "norm='l1' is unknown"),
+        ({"linf": [float("inf")]}, "epsilon=inf; give a number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            attacks(epsilons)
 
 
 @pytest.mark.parametrize(
