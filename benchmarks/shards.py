@@ -20,11 +20,10 @@ import webdataset
 from PIL import Image
 from torch.utils.data import DataLoader
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datamodules.image_files import read_image  # noqa: E402
-from datamodules.shard_streams import members  # noqa: E402
+from datamodules.image_files import read_image
+from datamodules.shard_streams import members
 
 IMAGES, PER_SHARD, BATCH, WORKERS, PASSES = 6000, 1000, 64, 2, 6
 

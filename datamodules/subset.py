@@ -57,8 +57,7 @@ class ChosenSplit(LabelledSplit):
     @property
     def values(self) -> Tensor:
         """The images' further labels, where the data have ``attributes``."""
-        values: Tensor = self.all.values[self.chosen]  # type: ignore[attr-defined]
-        return values
+        return self.all.values[self.chosen]  # type: ignore[attr-defined]
 
     def __getitem__(self, index: int) -> Item:
         return self.all[self.chosen[index]]

@@ -76,9 +76,8 @@ class Probe(TrainedModule):
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Keep the predictions."""
         images, _, index = batch
-        if not len(images):
-            return  # none of them could be read
-        self.predictions.update(self.read(images, index), index)
+        if len(images):  # else none of them could be read
+            self.predictions.update(self.read(images, index), index)
 
     def read(self, images: Tensor, index: Tensor) -> Tensor:
         """The predictions for images with noise that depends on the image alone, ``(N, Q)``."""

@@ -91,11 +91,8 @@ class SignalStatistics(ReconstructionEvaluation):
         shapes = {str(cell): ((self.widths[column],), torch.float32) for cell, (column, _) in enumerate(self.cells)}
         self.features = PerImageResults(chosen.tolist(), complete, **shapes)
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def measure(self, images: Tensor, labels: Tensor, index: Tensor) -> None:
         """Reconstruct and measure one batch."""
-        images, _, index = batch
-        if not len(images):
-            return  # none of them could be read
         with_features, features = self.features.is_wanted(index), {}
         for row, (name, shown) in enumerate(zip(self.rows, self.reconstruct(images), strict=True)):
             check_finite(shown, index, f"the reconstruction of {name!r}")
