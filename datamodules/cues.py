@@ -80,10 +80,6 @@ class CuedImages(ImageDataModule):
         """Images that no other split holds."""
         return CuedSplit(self, name)
 
-    def showcase(self, count: int) -> dict[str, Tensor]:
-        """None: the test images are already whole."""
-        return {}
-
 
 class CuedSplit(LabelledSplit):
     """One split of :class:`CuedImages`; an image is drawn when it is first needed, and kept while the process lives.

@@ -111,13 +111,11 @@ class Photographs(ImageDataModule):
             parts["val"].append(tiles[:held])
             parts["test"].append(tiles[held : 2 * held])
             parts["train"].append(tiles[2 * held :])
-        return {
-            split: (
-                torch.cat(tiles),
-                torch.repeat_interleave(torch.arange(len(tiles)), torch.tensor([len(part) for part in tiles])),
-            )
-            for split, tiles in parts.items()
-        }
+        splits: dict[Split, tuple[Tensor, Tensor]] = {}
+        for split, of_class in parts.items():
+            counts = torch.tensor([len(tiles) for tiles in of_class])
+            splits[split] = torch.cat(of_class), torch.repeat_interleave(torch.arange(len(of_class)), counts)
+        return splits
 
 
 class EvaluationTiles(LabelledSplit):
