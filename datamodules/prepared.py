@@ -148,8 +148,7 @@ def is_whole(path: Path, count: int, images: str) -> bool:
 
 def read_note(path: Path) -> dict[str, Any]:
     """The fingerprint and the checksums of the images of a shard, from the file beside it."""
-    note: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return note
+    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Workarounds for Lightning 2.6, each with its reason; when one is no longer needed, it is removed here."""
 
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from study.files import whole_file
 
 NOTICES = (
     ".*does not have many workers.*",
@@ -33,17 +34,8 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write ``checkpoint`` to ``path``, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
-        try:
-            with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 def plugins() -> list[Any]:

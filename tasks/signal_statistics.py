@@ -42,15 +42,10 @@ def run(cfg: DictConfig) -> float:
     """Write the tables, and return the mean LAB distance of the reconstructions to the originals."""
     folder, data, networks = study_folder(cfg), make_data(cfg, cfg.signal_statistics.batch_size), study_networks(cfg)
     predictions = require(folder.predictions, cfg, "cross_evaluate")
-    root = folder.root / "signal_statistics"
+    root, settings = folder.root / "signal_statistics", settings_of(cfg, "signal_statistics")
+    files = [root / f"{name}.csv" for name in TABLES]
     inputs = {"predictions": sha256(predictions)} | networks.inputs(cfg, data)
-    artifact = Artifact(
-        [root / f"{name}.csv" for name in TABLES],
-        root / "signal_statistics.json",
-        settings_of(cfg, "signal_statistics"),
-        inputs,
-        precious=False,
-    )
+    artifact = Artifact(files, root / "signal_statistics.json", settings, inputs, precious=False)
 
     def make() -> Result:
         module, strides = make_module(cfg, data, networks)
