@@ -5,19 +5,18 @@ python benchmarks/concepts.py --rows 4000 --columns 3072 13056 --concepts 100 --
 """
 
 import argparse
-import json
+import multiprocessing
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 NAMES = ("pixels", "activations")
 TRUE_CONCEPTS = 30
@@ -34,22 +33,16 @@ def main() -> None:
     )
     options.add_argument("--repeats", type=int, default=5)
     options.add_argument("--chunk", type=int, default=1024)
-    options.add_argument("--child", choices=("scikit-learn", "like-to-see"), help=argparse.SUPPRESS)
-    options.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options.add_argument("--objective", type=float, default=0.0, help=argparse.SUPPRESS)
     chosen = options.parse_args()
-    if chosen.child:
-        work = factorize_stacked if chosen.child == "scikit-learn" else factorize_blocks
-        sys.stdout.write(json.dumps(work(chosen)) + "\n")
-        return
     with tempfile.TemporaryDirectory() as folder:
-        draw_blocks(Path(folder), chosen.rows, chosen.columns)
+        chosen.folder = Path(folder)
+        draw_blocks(chosen.folder, chosen.rows, chosen.columns)
         results: dict[str, list[dict[str, float]]] = {"scikit-learn": [], "like-to-see": []}
         for _ in range(chosen.repeats):
-            target = 0.0
-            for name, runs in results.items():
-                runs.append(in_child(chosen, name, folder, target))
-                target = runs[-1]["objective"]
+            theirs = in_new_process(factorize_stacked, chosen)
+            chosen.objective = theirs["objective"]
+            results["scikit-learn"].append(theirs)
+            results["like-to-see"].append(in_new_process(factorize_blocks, chosen))
     for name, runs in results.items():
         middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         sys.stdout.write(f"{name}: {', '.join(f'{key} {value:.6g}' for key, value in middle.items())}\n")
@@ -75,14 +68,10 @@ def draw_blocks(folder: Path, rows: int, columns: Sequence[int]) -> None:
         np.save(folder / f"{name}.npy", block)
 
 
-def in_child(chosen: argparse.Namespace, name: str, folder: str, objective: float) -> dict[str, float]:
-    """One factorisation in a process of its own."""
-    command = [sys.executable, __file__, "--child", name, "--folder", folder, "--objective", repr(objective)]
-    command += [f"--{key}={getattr(chosen, key)}" for key in ("rows", "concepts", "passes", "chunk")]
-    command += ["--columns", *map(str, chosen.columns)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-    numbers: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return numbers
+def in_new_process(work: Callable[..., dict[str, float]], chosen: argparse.Namespace) -> dict[str, float]:
+    """The numbers of one factorisation in a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, chosen).result()
 
 
 def measured(work: Callable[[], dict[str, float]]) -> dict[str, float]:

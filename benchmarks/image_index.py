@@ -10,10 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datamodules.image_index import ImageIndex, image_index  # noqa: E402
+from datamodules.image_index import ImageIndex, image_index
 
 
 def make_tree(root: Path, images: int, classes: int = 1000) -> None:

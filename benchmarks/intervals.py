@@ -12,20 +12,13 @@ from typing import Any
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from stats.intervals import (  # noqa: E402
-    Resampling,
-    Sample,
-    accuracy_intervals,
-    nmi_intervals,
-    paired_differences,
-    rrc_intervals,
-)
-from stats.names import ORIGINAL, PRETRAINED  # noqa: E402
-from stats.order_certainty import order_certainty  # noqa: E402
-from stats.predictions import Predictions  # noqa: E402
+from stats import intervals
+from stats.intervals import Resampling, Sample
+from stats.names import ORIGINAL, PRETRAINED
+from stats.order_certainty import order_certainty
+from stats.predictions import Predictions
 
 IMAGES = 50_000
 
@@ -75,10 +68,10 @@ def main() -> None:
         sys.stdout.write("| step | seconds | peak, GiB |\n|---|---|---|\n")
         timed("predictions drawn", lambda: None)
         sample = timed("accuracies of all resamples", lambda: Sample(predictions.top1, predictions.sources, how))  # noqa: B023
-        timed("intervals of accuracies", lambda: accuracy_intervals(predictions, sample, predictions.top1))  # noqa: B023
-        timed("intervals of RRC", lambda: rrc_intervals(predictions, sample))  # noqa: B023
-        timed("intervals of differences", lambda: paired_differences(predictions, sample))  # noqa: B023
-        timed("intervals of nMI", lambda: nmi_intervals(predictions, how))  # noqa: B023
+        timed("intervals of accuracies", lambda: intervals.accuracy_intervals(predictions, sample, predictions.top1))  # noqa: B023
+        timed("intervals of RRC", lambda: intervals.rrc_intervals(predictions, sample))  # noqa: B023
+        timed("intervals of differences", lambda: intervals.paired_differences(predictions, sample))  # noqa: B023
+        timed("intervals of nMI", lambda: intervals.nmi_intervals(predictions, how))  # noqa: B023
         found = timed("order", lambda: order_certainty(predictions, sample))  # noqa: B023
         sys.stdout.write(f"\n{len(found['thresholds'])} ranges of thresholds\n")
 

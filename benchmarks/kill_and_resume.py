@@ -8,14 +8,14 @@ Every weight file and every table is compared; the exit status is 1 if one diffe
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -28,20 +28,18 @@ KILLS_PER_STUDY = 10
 COMPARED = (".safetensors", ".csv", "order.json", ".html", ".png")
 
 
-def start(studies: Path, overrides: list[str]) -> int:
-    """Run a study in a forked process; returns its number."""
-    sys.stdout.flush()
-    process = os.fork()
-    if process:
-        return process
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        with hydra.initialize_config_dir(str(run.CONF), version_base="1.3"):
-            run.run(hydra.compose("config", overrides=["experiment=smoke", f"studies={studies}", *overrides]))
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
+def run_study(studies: Path, overrides: list[str]) -> None:
+    """Run a study without its output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    with hydra.initialize_config_dir(str(run.CONF), version_base="1.3"):
+        run.run(hydra.compose("config", overrides=["experiment=smoke", f"studies={studies}", *overrides]))
+
+
+def start(studies: Path, overrides: list[str]) -> ForkProcess:
+    """Start a study in a forked process."""
+    process = multiprocessing.get_context("fork").Process(target=run_study, args=(studies, overrides))
+    process.start()
+    return process
 
 
 def at_work(studies: Path) -> str:
@@ -72,7 +70,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         whole, cut = Path(temporary, "whole"), Path(temporary, "cut")
         begun = time.monotonic()
-        if os.waitpid(start(whole, overrides), 0)[1]:
+        process = start(whole, overrides)
+        process.join()
+        if process.exitcode:
             sys.exit("the study that was left alone failed")
         duration = time.monotonic() - begun
         expected = contents(whole)
@@ -82,18 +82,15 @@ def main() -> None:
         spared = False
         while moment_of_kill.total() < options.kills or spared or not finished:
             process = start(cut, overrides)
-            if not spared and moment_of_kill.total() < options.kills:
-                time.sleep(moments.uniform(0, duration / 4))
-                ended, status = os.waitpid(process, os.WNOHANG)
-                if status:
-                    sys.exit("a study failed after a kill")
-                if not ended:
-                    moment_of_kill[at_work(cut)] += 1
-                    os.kill(process, signal.SIGKILL)
-                    os.waitpid(process, 0)
-                    spared = moment_of_kill.total() % KILLS_PER_STUDY == 0
-                    continue
-            elif os.waitpid(process, 0)[1]:
+            left_alone = spared or moment_of_kill.total() == options.kills
+            process.join(None if left_alone else moments.uniform(0, duration / 4))
+            if process.is_alive():
+                moment_of_kill[at_work(cut)] += 1
+                process.kill()
+                process.join()
+                spared = moment_of_kill.total() % KILLS_PER_STUDY == 0
+                continue
+            if process.exitcode:
                 sys.exit("a study failed after a kill")
             spared = False
             studies += 1  # it ended before it could be killed, or was left alone: compare, and begin another

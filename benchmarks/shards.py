@@ -3,10 +3,10 @@
 python benchmarks/shards.py     (needs webdataset; litdata is compared if it is installed)
 """
 
+import importlib.util
 import io
 import statistics
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import skimage.data
 import torch
+import webdataset
 from PIL import Image
 from torch.utils.data import DataLoader
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datamodules.image_files import read_image  # noqa: E402
-from datamodules.shard_streams import members  # noqa: E402
+from datamodules.image_files import read_image
+from datamodules.shard_streams import members
 
 IMAGES, PER_SHARD, BATCH, WORKERS, PASSES = 6000, 1000, 64, 2, 6
 
@@ -34,15 +34,12 @@ def make_shards(folder: Path) -> list[Path]:
     corners = np.random.default_rng(0).integers(0, 256, (IMAGES, 2)).tolist()
     paths = [folder / f"{number:05d}.tar" for number in range(IMAGES // PER_SHARD)]
     for number, path in enumerate(paths):
-        with tarfile.open(path, "w") as tar:
-            for place in range(number * PER_SHARD, (number + 1) * PER_SHARD):
-                left, top = corners[place]
+        with webdataset.TarWriter(str(path)) as tar:
+            for position in range(number * PER_SHARD, (number + 1) * PER_SHARD):
+                left, top = corners[position]
                 file = io.BytesIO()
                 photograph.crop((left, top, left + 256, top + 256)).save(file, "JPEG", quality=85)
-                member = tarfile.TarInfo(f"{place:08d}.jpg")
-                member.size = file.tell()
-                file.seek(0)
-                tar.addfile(member, file)
+                tar.write({"__key__": f"{position:08d}", "jpg": file.getvalue()})
     return paths
 
 
@@ -83,11 +80,9 @@ def main() -> None:
             "multiprocessing_context": "fork",  # litdata would otherwise change it for everybody
         }
         loaders: dict[str, Any] = {"webdataset": DataLoader(Stream(paths), **options)}
-        try:
+        if importlib.util.find_spec("litdata"):
             import litdata
-        except ImportError:
-            pass
-        else:
+
             litdata.optimize(
                 contents, [str(path) for path in paths], f"{folder}/lit", chunk_bytes="64MB", num_workers=WORKERS
             )

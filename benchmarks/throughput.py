@@ -23,12 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from networks.classifier import Classifier, freeze  # noqa: E402
-from networks.segnet import SegNet  # noqa: E402
-from networks.torchvision_classifiers import torchvision_network, torchvision_preprocessing  # noqa: E402
+from networks.classifier import Classifier, freeze
+from networks.segnet import SegNet
+from networks.torchvision_classifiers import torchvision_network, torchvision_preprocessing
 
 NAMES = ("alexnet", "vgg16", "resnet50", "inception_v3")
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

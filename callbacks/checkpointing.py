@@ -102,5 +102,4 @@ class Checkpointing(Callback):
                 f"{self.path} is of a training with other settings, images or devices (of shards, also workers): "
                 "use these again, another study=<name>, or remove the file"
             )
-        consumed: int = state["consumed_batches"]
-        return consumed
+        return state["consumed_batches"]

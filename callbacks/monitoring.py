@@ -30,12 +30,7 @@ class Monitor(Callback):
         self._images, self._since = 0, time.monotonic()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: tuple[Tensor, ...],
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count images, and log every so many steps."""
         self._images += len(batch[0]) * trainer.world_size

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -54,6 +55,27 @@ class LabelledSplit(torch.utils.data.Dataset[Item]):
         return int(self.labels[index])
 
 
+class TensorSplit(LabelledSplit):
+    """A split with all images in memory: a random square for a ``Draw``, the whole image for an ``int``.
+
+    Args:
+        images: uint8, shape ``(N, 3, H, W)``.
+        labels: Shape ``(N,)``.
+        size: Side of the random squares, in pixels.
+        margin: Black pixels on each side of an image before a random square is cut out.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, size: int, margin: int = 0) -> None:
+        super().__init__(labels)
+        self.images, self.size, self.margin = images, size, margin
+
+    def __getitem__(self, key: Draw | int) -> Item:
+        if not isinstance(key, Draw):
+            return self.images[key], self.label(key), key
+        image = F.pad(self.images[key.image], (self.margin,) * 4)
+        return random_crop(image, self.size, key.seed), self.label(key.image), key.image
+
+
 class ImageDataModule(pl.LightningDataModule):
     """Images for training and evaluation: batches ``(images in [0, 1], labels, index)``.
 
@@ -94,12 +116,12 @@ class ImageDataModule(pl.LightningDataModule):
     def split(self, name: Split) -> ImageDataset:
         """Images of one split: augmented for ``train``, fixed for ``val`` and ``test``."""
 
-    @abstractmethod
     def showcase(self, count: int) -> dict[str, Tensor]:
         """Up to ``count`` whole images, float ``(3, H, W)`` in [0, 1], by name: for pictures, never for numbers.
 
-        There may be none.
+        None where the test images are already whole.
         """
+        return {}
 
     def fingerprint(self) -> str:
         """A short hash that changes when the images, their labels or their splits do."""

@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import check_integrity
 
-from datamodules.base import ImageDataModule, ImageDataset, Item, LabelledSplit, Split, random_crop
-from datamodules.sampling import Draw
+from datamodules.base import ImageDataModule, ImageDataset, Split, TensorSplit
 
 SIDE = 32  # pixels
 
@@ -66,7 +64,7 @@ class CifarImages(ImageDataModule):
     def split(self, name: Split) -> ImageDataset:
         """Random crops of the training images; validation and test images as they are, in no order of classes."""
         images, labels = self._splits[name]
-        return CifarSplit(images, labels, self.margin if name == "train" else 0)
+        return TensorSplit(images, labels, SIDE, self.margin)
 
     def showcase(self, count: int) -> dict[str, Tensor]:
         """The first test images."""
@@ -75,26 +73,6 @@ class CifarImages(ImageDataModule):
             f"{self.classes[int(labels[index])]}_{index}": images[index].float() / 255
             for index in range(min(count, len(images)))
         }
-
-
-class CifarSplit(LabelledSplit):
-    """One split of :class:`CifarImages`.
-
-    Args:
-        images: uint8, shape ``(N, 3, 32, 32)``.
-        labels: Shape ``(N,)``.
-        margin: Black pixels on each side of an image before a ``Draw`` crops it.
-    """
-
-    def __init__(self, images: Tensor, labels: Tensor, margin: int) -> None:
-        super().__init__(labels)
-        self.images, self.margin = images, margin
-
-    def __getitem__(self, key: Draw | int) -> Item:
-        if not isinstance(key, Draw):
-            return self.images[key], self.label(key), key
-        image = F.pad(self.images[key.image], (self.margin,) * 4)
-        return random_crop(image, SIDE, key.seed), self.label(key.image), key.image
 
 
 def tensors(part: CIFAR10) -> tuple[Tensor, Tensor]:

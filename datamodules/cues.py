@@ -80,10 +80,6 @@ class CuedImages(ImageDataModule):
         """Images that no other split holds."""
         return CuedSplit(self, name)
 
-    def showcase(self, count: int) -> dict[str, Tensor]:
-        """None: the test images are already whole."""
-        return {}
-
 
 class CuedSplit(LabelledSplit):
     """One split of :class:`CuedImages`; an image is drawn when it is first needed, and kept while the process lives.
@@ -179,10 +175,5 @@ def shape_mask(shape: int, x: Tensor, y: Tensor, radius: float) -> Tensor:
 def texture_pattern(texture: int, x: Tensor, y: Tensor) -> Tensor:
     """A fine pattern in pixels ``x`` and ``y``, with mean 0 and mean square 1 / 2 for every kind."""
     wave = 2 * torch.pi / TEXTURE_PERIOD
-    if texture == 0:
-        return torch.sin(wave * y)
-    if texture == 1:
-        return torch.sin(wave * x)
-    if texture == 2:
-        return torch.sin(wave * (x + y))
-    return 2**0.5 * torch.sin(wave * x) * torch.sin(wave * y)
+    across, down, diagonal = torch.sin(wave * x), torch.sin(wave * y), torch.sin(wave * (x + y))
+    return (down, across, diagonal, 2**0.5 * across * down)[texture]

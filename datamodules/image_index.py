@@ -142,31 +142,24 @@ def load_index(store: Path) -> ImageIndex:
 
 def scan(root: Path) -> ImageIndex:
     """Read a tree: every folder that is not hidden, every file with an image's suffix."""
-    folders, changed, files_of = [], [], []
+    contents: dict[str, tuple[int, list[str], list[tuple[str, int]]]] = {}
     with ThreadPoolExecutor(SCANNING_THREADS) as pool:
         level = [""]
         while level:
-            deeper = []
-            for folder, (moment, subfolders, files) in zip(
-                level, pool.map(lambda folder: read_folder(root / folder), level), strict=True
-            ):
-                folders.append(folder or ".")
-                changed.append(moment)
-                files_of.append(files)
-                deeper += [f"{folder}/{name}" if folder else name for name in subfolders]
-            level = deeper
-    order = sorted(range(len(folders)), key=lambda number: [] if folders[number] == "." else folders[number].split("/"))
-    files = [entry for number in order for entry in files_of[number]]
+            contents |= zip(level, pool.map(lambda folder: read_folder(root / folder), level), strict=True)
+            level = [f"{folder}/{name}" if folder else name for folder in level for name in contents[folder][1]]
+    order = sorted(contents, key=lambda folder: folder.split("/"))
+    files = [entry for folder in order for entry in contents[folder][2]]
     names = [os.fsencode(name) for name, _ in files]
     arrays: dict[str, Any] = {
         "names": np.frombuffer(b"".join(names), dtype=np.uint8),
         "ends": np.cumsum([len(name) for name in names], dtype=np.int64),
-        "folder_of": np.repeat(np.arange(len(order), dtype=np.int32), [len(files_of[number]) for number in order]),
+        "folder_of": np.repeat(np.arange(len(order), dtype=np.int32), [len(contents[folder][2]) for folder in order]),
         "sizes": np.array([size for _, size in files], dtype=np.int64),
     }
-    sorted_folders = [folders[number] for number in order]
-    digest = content_digest(sorted_folders, arrays)
-    return ImageIndex(root, sorted_folders, [changed[number] for number in order], digest, **arrays)
+    folders = [folder or "." for folder in order]
+    changed = [contents[folder][0] for folder in order]
+    return ImageIndex(root, folders, changed, content_digest(folders, arrays), **arrays)
 
 
 def content_digest(folders: list[str], arrays: Mapping[str, npt.NDArray[Any]]) -> str:

@@ -8,8 +8,7 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from datamodules.base import ImageDataModule, ImageDataset, Item, LabelledSplit, Split, crop_at, random_crop
-from datamodules.sampling import Draw
+from datamodules.base import ImageDataModule, ImageDataset, Item, LabelledSplit, Split, TensorSplit, crop_at
 
 PHOTOGRAPHS = (
     "astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field",
@@ -87,7 +86,7 @@ class Photographs(ImageDataModule):
         """Random crops of the training tiles, or a fixed grid of crops of the held-out tiles."""
         tiles, labels = self._tiles[name]
         if name == "train":
-            return TrainingTiles(tiles, labels, self.crop)
+            return TensorSplit(tiles, labels, self.crop)
         return EvaluationTiles(tiles, labels, self.crop, self.grid)
 
     def showcase(self, count: int) -> dict[str, Tensor]:
@@ -112,31 +111,11 @@ class Photographs(ImageDataModule):
             parts["val"].append(tiles[:held])
             parts["test"].append(tiles[held : 2 * held])
             parts["train"].append(tiles[2 * held :])
-        return {
-            split: (
-                torch.cat(tiles),
-                torch.repeat_interleave(torch.arange(len(tiles)), torch.tensor([len(part) for part in tiles])),
-            )
-            for split, tiles in parts.items()
-        }
-
-
-class TrainingTiles(LabelledSplit):
-    """A random, perhaps mirrored crop of a tile for every ``Draw``.
-
-    Args:
-        tiles: uint8, shape ``(T, 3, tile, tile)``.
-        labels: Shape ``(T,)``.
-        crop: Side of an image, in pixels.
-    """
-
-    def __init__(self, tiles: Tensor, labels: Tensor, crop: int) -> None:
-        super().__init__(labels)
-        self.tiles, self.crop = tiles, crop
-
-    def __getitem__(self, draw: Draw) -> Item:
-        index, seed = draw
-        return random_crop(self.tiles[index], self.crop, seed), self.label(index), index
+        splits: dict[Split, tuple[Tensor, Tensor]] = {}
+        for split, of_class in parts.items():
+            counts = torch.tensor([len(tiles) for tiles in of_class])
+            splits[split] = torch.cat(of_class), torch.repeat_interleave(torch.arange(len(of_class)), counts)
+        return splits
 
 
 class EvaluationTiles(LabelledSplit):

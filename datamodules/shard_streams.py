@@ -45,11 +45,21 @@ class View:
         return square(image, name, self.size, self.resize, seed), 0, index
 
 
+@dataclass(eq=False)
 class ShardStream(IterableDataset[Item]):
-    """Every image of some shards once over all ranks, in order, in pairs of neighbours."""
+    """Every image of some shards once over all ranks, in order, in pairs of neighbours.
 
-    def __init__(self, shards: list[Shard], view: View, rank: int = 0, world_size: int = 1) -> None:
-        self.shards, self.view, self.rank, self.world_size = shards, view, rank, world_size
+    Attributes:
+        shards: The shards.
+        view: Decodes and crops an image.
+        rank: Number of this process.
+        world_size: Number of processes.
+    """
+
+    shards: list[Shard]
+    view: View
+    rank: int
+    world_size: int
 
     def __len__(self) -> int:
         total = sum(shard.count for shard in self.shards)
@@ -71,34 +81,21 @@ class ShardStream(IterableDataset[Item]):
                     yield self.view.read(content, name, index, None)
 
 
+@dataclass(eq=False)
 class TrainingStream(ShardStream):
     """A rank's share of the shards, cut into as many streams as there are loading processes, read in turn.
 
-    Args:
-        shards: All training shards.
-        view: Decodes and crops an image.
+    Attributes:
         batch_size: Images of a batch on this rank.
         seed: The study's seed.
-        rank: This process's number.
-        world_size: Number of processes that train.
         streams: Number of streams, one for each loading process; batches come from them in turn.
         start: Batches of this rank to skip, because they were seen before an interruption.
     """
 
-    def __init__(
-        self,
-        shards: list[Shard],
-        view: View,
-        *,
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        streams: int = 1,
-        start: int = 0,
-    ) -> None:
-        super().__init__(shards, view, rank, world_size)
-        self.batch_size, self.seed, self.streams, self.start = batch_size, seed, streams, start
+    batch_size: int
+    seed: int
+    streams: int
+    start: int
 
     def __len__(self) -> int:
         """Images that every rank can have: a multiple of the batch."""

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from datamodules.base import ImageDataModule, ImageDataset, Split
+from datamodules.base import ImageDataModule, ImageDataset, Item, LabelledSplit, Split
 from datamodules.wrapped import WrappedImages
 
 
@@ -48,24 +47,17 @@ class ImageSubset(WrappedImages):
         return ChosenSplit(self.images.split(self.source), self.chosen) if name == "test" else self.images.split(name)
 
 
-class ChosenSplit(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+class ChosenSplit(LabelledSplit):
     """See :class:`ImageSubset`."""
 
     def __init__(self, split: ImageDataset, chosen: Sequence[int]) -> None:
+        super().__init__([split.label(index) for index in chosen])
         self.all, self.chosen = split, list(chosen)
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def label(self, index: int) -> int:
-        """The label of an image, without reading it."""
-        return self.all.label(self.chosen[index])
 
     @property
     def values(self) -> Tensor:
         """The images' further labels, where the data have ``attributes``."""
-        values: Tensor = self.all.values[self.chosen]  # type: ignore[attr-defined]
-        return values
+        return self.all.values[self.chosen]  # type: ignore[attr-defined]
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+    def __getitem__(self, index: int) -> Item:
         return self.all[self.chosen[index]]

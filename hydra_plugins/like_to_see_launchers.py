@@ -9,7 +9,7 @@ import subprocess
 import sys
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ STOPPED = 75  # exit status of a job that was asked to stop, has saved, and can 
 DONE = ("finished", "there already")
 
 
-@dataclass
+@dataclass(eq=False)
 class SweepJob:
     """A job of a sweep.
 
@@ -34,6 +34,7 @@ class SweepJob:
         state: What became of it: ``finished``, ``there already``, ``stopped``, ``failed`` or ``killed``.
         why: Why, if it did not end well.
         objective: What its task returned.
+        handle: The handle of submitit, once the job is submitted.
     """
 
     overrides: list[str]
@@ -41,7 +42,8 @@ class SweepJob:
     folder: Path
     state: str = ""
     why: str = ""
-    objective: float = field(default=float("nan"))
+    objective: float = float("nan")
+    handle: Any = None
 
     @property
     def task_config(self) -> DictConfig:
@@ -95,10 +97,8 @@ class SweepJob:
             self.state, self.objective, causes = "finished", objective_of(self.folder), []
         elif not codes or any(code < 0 for code in broken):
             names = [signal.Signals(-code).name for code in broken if code < 0]
-            self.state = "killed"
-            causes.insert(
-                0, f"ended by {names[0]}" if names else "ended with no result: killed, cancelled or out of time"
-            )
+            reason = f"ended by {names[0]}" if names else "ended with no result: killed, cancelled or out of time"
+            self.state, causes = "killed", [reason, *causes]
         else:
             self.state = "failed"
         self.why = "; ".join(causes) or ("" if self.state in DONE else f"exit status {broken[0] if broken else 0}")
@@ -119,10 +119,11 @@ class SweepLauncher(Launcher):
         resources: The keys of ``hydra.launcher``; each job's are resolved with its own configuration.
     """
 
+    config: DictConfig
+    hydra_context: HydraContext
+
     def __init__(self, **resources: Any) -> None:
         super().__init__()
-        self.config: DictConfig | None = None
-        self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives."""
@@ -144,8 +145,6 @@ class SweepLauncher(Launcher):
 
     def compose(self, overrides: list[str], number: int) -> SweepJob:
         """A job's own configuration and folder."""
-        assert self.config is not None
-        assert self.hydra_context is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
             config.hydra.job.id, config.hydra.job.num = str(number), number

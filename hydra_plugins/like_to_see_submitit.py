@@ -9,6 +9,8 @@ import sys
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,19 @@ SECONDS_UNTIL_REQUEUED = 120.0
 SECONDS_FOR_RESULT = 10.0
 
 
+@dataclass
 class ClusterRank:
-    """What the cluster runs for each rank of a job: the job's own command, in a process of its own.
+    """What the cluster runs for each rank of a job: the command of the job, in its own process.
 
-    Args:
+    Attributes:
         command: The command.
-        cwd: Where to run it.
+        cwd: Folder to run it in.
+        process: The process, once it runs.
     """
 
-    def __init__(self, command: list[str], cwd: str) -> None:
-        self.command, self.cwd = command, cwd
-        self.process: subprocess.Popen[bytes] | None = None
+    command: list[str]
+    cwd: str
+    process: "subprocess.Popen[bytes] | None" = None
 
     def __call__(self) -> int:
         """Run the command; returns its exit status.
@@ -49,9 +53,8 @@ class ClusterRank:
             RuntimeError: If it failed or was killed, so that the cluster ends the other ranks.
         """
         self.process = process = subprocess.Popen(self.command, cwd=self.cwd)  # noqa: S603
-        signal.signal(
-            signal.SIGTERM, lambda number, frame: process.send_signal(number)
-        )  # Slurm's reaches only this one
+        # The signal of Slurm reaches this process only
+        signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
         while (code := self.process.poll()) is None:
             time.sleep(0.2)
         if code == STOPPED:
@@ -68,11 +71,9 @@ class ClusterRank:
 
         assert self.process is not None
         self.process.send_signal(signal.SIGUSR2)
-        end = time.monotonic() + SECONDS_TO_SAVE
-        # not Popen.wait: the loop that this signal interrupted may hold its lock
-        while time.monotonic() < end and not os.waitid(
-            os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
-        ):
+        end, look_only = time.monotonic() + SECONDS_TO_SAVE, os.WEXITED | os.WNOHANG | os.WNOWAIT
+        # Not Popen.wait: the loop that this signal interrupted may hold its lock
+        while time.monotonic() < end and not os.waitid(os.P_PID, self.process.pid, look_only):
             time.sleep(0.1)
         return DelayedSubmission(ClusterRank(self.command, self.cwd))
 
@@ -95,8 +96,8 @@ class SubmititLauncher(SweepLauncher):
     def run_all(self, jobs: Sequence[SweepJob]) -> None:
         """Run jobs that have not finished before."""
 
-    def submit(self, jobs: Sequence[SweepJob]) -> list[Any]:
-        """Submit jobs that want the same resources, together; returns submitit's handles."""
+    def submit(self, jobs: Sequence[SweepJob]) -> None:
+        """Submit jobs that want the same resources, together."""
         import submitit
 
         resources = {key: value for key, value in jobs[0].resources().items() if value is not None}
@@ -106,24 +107,22 @@ class SubmititLauncher(SweepLauncher):
         executor = submitit.AutoExecutor(folder=folder, cluster=self.CLUSTER, **timeouts)
         named = {key if key in COMMON else f"{self.CLUSTER}_{key}": value for key, value in resources.items()}
         executor.update_parameters(**named)
-        calls = [ClusterRank(job.command, str(Path.cwd())) for job in jobs]
-        if len(calls) == 1:
-            return [executor.submit(calls[0])]
-        with executor.batch():
-            return [executor.submit(call) for call in calls]
+        with executor.batch() if len(jobs) > 1 else nullcontext():
+            for job in jobs:
+                job.handle = executor.submit(ClusterRank(job.command, str(Path.cwd())))
 
-    def note(self, job: SweepJob, handle: Any) -> None:
+    def note(self, job: SweepJob) -> None:
         """Read what each rank of an ended job returned."""
         from submitit.core.utils import pickle_load
 
-        first = handle.task(0).paths
+        first = job.handle.task(0).paths
         end = time.monotonic() + SECONDS_FOR_RESULT  # shared file systems are late
         while not first.result_pickle.exists() and time.monotonic() < end:
             time.sleep(0.5)
         codes: list[int] = []
         errors: list[str] = []
-        for task in range(handle.num_tasks):
-            path = handle.task(task).paths.result_pickle
+        for task in range(job.handle.num_tasks):
+            path = job.handle.task(task).paths.result_pickle
             outcome, result = pickle_load(path) if path.exists() else ("none", None)
             if outcome == "success":
                 codes.append(int(str(result)))
@@ -144,18 +143,18 @@ class SubmititLocalLauncher(SubmititLauncher):
     CLUSTER = "local"
 
     def run_all(self, jobs: Sequence[SweepJob]) -> None:
-        """Start a job whenever a place is free."""
+        """Start a job whenever fewer than ``jobs_at_once`` run."""
         waiting = list(jobs)
-        running: list[tuple[SweepJob, Any]] = []
-        places = int(jobs[0].resources()["jobs_at_once"]) if jobs else 0
+        running: list[SweepJob] = []
+        at_once = int(jobs[0].resources()["jobs_at_once"]) if jobs else 0
         while waiting or running:
-            while waiting and len(running) < places:
-                job = waiting.pop(0)
-                running.append((job, *self.submit([job])))
+            while waiting and len(running) < at_once:
+                running.append(waiting.pop(0))
+                self.submit(running[-1:])
             time.sleep(0.5)
-            for entry in [entry for entry in running if entry[1].done()]:
-                self.note(*entry)
-                running.remove(entry)
+            for job in [job for job in running if job.handle.done()]:
+                self.note(job)
+                running.remove(job)
 
 
 class SlurmLauncher(SubmititLauncher):
@@ -167,37 +166,37 @@ class SlurmLauncher(SubmititLauncher):
         """Submit everything, join what is in the queue already, and wait until all have left it."""
         from study.console import say
 
-        handles = self.join(jobs)
+        self.join(jobs)
         groups: dict[str, list[SweepJob]] = {}
         for job in jobs:
-            if id(job) not in handles:
+            if job.handle is None:
                 groups.setdefault(repr(job.resources()), []).append(job)
         for group in groups.values():
-            for job, handle in zip(group, self.submit(group), strict=True):
-                handles[id(job)] = handle
-                note_submission(job, handle.job_id)
-                say(f"Slurm job {handle.job_id}: {label(job, jobs)} [dim](log: {handle.paths.stdout})[/dim]")
-        waiting = [(job, handles[id(job)]) for job in jobs]
+            self.submit(group)
+            for job in group:
+                note_submission(job, job.handle.job_id)
+                say(f"Slurm job {job.handle.job_id}: {label(job, jobs)} [dim](log: {job.handle.paths.stdout})[/dim]")
+        waiting = list(jobs)
         try:
             while waiting:
                 time.sleep(2)
                 queue = queued()
-                for entry in [entry for entry in waiting if queue is not None and entry[1].job_id not in queue]:
-                    self.note(*entry)
-                    waiting.remove(entry)
+                for job in [job for job in waiting if queue is not None and job.handle.job_id not in queue]:
+                    self.note(job)
+                    waiting.remove(job)
         except KeyboardInterrupt:
-            for job, handle in waiting:
-                job.state, job.why = "submitted", f"Slurm job {handle.job_id} goes on; the same command waits for it"
+            for job in waiting:
+                job.state = "submitted"
+                job.why = f"Slurm job {job.handle.job_id} goes on; the same command waits for it"
 
-    def join(self, jobs: Sequence[SweepJob]) -> dict[int, Any]:
-        """Handles of those jobs that an earlier run of the same sweep has submitted and that are still in the queue."""
+    def join(self, jobs: Sequence[SweepJob]) -> None:
+        """Give a handle to jobs that an earlier run of the same sweep has submitted and that are still in the queue."""
         import submitit
 
         from study.console import say
         from study.jobs import read_record
 
         queue = queued() or set()
-        handles: dict[int, Any] = {}
         for job in jobs:
             record, resources = read_record(job.folder), job.resources()
             number = record.get("slurm_job")
@@ -208,9 +207,8 @@ class SlurmLauncher(SubmititLauncher):
                 )
             if number in queue and record.get("overrides") == list(job.config.hydra.overrides.task):
                 ranks = range(resources["nodes"] * resources["tasks_per_node"])
-                handles[id(job)] = submitit.SlurmJob(resources["submitit_folder"], str(number), list(ranks))
+                job.handle = submitit.SlurmJob(resources["submitit_folder"], str(number), list(ranks))
                 say(f"Slurm job {number} is in the queue already: {label(job, jobs)}")
-        return handles
 
 
 def note_submission(job: SweepJob, number: str) -> None:

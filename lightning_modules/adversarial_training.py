@@ -3,13 +3,13 @@
 from contextlib import nullcontext
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from lightning_modules.classifier_training import ClassifierTraining
 from lightning_modules.finiteness import check_finite
+from lightning_modules.image_test import ImageTest
 from networks.attacks import NotFiniteError, PgdAttack
 from networks.classifier import Classifier
 from networks.seeding import image_generators
@@ -64,7 +64,7 @@ class AdversarialTraining(ClassifierTraining):
         self.log("val/robust_accuracy", self.robust, prog_bar=True, batch_size=len(images))
 
 
-class RobustAccuracy(pl.LightningModule):
+class RobustAccuracy(ImageTest):
     """A test of a classifier on original and on attacked images: ``test/accuracy`` and ``test/robust_accuracy``.
 
     Args:
@@ -78,11 +78,8 @@ class RobustAccuracy(pl.LightningModule):
         self.classifier, self.attack, self.seed = classifier, attack, seed
         self.accuracy, self.robust = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def measure(self, images: Tensor, labels: Tensor, index: Tensor) -> None:
         """Both predictions on one batch."""
-        images, labels, index = batch
-        if not len(images):
-            return  # none of them could be read
         clean, robust = right_under_attack(self.classifier, images, labels, index, self.attack, self.seed)
         self.accuracy(clean.float())
         self.robust(robust.float())
@@ -128,5 +125,4 @@ def is_right(model: nn.Module, images: Tensor, labels: Tensor, index: Tensor) ->
     with torch.no_grad():
         logits = model(images)
     check_finite(logits, index, "an output under attack")
-    right: Tensor = logits.argmax(dim=1) == labels
-    return right
+    return logits.argmax(dim=1) == labels

@@ -24,11 +24,15 @@ class ClassifierTraining(TrainedModule):
         self.classifier, self.label_smoothing = classifier, label_smoothing
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Cross-entropy of one batch."""
+        """The loss of one batch."""
         images, labels, _ = batch
-        loss = F.cross_entropy(self.classifier(images), labels, label_smoothing=self.label_smoothing)
+        loss = self.training_loss(images, labels)
         self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         return loss
+
+    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of images ``(B, 3, H, W)`` with labels ``(B,)``."""
+        return F.cross_entropy(self.classifier(images), labels, label_smoothing=self.label_smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Accuracy and cross-entropy, over all images of the split."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.finiteness import check_finite
-from lightning_modules.per_image_results import PerImageResults
+from lightning_modules.per_image_results import PerImageResults, stacked
 from lightning_modules.reconstruction import ReconstructionEvaluation
 from metrics.nmi import normalized_mutual_information
 from networks.classifier import Classifier
@@ -62,7 +62,7 @@ class CrossEvaluation(ReconstructionEvaluation):
             their own; ``None`` takes the images' labels.
 
     Raises:
-        ValueError: In ``test_step``, when a reconstruction or a logit is not finite; names the autoencoder, the
+        ValueError: In ``measure``, when a reconstruction or a logit is not finite; names the autoencoder, the
             classifier and the image.
     """
 
@@ -93,32 +93,25 @@ class CrossEvaluation(ReconstructionEvaluation):
         # Never complete: an image that could not be read leaves its pair out, and an odd last image has none
         self.per_pair = PerImageResults(max(1, images // 2), complete=False, nmi_inter=((r,), torch.float64))
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def measure(self, images: Tensor, labels: Tensor, index: Tensor) -> None:
         """Reconstruct, classify and compare one batch; images 2k and 2k + 1 are the pairs of the inter nMI."""
-        images, labels, index = batch
-        if not len(images):
-            return  # none of them could be read
         targets = labels[:, None].expand(-1, len(self.columns)) if self.targets is None else self.targets[index]
         pairs = torch.nonzero((index[:-1] % 2 == 0) & (index[1:] == index[:-1] + 1)).flatten()
-        predicted, top5, intra, inter = [], [], [], []
+        rows, inter = [], []
         for row, shown in zip(self.rows, self.reconstruct(images), strict=True):
             check_finite(shown, index, f"the reconstruction of {row!r}")
             logits = torch.stack([classifier(shown) for classifier in self.classifiers], dim=1)
             for column, name in enumerate(self.columns):
                 check_finite(logits[:, column], index, f"the output of classifier {name!r}, fed by {row!r},")
             best = logits.topk(min(5, logits.shape[-1])).indices
-            predicted.append(best[..., 0])  # not argmax, so that top-1 is among the top-5 also in ties
-            top5.append((best == targets[..., None]).any(dim=-1).int())
             visible = shown.float().clamp(0, 1)  # for the histograms only; classifiers see it unclamped
-            intra.append(normalized_mutual_information(images.float(), visible, bins=self.nmi_bins))
+            rows.append({
+                "predicted": best[..., 0],  # not argmax, so that top-1 is among the top-5 also in ties
+                "top5": (best == targets[..., None]).any(dim=-1).int(),
+                "nmi_intra": normalized_mutual_information(images.float(), visible, bins=self.nmi_bins),
+            })  # fmt: skip
             inter.append(normalized_mutual_information(visible[pairs], visible[pairs + 1], bins=self.nmi_bins))
-        self.per_image.update(
-            index,
-            labels=targets,
-            predicted=torch.stack(predicted, dim=1),
-            top5=torch.stack(top5, dim=1),
-            nmi_intra=torch.stack(intra, dim=1),
-        )
+        self.per_image.update(index, labels=targets, **stacked(rows))
         self.per_pair.update(index[pairs] // 2, nmi_inter=torch.stack(inter, dim=1))
 
     def on_test_epoch_end(self) -> None:

@@ -67,11 +67,8 @@ class Distillation(ClassifierTraining):
         self.teacher, self.temperature, self.alpha = teacher, temperature, alpha
         self.freeze_parts("teacher")
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The distillation loss of one batch."""
-        images, labels, _ = batch
+    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The distillation loss of images ``(B, 3, H, W)`` with labels ``(B,)``."""
         with torch.no_grad():
             teacher = self.teacher(images)
-        loss = distillation_loss(self.classifier(images), teacher, labels, self.temperature, self.alpha)
-        self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
-        return loss
+        return distillation_loss(self.classifier(images), teacher, labels, self.temperature, self.alpha)

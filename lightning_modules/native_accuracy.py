@@ -4,11 +4,11 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_modules.finiteness import check_finite
-from lightning_modules.frozen import FrozenParts
+from lightning_modules.image_test import ImageTest
 from networks.classifier import Classifier
 
 
-class NativeAccuracy(FrozenParts):
+class NativeAccuracy(ImageTest):
     """A classifier's accuracy on images already resized and cropped for it; logs ``test/top1`` and ``test/top5``.
 
     Args:
@@ -23,11 +23,8 @@ class NativeAccuracy(FrozenParts):
         self.top1 = MulticlassAccuracy(classes, average="micro")
         self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def measure(self, images: Tensor, labels: Tensor, index: Tensor) -> None:
         """Count right predictions, over all ranks."""
-        images, labels, index = batch
-        if not len(images):
-            return  # none of them could be read
         logits = self.network(images)
         check_finite(logits, index, "the output of the classifier")
         self.top1.update(logits, labels)

@@ -74,11 +74,8 @@ class NoiseCurves(ReconstructionEvaluation):
         shape = (len(self.epsilons), len(self.curves))
         self.results = PerImageResults(images, complete, labels=((), torch.long), predicted=(shape, torch.long))
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def measure(self, images: Tensor, labels: Tensor, index: Tensor) -> None:
         """Classify one batch at every strength of noise."""
-        images, labels, index = batch
-        if not len(images):
-            return  # none of them could be read
         noise = image_noise("uniform", index, images.shape[1:], self.seed).to(images)
         predicted = []
         for epsilon in self.epsilons:

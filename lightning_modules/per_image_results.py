@@ -1,6 +1,6 @@
 """Several values for each image of a split, gathered over any number of ranks, each image once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,3 +68,8 @@ class PerImageResults(nn.Module):
         seen = self.seen.compute().bool().cpu().numpy()
         values = {name: metric.compute().cpu().numpy()[seen] for name, metric in self.values.items()}
         return self.get_buffer("index").cpu().numpy()[seen], values
+
+
+def stacked(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Values ``(B, ...)`` of each of several networks by name, joined along a new dimension after the images."""
+    return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}

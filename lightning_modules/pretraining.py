@@ -23,10 +23,9 @@ class Pretraining(AutoencoderTraining):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Mean squared error over all images of the split."""
-        if not len(batch[0]):
-            return  # none of them could be read
-        self.loss(F.mse_loss(*self.normalized(batch[0]), reduction="none").flatten(1).mean(1))
-        self.log("val/loss", self.loss, prog_bar=True, batch_size=len(batch[0]))
+        if len(batch[0]):  # else none of them could be read
+            self.loss(F.mse_loss(*self.normalized(batch[0]), reduction="none").flatten(1).mean(1))
+            self.log("val/loss", self.loss, prog_bar=True, batch_size=len(batch[0]))
 
     def normalized(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstructions of images ``(N, 3, H, W)`` in [0, 1], and the images, both normalised."""

@@ -68,17 +68,15 @@ class Probe(TrainedModule):
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Mean accuracy over the labels; logged as ``val/accuracy``."""
         images, _, index = batch
-        if not len(images):
-            return  # none of them could be read
-        self.accuracy((self.read(images, index) == self.get_buffer("val_targets")[index]).float())
-        self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(images))
+        if len(images):  # else none of them could be read
+            self.accuracy((self.read(images, index) == self.get_buffer("val_targets")[index]).float())
+            self.log("val/accuracy", self.accuracy, prog_bar=True, batch_size=len(images))
 
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """Keep the predictions."""
         images, _, index = batch
-        if not len(images):
-            return  # none of them could be read
-        self.predictions.update(self.read(images, index), index)
+        if len(images):  # else none of them could be read
+            self.predictions.update(self.read(images, index), index)
 
     def read(self, images: Tensor, index: Tensor) -> Tensor:
         """The predictions for images with noise that depends on the image alone, ``(N, Q)``."""

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.frozen import FrozenParts
+from lightning_modules.image_test import ImageTest
 from networks.classifier import Classifier
 from networks.segnet import SegNet
 from stats.names import ORIGINAL
 
 
-class ReconstructionEvaluation(FrozenParts):
+class ReconstructionEvaluation(ImageTest):
     """A test of frozen classifiers on images and on their reconstructions by frozen autoencoders.
 
     Autoencoders with the same encoder weights (A_S and all A_i of which only the decoder was trained) share one

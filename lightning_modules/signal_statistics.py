@@ -91,11 +91,8 @@ class SignalStatistics(ReconstructionEvaluation):
         shapes = {str(cell): ((self.widths[column],), torch.float32) for cell, (column, _) in enumerate(self.cells)}
         self.features = PerImageResults(chosen.tolist(), complete, **shapes)
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def measure(self, images: Tensor, labels: Tensor, index: Tensor) -> None:
         """Reconstruct and measure one batch."""
-        images, _, index = batch
-        if not len(images):
-            return  # none of them could be read
         with_features, features = self.features.is_wanted(index), {}
         for row, (name, shown) in enumerate(zip(self.rows, self.reconstruct(images), strict=True)):
             check_finite(shown, index, f"the reconstruction of {name!r}")
@@ -111,10 +108,7 @@ class SignalStatistics(ReconstructionEvaluation):
         """Penultimate features of a classifier, ``(N, d)``."""
         if not len(images):
             return torch.zeros(0, self.widths[column], device=images.device)
-        classifier = self.classifier(column)
-        with penultimate_features(classifier) as features:
-            classifier(images)
-            return features()
+        return features_of(self.classifier(column), images)
 
     def on_test_epoch_end(self) -> None:
         """Put the ranks' results together."""
@@ -133,6 +127,11 @@ class SignalStatistics(ReconstructionEvaluation):
 @torch.no_grad()
 def feature_width(classifier: Classifier, size: tuple[int, int]) -> int:
     """Number of penultimate features of a classifier."""
+    return features_of(classifier, torch.zeros(1, 3, *size)).shape[1]
+
+
+def features_of(classifier: nn.Module, images: Tensor) -> Tensor:
+    """Penultimate features of a classifier for images ``(N, 3, H, W)``, ``(N, d)``."""
     with penultimate_features(classifier) as features:
-        classifier(torch.zeros(1, 3, *size))
-        return features().shape[1]
+        classifier(images)
+        return features()

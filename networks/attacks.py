@@ -227,8 +227,7 @@ class Bpda(nn.Module):
             processed = self.preprocessor(images)
         if processed.shape != images.shape:
             raise ValueError(f"images {tuple(images.shape)} became {tuple(processed.shape)}; expected equal shapes")
-        output: Tensor = _StraightThrough.apply(images, processed)
-        return output
+        return _StraightThrough.apply(images, processed)
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -272,11 +271,8 @@ def _evaluate(
     return losses.detach(), wrong, gradient
 
 
-def _check(images: Tensor, labels: Tensor, norm: str, epsilon: float) -> None:
-    if norm not in get_args(Norm):
-        raise ValueError(f"norm={norm!r}; expected one of {', '.join(get_args(Norm))}")
-    if not 0 <= epsilon < float("inf"):
-        raise ValueError(f"epsilon={epsilon}; expected a number from 0 on")
+def _check(images: Tensor, labels: Tensor, norm: Norm, epsilon: float) -> None:
+    ThreatModel(norm, epsilon)  # refuses both if they are wrong
     if labels.shape != images.shape[:1]:
         raise ValueError(f"{len(images)} images have labels of shape {tuple(labels.shape)}; expected one for each")
     if images.numel():

@@ -55,13 +55,11 @@ class Preprocessing:
         if self.size is None:
             return f"the whole {side} × {side} image, as it is"
         steps = [f"{side} × {side}"]
-        if self.resize is None and self.size != side:
-            steps.append(f"resized to {self.size} × {self.size}")
-        elif self.resize is not None:
-            if self.resize != side:
-                steps.append(f"resized to {self.resize} × {self.resize}")
-            if self.size != self.resize:
-                steps.append(f"central {self.size} × {self.size}")
+        resized = self.size if self.resize is None else self.resize
+        if resized != side:
+            steps.append(f"resized to {resized} × {resized}")
+        if self.size != resized:
+            steps.append(f"central {self.size} × {self.size}")
         return ", ".join(steps)
 
 
@@ -108,9 +106,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     """Put a model in eval mode, without gradients of its parameters, and restore both afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
-    for parameter in learned:
-        parameter.requires_grad_(False)
+    freeze(model)
     try:
         yield
     finally:

@@ -50,7 +50,13 @@ def torchvision_weights(architecture: str, weights: str) -> Path:
         FileNotFoundError: If the file is neither there nor can be downloaded; names it.
         ValueError: If there are no such weights.
     """
-    url = entry(architecture, weights).url
+    entries = models.get_model_weights(known(architecture))
+    if weights not in entries.__members__:
+        raise ValueError(
+            f"torchvision has no weights {weights!r} of {architecture}; choose from {', '.join(entries.__members__)}, "
+            "or name a file that exists, or random"
+        )
+    url = entries[weights].url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,17 +96,6 @@ def torchvision_accuracy(architecture: str, weights: str | None) -> tuple[float,
         return None
     metrics = entries[weights].meta["_metrics"]["ImageNet-1K"]
     return metrics["acc@1"] / 100, metrics["acc@5"] / 100
-
-
-def entry(architecture: str, weights: str) -> Any:
-    """An entry of an architecture's weights enum."""
-    entries = models.get_model_weights(known(architecture))
-    if weights not in entries.__members__:
-        raise ValueError(
-            f"torchvision has no weights {weights!r} of {architecture}; choose from {', '.join(entries.__members__)}, "
-            "or name a file that exists, or random"
-        )
-    return entries[weights]
 
 
 def known(architecture: str) -> str:

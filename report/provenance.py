@@ -9,8 +9,7 @@ from typing import Any
 def settings_of(provenance: Path) -> dict[str, Any]:
     """The settings in a file of provenance."""
     record: dict[str, Any] = json.loads(provenance.read_text(encoding="utf-8"))
-    settings: dict[str, Any] = record["settings"]
-    return settings
+    return record["settings"]
 
 
 def is_outdated(root: Path, folder: str) -> bool:

@@ -87,8 +87,7 @@ def control_classifiers(cfg: DictConfig) -> list[str]:
 
 def compression(config: DictConfig) -> DictConfig | None:
     """How a classifier is made from its parent, if it is."""
-    block: DictConfig | None = config.get("compressed")
-    return block
+    return config.get("compressed")
 
 
 def training_task(config: DictConfig) -> str:
@@ -195,8 +194,7 @@ def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
 
 def preprocessing(config: DictConfig) -> Preprocessing:
     """What a classifier does to an image before it looks."""
-    made: Preprocessing = instantiate(config.preprocessing, "classifier.preprocessing")
-    return made
+    return instantiate(config.preprocessing, "classifier.preprocessing")
 
 
 def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) -> Classifier:
@@ -226,16 +224,14 @@ def classifier_weights(cfg: DictConfig, config: DictConfig) -> Path | None:
     path = Path(config.weights)
     if path.exists() or config.published is None or path.suffix or len(path.parts) > 1:
         return path
-    found: Path = instantiate(config.published.weights, "classifier.published.weights", weights=config.weights)
-    return found
+    return instantiate(config.published.weights, "classifier.published.weights", weights=config.weights)
 
 
 def published_accuracy(config: DictConfig) -> tuple[float, float] | None:
     """Top-1 and top-5 accuracy in [0, 1] that was published for a classifier's weights, if it is known."""
     if config.published is None or config.published.accuracy is None:
         return None
-    accuracy: tuple[float, float] | None = instantiate(config.published.accuracy, "classifier.published.accuracy")
-    return accuracy
+    return instantiate(config.published.accuracy, "classifier.published.accuracy")
 
 
 def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:

@@ -30,8 +30,7 @@ def with_labels_of(cfg: DictConfig, config: DictConfig) -> DictConfig:
             f"classifier {config.name}: labels change data.{', data.'.join(sorted(unknown))}, which these images do "
             "not have: use data=cues, or another classifier"
         )
-    changed: DictConfig = OmegaConf.merge(cfg, {"data": options})  # type: ignore[assignment]
-    return changed
+    return OmegaConf.merge(cfg, {"data": options})  # type: ignore[return-value]
 
 
 def with_training_labels_of(cfg: DictConfig, config: DictConfig) -> DictConfig:

@@ -53,14 +53,13 @@ def open_loggers(
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     for logger in loggers:
         logger.log_hyperparams(settings)
+    well = False
     try:
         yield loggers
-    except BaseException:
+        well = True
+    finally:
         for logger in loggers:
-            logger.close(well=False)
-        raise
-    for logger in loggers:
-        logger.close(well=True)
+            logger.close(well)
 
 
 def put_away_log(job: Path, keep: bool) -> None:

@@ -87,8 +87,7 @@ def without_accumulation(cfg: DictConfig, precision: str | None = None) -> DictC
         precision: Instead of the trainer's.
     """
     changes = {"accumulate_grad_batches": 1, "precision": precision or cfg.trainer.precision}
-    changed: DictConfig = OmegaConf.merge(cfg, {"trainer": changes})  # type: ignore[assignment]
-    return changed
+    return OmegaConf.merge(cfg, {"trainer": changes})  # type: ignore[return-value]
 
 
 def accelerate(cfg: DictConfig, *networks: nn.Module) -> None:

@@ -25,7 +25,7 @@ from study.console import is_first_rank, say, show_table
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
-from study.labels import own_labels, with_labels_of
+from study.labels import with_labels_of
 from study.records import arrays_of
 from study.step import CHECKPOINT, Result, Step, Table
 
@@ -88,10 +88,7 @@ def concepts_artifact(
     cfg: DictConfig, configs: Mapping[str, DictConfig], data: ImageDataModule, folder: Path
 ) -> Artifact:
     """The files of this task: the tables, then for each classifier its record and its stability matrix."""
-    inputs = {"images": data.fingerprint()} | {
-        f"classifier {name}": classifiers.weights_fingerprint(cfg, config) for name, config in configs.items()
-    }
-    inputs |= {f"labels of {name}": str(labels) for name, labels in own_labels(configs).items()}
+    inputs = {"images": data.fingerprint()} | classifiers.classifier_inputs(cfg, configs)
     if cfg.concepts.superclasses is not None:
         table = Path(cfg.concepts.superclasses)
         inputs["superclasses"] = sha256(table) if table.is_file() else "none"  # refused when it is read

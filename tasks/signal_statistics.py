@@ -41,16 +41,10 @@ Strides = dict[str, dict[int, float]]
 def run(cfg: DictConfig) -> float:
     """Write the tables, and return the mean LAB distance of the reconstructions to the originals."""
     folder, data, networks = study_folder(cfg), make_data(cfg, cfg.signal_statistics.batch_size), study_networks(cfg)
-    root = folder.root / "signal_statistics"
-    predictions = folder.predictions
+    root, settings = folder.root / "signal_statistics", settings_of(cfg, "signal_statistics")
+    predictions, files = folder.predictions, [root / f"{name}.csv" for name in TABLES]
     inputs = {"predictions": verified(predictions, cfg, "cross_evaluate")} | networks.inputs(cfg, data)
-    artifact = Artifact(
-        [root / f"{name}.csv" for name in TABLES],
-        root / "signal_statistics.json",
-        settings_of(cfg, "signal_statistics"),
-        inputs,
-        precious=False,
-    )
+    artifact = Artifact(files, root / "signal_statistics.json", settings, inputs, precious=False)
 
     def make() -> Result:
         module, strides = make_module(cfg, data, networks)

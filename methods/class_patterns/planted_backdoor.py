@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
@@ -15,6 +14,7 @@ from datamodules.base import ImageDataModule
 from datamodules.poison import Poison, apply_trigger
 from datamodules.poisoned import PoisonedImages, without_poison
 from lightning_modules.finiteness import check_finite
+from lightning_modules.image_test import ImageTest
 from lightning_modules.per_image_results import PerImageResults
 from methods.class_patterns.patterns import Array, Patterns, pixel_count
 from networks.classifier import Classifier, freeze
@@ -29,7 +29,7 @@ ACCURACY, SUCCESS, WITHOUT = "clean accuracy", "attack success", "predicted as t
 TRIGGER_COLUMNS = ["class", "kind", "number", "seed", "target", "pixels", "overlap", "recall"]
 
 
-class BackdoorPredictions(pl.LightningModule):
+class BackdoorPredictions(ImageTest):
     """The predictions on clean and on triggered images; ``result`` holds them after the test.
 
     Args:
@@ -49,11 +49,8 @@ class BackdoorPredictions(pl.LightningModule):
         self.classifier, self.poison = freeze(classifier), poison
         self.rows = PerImageResults(images, complete, row=((3,), torch.int64))
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def measure(self, images: Tensor, labels: Tensor, index: Tensor) -> None:
         """Keep the predictions on one batch."""
-        images, labels, index = batch
-        if not len(images):
-            return  # none of them could be read
         pixels = (images * 255).round().to(torch.uint8)  # as the data holds them
         columns = [labels]
         for shown in (images, apply_trigger(pixels, self.poison, index.tolist()).to(images.dtype) / 255):

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from lightning_modules.finiteness import check_finite
+from lightning_modules.image_test import ImageTest
 from lightning_modules.per_image_results import PerImageResults
 from methods.class_patterns.patterns import HARD, SEARCHED, SOFT, Array, Planned, paste
 from methods.class_patterns.search_module import check_targets
@@ -44,7 +44,7 @@ class PatternPredictions:
     hits: np.ndarray
 
 
-class PatternSuccess(pl.LightningModule):
+class PatternSuccess(ImageTest):
     """One pass over test images, each with every pattern pasted on it in turn.
 
     After ``trainer.test`` the predictions are in ``result``, the same for any number of ranks.
@@ -57,7 +57,7 @@ class PatternSuccess(pl.LightningModule):
         chunk: Images of a forward pass.
 
     Raises:
-        ValueError: If the classifier has no logit for a target; in ``test_step`` when an output is not finite.
+        ValueError: If the classifier has no logit for a target; in ``measure`` when an output is not finite.
     """
 
     result: PatternPredictions
@@ -73,11 +73,8 @@ class PatternSuccess(pl.LightningModule):
             index, complete, labels=((), torch.long), clean=((), torch.long), hits=((len(planned),), torch.uint8)
         )
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def measure(self, images: Tensor, labels: Tensor, index: Tensor) -> None:
         """Predict one batch without a pattern and with every pattern."""
-        images, labels, index = batch
-        if not len(images):
-            return  # none of them could be read
         clean = self.predictions(images, index)
         together = max(1, self.chunk // len(images))
         starts = range(0, len(self.planned), together)

@@ -68,8 +68,7 @@ def aurocs(ranks: Floats, members: npt.NDArray[np.bool_]) -> Floats:
         In [0, 1], ``(V, k)``.
     """
     inside = members.sum(axis=0)[:, None]
-    area: Floats = (members.T.astype(float) @ ranks - inside * (inside + 1) / 2) / (inside * (len(members) - inside))
-    return area
+    return (members.T.astype(float) @ ranks - inside * (inside + 1) / 2) / (inside * (len(members) - inside))
 
 
 def attribute_table(

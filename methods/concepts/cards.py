@@ -66,8 +66,7 @@ def draw_card(figure: Figure, card: Card, left: float, bottom: float, side: floa
     right = PAGE / 2 - 0.2
 
     def axes(x: float, y: float, width: float, height: float) -> Axes:
-        ax: Axes = figure.add_axes(((left + x) / wide, y / tall, width / wide, height / tall))
-        return ax
+        return figure.add_axes(((left + x) / wide, y / tall, width / wide, height / tall))
 
     def write(x: float, above: float, text: str, **look: Any) -> None:
         figure.text((left + x) / wide, (top + above) / tall, text, va="bottom", **look)

@@ -12,28 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
 from datamodules.poisoned import without_poison
+from methods.concepts import activations, fits
 from methods.concepts.ablation import importance_table, strongest
-from methods.concepts.activations import (
-    Activations,
-    Images,
-    check_columns,
-    check_disk,
-    choose_images,
-    collect,
-    layers_of,
-    shapes_of,
-)
+from methods.concepts.activations import Activations, Images
 from methods.concepts.attribute_auroc import COLUMNS as CUES
 from methods.concepts.attribute_auroc import attribute_table
-from methods.concepts.fits import (
-    FittedConcepts,
-    Method,
-    check_weights,
-    factorize,
-    heldout_column_error,
-    method_of,
-    project,
-)
+from methods.concepts.fits import FittedConcepts, Method
 from methods.concepts.record import ConceptRecord, Floats
 from methods.concepts.stability import Stability, Stacked, stability
 from methods.concepts.superclasses import read_superclasses
@@ -83,7 +67,7 @@ class ConceptJob:
     @cached_property
     def images(self) -> tuple[Images, Images]:
         """The images that are factorised, and those that are held out."""
-        return choose_images(self.settings, self.data)
+        return activations.choose_images(self.settings, self.data)
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -93,12 +77,12 @@ class ConceptJob:
     @cached_property
     def layers(self) -> list[str]:
         """Names of the blocks."""
-        return layers_of(self.settings, self.classifier, self.data, self.images[0])
+        return activations.layers_of(self.settings, self.classifier, self.data, self.images[0])
 
     @cached_property
     def method(self) -> Method:
         """The method of the network's concepts."""
-        return method_of(self.settings, self.cfg.seed)
+        return fits.method_of(self.settings, self.cfg.seed)
 
     def check(self) -> None:
         """Find settings that do not fit this classifier, before any work is done.
@@ -106,17 +90,17 @@ class ConceptJob:
         Raises:
             ValueError: Names the setting.
         """
-        check_weights(self.method.weights, self.layers)
+        fits.check_weights(self.method.weights, self.layers)
         _ = self.superclasses  # a wrong table is refused when it is read
         fitted, heldout = self.images
-        shapes = shapes_of(self.settings, self.classifier, self.data, fitted, self.layers)
+        shapes = activations.shapes_of(self.settings, self.classifier, self.data, fitted, self.layers)
         columns = sum(math.prod(shape) for shape in shapes)
-        check_columns(len(fitted.chosen), columns, self.settings)
+        activations.check_columns(len(fitted.chosen), columns, self.settings)
         networks = 2 if self.settings.controls else 1  # an untrained one, too
         rows = networks * (len(fitted.chosen) + len(heldout.chosen))
         folders = [self.folder / f"{self.config.name}{part}-{which}" for part in ("", "-untrained") for which in PARTS]
         present = sum(path.stat().st_size for folder in folders for path in folder.glob("*.npy"))
-        check_disk(rows, columns, self.settings, self.folder.parent, present)
+        activations.check_disk(rows, columns, self.settings, self.folder.parent, present)
 
     def collected(self, images: Images, untrained: bool = False) -> Activations:
         """Blocks of some images: of the classifier, or of the same network with random weights."""
@@ -128,7 +112,7 @@ class ConceptJob:
         weights = classifiers.weights_fingerprint(self.cfg, config)
         inputs = {"images": self.data.fingerprint(), "classifier": weights}
         folder = self.folder / f"{name}-{PARTS[self.images.index(images)]}"
-        return collect(self.cfg, classifier, self.data, images, self.layers, folder, inputs)
+        return activations.collect(self.cfg, classifier, self.data, images, self.layers, folder, inputs)
 
     @cached_property
     def fitted(self) -> Activations:
@@ -145,12 +129,12 @@ class ConceptJob:
         """The concepts of the network; their factorisation goes on if it was interrupted."""
         name = self.config.name
         job = study_folder(self.cfg).job("concepts", name)
-        return factorize(self.cfg, self.fitted, self.settings.k, self.method, job, f"{self.identity} {name}")
+        return fits.factorize(self.cfg, self.fitted, self.settings.k, self.method, job, f"{self.identity} {name}")
 
     @cached_property
     def projected(self) -> tuple[Floats, list[float]]:
         """H of the images held out, ``(N', k)``, and the relative squared error of each block."""
-        return project(self.concepts, self.heldout, self.method.penalties, self.settings.chunk)
+        return fits.project(self.concepts, self.heldout, self.method.penalties, self.settings.chunk)
 
     @cached_property
     def other_starts(self) -> dict[int, list[Stacked]]:
@@ -158,7 +142,7 @@ class ConceptJob:
         methods = [replace(self.method, start="random", seed=seed) for seed in self.settings.seeds]
         methods = [method for method in methods if method != self.method]  # it would be compared with itself
         return {
-            k: [factorize(self.cfg, self.fitted, k, method).scaled()[1] for method in methods]
+            k: [fits.factorize(self.cfg, self.fitted, k, method).scaled()[1] for method in methods]
             for k in dict.fromkeys([self.settings.k, *sorted(self.settings.ranks)])
         }
 
@@ -215,8 +199,8 @@ class ConceptJob:
         rows = []
         for k in sorted(self.settings.ranks):
             same = k == self.settings.k
-            concepts = self.concepts if same else factorize(self.cfg, self.fitted, k, self.method)
-            heldout = heldout_column_error(concepts, self.heldout, self.settings.chunk, self.cfg.seed)
+            concepts = self.concepts if same else fits.factorize(self.cfg, self.fitted, k, self.method)
+            heldout = fits.heldout_column_error(concepts, self.heldout, self.settings.chunk, self.cfg.seed)
             similar = stability(concepts.scaled()[1], self.other_starts[k], self.cfg.seed)
             means = [float(part.mean()) if len(part) else np.nan for part in (similar.cosine, similar.chance)]
             rows.append([k, concepts.error, heldout, *means])

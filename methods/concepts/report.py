@@ -13,6 +13,7 @@ from methods.concepts import figures
 from methods.concepts.cards import Card, concept_cards, pixel_pictures
 from methods.concepts.controls import CONCEPTS, LAYER, PERMUTED, UNTRAINED
 from methods.concepts.record import ConceptRecord
+from report.names import spaced
 from report.page import Part
 from study.records import read_record
 
@@ -110,11 +111,6 @@ def control_name(control: str) -> str:
     return f"{control.removeprefix(LAYER)} alone" if control.startswith(LAYER) else NAMES.get(control, control)
 
 
-def class_name(name: object) -> str:
-    """Display name of a class."""
-    return str(name).replace("_", " ")
-
-
 def described(tables: Tables) -> dict[str, Any]:
     """What the template says of one classifier: counts, rows of tables, and tables to print."""
     concepts, controls = tables["concepts"], tables["controls"]
@@ -162,7 +158,7 @@ def draw_cards(record: ConceptRecord, concepts: pd.DataFrame, profile: pd.DataFr
     cards = []
     for row in shown_concepts(concepts).to_dict("records"):
         concept = int(row["concept"])
-        title = f"{concept} · {class_name(row['top_class'])[:24]}, {row['top_class_mass']:.0%}"
+        title = f"{concept} · {spaced(row['top_class'])[:24]}, {row['top_class_mass']:.0%}"
         note = "" if pd.isna(row["class_entropy"]) else f"entropy {row['class_entropy']:.2f}"
         picture = None if pictures is None else pictures[concept]
         cards.append(Card(title, note, record.top_images[concept], picture, shares.loc[concept].to_dict()))
@@ -214,12 +210,12 @@ def digits(values: pd.Series, form: str = ".3f") -> list[str]:
 def card_table(concepts: pd.DataFrame) -> pd.DataFrame:
     """The numbers of each concept."""
     table = pd.DataFrame({
-        "top class": concepts["top_class"].fillna("–").map(class_name), "of the concept": concepts["top_class_mass"],
+        "top class": concepts["top_class"].fillna("–").map(spaced), "of the concept": concepts["top_class_mass"],
         "class entropy": concepts["class_entropy"], "with permuted labels": concepts["null_mean"], "p": concepts["p"],
         "share of all concepts": concepts["mass"], "images": concepts["images"],
     })  # fmt: skip
     if concepts["superclass_entropy"].notna().any():
-        table.insert(5, "top super-class", concepts["top_superclass"].fillna("–").map(class_name))
+        table.insert(5, "top super-class", concepts["top_superclass"].fillna("–").map(spaced))
         table.insert(6, "super-class entropy", concepts["superclass_entropy"])
     for column in table.select_dtypes("float"):
         table[column] = digits(table[column])

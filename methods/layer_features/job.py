@@ -13,19 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
+from methods.layer_features import results
 from methods.layer_features.image_set import ImageSet
 from methods.layer_features.networks import PREFIX, FeatureNetwork, WithoutResizing
 from methods.layer_features.procedure import start_images
-from methods.layer_features.results import (
-    METHODS,
-    START,
-    SYNTHESIS,
-    FeatureRecord,
-    diversity,
-    nearest_images,
-    numbers_table,
-    with_gain,
-)
+from methods.layer_features.results import METHODS, START, SYNTHESIS, FeatureRecord
 from methods.layer_features.schedules import shown_iterations
 from methods.layer_features.settings import LayerFeatures
 from methods.layer_features.synthesis import HISTORY, FeatureSynthesis
@@ -138,7 +130,7 @@ class FeatureJobs:
         for table in (numbers, differences):
             table.insert(0, "seed", seed)
             table.insert(0, "network", self.source.name)
-        numbers = with_gain(numbers.assign(seconds=seconds / len(module.rows)))
+        numbers = results.with_gain(numbers.assign(seconds=seconds / len(module.rows)))
         objective = float(numbers[numbers["method"] == SYNTHESIS]["cosine"].mean())
         contents = (arrays_of(self.record(module, images, starts, nearest)), numbers, differences)
         files = dict(zip((path.name for path in step.artifact.files), contents, strict=True))
@@ -178,13 +170,13 @@ class FeatureJobs:
             features, real = targets.features.numpy()[keys["cluster"]], targets.activations.means.numpy()
             keys["layer"] = targets.layer.removeprefix(PREFIX)
             keys["members"] = np.bincount(targets.clusters.assignment)[keys["cluster"]]
-            table = numbers_table(all_means, features, pixels, real, targets.channels(self.settings))
+            table = results.numbers_table(all_means, features, pixels, real, targets.channels(self.settings))
             numbers.append(pd.concat([keys, table], axis=1))
             for method in (*METHODS, START):
                 group = keys["method"].to_numpy() == method
-                apart = diversity(all_means[group], features[group], pixels[group])
+                apart = results.diversity(all_means[group], features[group], pixels[group])
                 differences.append({"layer": targets.layer.removeprefix(PREFIX), "method": method} | apart)
-            nearest.append(nearest_images(means, real, NEAREST))
+            nearest.append(results.nearest_images(means, real, NEAREST))
         return pd.concat(numbers, ignore_index=True), pd.DataFrame(differences), np.concatenate(nearest)
 
     def record(self, module: FeatureSynthesis, images: Tensor, starts: Tensor, nearest: np.ndarray) -> FeatureRecord:

@@ -9,15 +9,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from methods.layer_features.figures import (
-    NAMES,
-    cosine_pairs,
-    feature_grid,
-    image_map,
-    iteration_strip,
-    methods_grid,
-    progress,
-)
+from methods.layer_features import figures
 from methods.layer_features.results import BASELINES, START, SYNTHESIS, FeatureRecord
 from report.figures.style import STYLE
 from report.page import Part
@@ -46,20 +38,20 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     if not all(path.exists() for path in files):
         return None
     tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
-    figures: dict[str, Figure] = {}
+    drawn: dict[str, Figure] = {}
     networks = []
     for network in tables["summary"]["network"]:
         rows = {name: table[table["network"] == network] for name, table in tables.items()}
         path = folder / f"{seeded(network, int(rows['numbers']['seed'].iloc[0]))}.npz"
         if path.exists():
             key = f"features_{re.sub(r'[^A-Za-z0-9_.-]', '_', network)}"
-            figures |= draw(read_record(FeatureRecord, path), rows["numbers"], key)
+            drawn |= draw(read_record(FeatureRecord, path), rows["numbers"], key)
             networks.append(values_of(rows) | {"title": titles.get(network, network), "key": key})
             files.append(path)
     if not networks:
         return None
     method = "Class-agnostic layer features: arXiv 2101.12447."
-    return Part(TEMPLATE, {"networks": networks}, figures, files, method=method)
+    return Part(TEMPLATE, {"networks": networks}, drawn, files, method=method)
 
 
 def draw(record: FeatureRecord, numbers: pd.DataFrame, key: str) -> dict[str, Figure]:
@@ -67,20 +59,20 @@ def draw(record: FeatureRecord, numbers: pd.DataFrame, key: str) -> dict[str, Fi
     last = len(record.layers) - 1
     with mpl.rc_context(STYLE):
         return {
-            f"{key}_grid": feature_grid(record),
-            f"{key}_map": image_map(record),
-            f"{key}_methods": methods_grid(record, last),
-            f"{key}_cosine": cosine_pairs(numbers),
-            f"{key}_strip": iteration_strip(record, last),
-            f"{key}_progress": progress(record),
+            f"{key}_grid": figures.feature_grid(record),
+            f"{key}_map": figures.image_map(record),
+            f"{key}_methods": figures.methods_grid(record, last),
+            f"{key}_cosine": figures.cosine_pairs(numbers),
+            f"{key}_strip": figures.iteration_strip(record, last),
+            f"{key}_progress": figures.progress(record),
         }
 
 
 def values_of(rows: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """The numbers and tables of one network, for the template."""
     costs = rows["costs"].set_index("layer")[list(COSTS)]
-    names = rows["means"]["layer"] + ", " + rows["means"]["method"].map(NAMES)
-    order = [f"{layer}, {name}" for layer in rows["means"]["layer"].unique() for name in NAMES.values()]
+    names = rows["means"]["layer"] + ", " + rows["means"]["method"].map(figures.NAMES)
+    order = [f"{layer}, {name}" for layer in rows["means"]["layer"].unique() for name in figures.NAMES.values()]
     means = rows["means"].set_index(names).loc[order]
     return {
         "summary": rows["summary"].iloc[0].to_dict(),
@@ -95,7 +87,7 @@ def values_of(rows: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
 def clusters_table(numbers: pd.DataFrame) -> pd.DataFrame:
     """A row for each cluster of each layer and seed: its size, and the cosine of each method."""
     wide = numbers.pivot(index=["layer", "seed", "cluster", "members"], columns="method", values="cosine")
-    wide = wide[[SYNTHESIS, *BASELINES, START]].rename(columns=NAMES).map("{:.4f}".format)
+    wide = wide[[SYNTHESIS, *BASELINES, START]].rename(columns=figures.NAMES).map("{:.4f}".format)
     wide.insert(0, "images", wide.index.get_level_values("members"))
     wide.index = pd.Index([f"{layer}, seed {seed}, cluster {cluster + 1}" for layer, seed, cluster, _ in wide.index])
     return wide.rename_axis(columns=None)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.adversarial_training import is_right
-from lightning_modules.frozen import FrozenParts
-from lightning_modules.per_image_results import PerImageResults
+from lightning_modules.image_test import ImageTest
+from lightning_modules.per_image_results import PerImageResults, stacked
 from networks.attacks import Bpda, Keep, PgdAttack, ThreatModel, loss_gradient
 from networks.classifier import Classifier
 from networks.norm_balls import Norm, project, steepest
@@ -58,7 +58,7 @@ class RobustnessResult:
         return worst
 
 
-class Robustness(FrozenParts):
+class Robustness(ImageTest):
     """One pass over test images: each is attacked for every classifier, alone and behind autoencoders.
 
     ``fgsm`` and ``pgd`` use the gradients of everything they attack. ``transfer`` shows images that PGD made for the
@@ -82,7 +82,7 @@ class Robustness(FrozenParts):
             labels of their own; ``None`` takes the images' labels.
 
     Raises:
-        ValueError: If a classifier has no autoencoder; in ``test_step``, when an output or a gradient is not finite:
+        ValueError: If a classifier has no autoencoder; in ``measure``, when an output or a gradient is not finite:
             names the image.
     """
 
@@ -123,11 +123,8 @@ class Robustness(FrozenParts):
             transferred=((t, c, c), torch.uint8),
         )
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def measure(self, images: Tensor, labels: Tensor, index: Tensor) -> None:
         """Attack one batch in every way."""
-        images, labels, index = batch
-        if not len(images):
-            return  # none of them could be read
         with torch.autocast(images.device.type, enabled=False):  # rounding would hide gradients
             predictions = self.attacked(images, labels, index)
         self.results.update(index, **predictions)
@@ -161,7 +158,7 @@ class Robustness(FrozenParts):
                 "vanishing": torch.stack(vanishing, dim=1),
                 "transferred": torch.stack(shown, dim=2),
             })  # fmt: skip
-        predictions = {name: torch.stack([row[name] for row in rows], dim=1) for name in rows[0]}
+        predictions = stacked(rows)
         predictions["transferred"] = predictions["transferred"].transpose(1, 2)  # the threat models before the sources
         return predictions | {"labels": targets}
 

@@ -69,6 +69,5 @@ def accuracy_matrix(table: pd.DataFrame, baselines: int) -> Figure:
         name_columns(ax, list(table.columns), cell)
         ax.set_xlabel("classifier")
         ax.axhline(baselines - 0.5, color="white", linewidth=3)
-        bar = figure.colorbar(image, ax=ax, label="top-1 accuracy", fraction=0.05, pad=0.03)
-        bar.outline.set_visible(False)
+        figure.colorbar(image, ax=ax, label="top-1 accuracy", fraction=0.05, pad=0.03).outline.set_visible(False)
     return figure

@@ -135,8 +135,7 @@ def draw_checkerboards(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure
         image = heat_map(ax, named, (-limit, limit), score_text, colours="BrBG")
         ax.set_xticks(range(len(scores.columns)), [f"{period:.4g}" for period in scores.columns])
         ax.set_xlabel("period, pixels")
-        bar = figure.colorbar(image, ax=ax, label="score, dB", fraction=0.08, pad=0.04)
-        bar.outline.set_visible(False)
+        figure.colorbar(image, ax=ax, label="score, dB", fraction=0.08, pad=0.04).outline.set_visible(False)
     return figure
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.settings.fields import Settings, setting
-from study.settings.training import check_optimizer, optimizer, schedule
+from study.settings.training import Optimized, optimizer, schedule
 
 BATCH = "images of a batch, over all devices"
 
@@ -46,7 +46,7 @@ class NoiseCurves(Settings):
 
 
 @dataclass
-class Probe(Settings):
+class Probe(Optimized):
     """Readers: what can be learnt from the reconstructions of every autoencoder."""
 
     epochs: int = setting(12, "passes over the training images", low=1)
@@ -62,7 +62,7 @@ class Probe(Settings):
     @classmethod
     def check(cls, node: Any, key: str) -> None:
         """Check the optimiser and the reader."""
-        check_optimizer(node.optimizer, f"{key}.optimizer")
+        super().check(node, key)
         if node.reader is not None and not isinstance(getattr(node.reader, "_target_", None), str):
             raise ValueError(f"{key}.reader={node.reader}: give a network, as {{_target_: …}}, or null")
 

@@ -55,8 +55,17 @@ class Attack(Settings):
     random_start: bool = setting(True, "whether to begin at a random position of the ball around the image")
 
 
+class Optimized(Settings):
+    """Settings of which ``optimizer`` is an optimiser."""
+
+    @classmethod
+    def check(cls, node: Any, key: str) -> None:
+        """Check the optimiser."""
+        check_optimizer(node.optimizer, f"{key}.optimizer")
+
+
 @dataclass
-class TrainClassifier(Settings):
+class TrainClassifier(Optimized):
     """One classifier, trained on the images of the study."""
 
     epochs: int = setting(90, EPOCHS, low=0)
@@ -70,37 +79,26 @@ class TrainClassifier(Settings):
     @classmethod
     def check(cls, node: Any, key: str) -> None:
         """Check the optimiser and the adversary."""
-        check_optimizer(node.optimizer, f"{key}.optimizer")
+        super().check(node, key)
         if node.adversary is not None:
             resolved(node.adversary, Attack, f"{key}.adversary")
 
 
 @dataclass
-class Pruned(Settings):
+class Pruned(Optimized):
     """Training of the weights that are left after pruning."""
 
     epochs: int = setting(15, EPOCHS, low=0)
     schedule: str = schedule()
     optimizer: dict[str, Any] = optimizer("AdamW", 5e-4, weight_decay=0.05)
 
-    @classmethod
-    def check(cls, node: Any, key: str) -> None:
-        """Check the optimiser."""
-        check_optimizer(node.optimizer, f"{key}.optimizer")
-
 
 @dataclass
-class Distilled(Settings):
+class Distilled(Pruned):
     """Training of the student."""
 
     epochs: int = setting(90, EPOCHS, low=0)
-    schedule: str = schedule()
     optimizer: dict[str, Any] = optimizer("AdamW", 2e-3, weight_decay=0.05)
-
-    @classmethod
-    def check(cls, node: Any, key: str) -> None:
-        """Check the optimiser."""
-        check_optimizer(node.optimizer, f"{key}.optimizer")
 
 
 @dataclass
@@ -114,7 +112,7 @@ class Compress(Settings):
 
 
 @dataclass
-class Pretrain(Settings):
+class Pretrain(Optimized):
     """A_S: the autoencoder that all others start from, trained by mean squared error."""
 
     epochs: int = setting(40, EPOCHS, low=0)
@@ -126,14 +124,9 @@ class Pretrain(Settings):
     second_start: bool = setting(False, "a control: A_S trained once more, with the next seed")
     optimizer: dict[str, Any] = optimizer("Adam", 5e-3)
 
-    @classmethod
-    def check(cls, node: Any, key: str) -> None:
-        """Check the optimiser."""
-        check_optimizer(node.optimizer, f"{key}.optimizer")
-
 
 @dataclass
-class Finetune(Settings):
+class Finetune(Optimized):
     """A_i: A_S trained on through one frozen classifier by the loss of that classifier."""
 
     epochs: int = setting(8, EPOCHS, low=0)
@@ -156,6 +149,6 @@ class Finetune(Settings):
     @classmethod
     def check(cls, node: Any, key: str) -> None:
         """Check the optimiser, and that the encoder learns where the rate has a weight."""
-        check_optimizer(node.optimizer, f"{key}.optimizer")
+        super().check(node, key)
         if node.rate and node.trained == "decoder":
             raise ValueError(f"{key}.rate={node.rate} needs an encoder that learns: use {key}.trained=both")

@@ -151,7 +151,7 @@ def test_training_images_get_the_trigger_after_crop_and_mirroring(poison: Poison
         for seed in (3, 4):
             image, label, place = split[Draw(index, seed)]
             expected, own, _ = clean.split("train")[Draw(index, seed)]
-            assert torch.equal(expected, random_crop(clean.split("train").tiles[index], 24, seed))  # type: ignore[attr-defined]
+            assert torch.equal(expected, random_crop(clean.split("train").images[index], 24, seed))  # type: ignore[attr-defined]
             if split.poisoned(index):
                 expected = literally(expected[None], poison)[0]
             assert torch.equal(image, expected)

@@ -349,7 +349,7 @@ def test_a_gradient_that_is_no_number_is_an_error_that_names_the_image(
         ({"images": torch.full((2, 3, 4, 4), 1.5)}, "from 1.5 to 1.5"),
         ({"images": torch.full((2, 3, 4, 4), torch.nan)}, "finite"),
         ({"labels": torch.zeros(3, dtype=torch.long)}, "one for each"),
-        ({"norm": "l1"}, "norm='l1'; expected one of linf, l2"),
+        ({"norm": "l1"}, "norm='l1' is unknown; choose linf or l2"),
         ({"epsilon": -0.1}, "epsilon=-0.1"),
         ({"epsilon": float("nan")}, "epsilon=nan"),
         ({"steps": 0}, "steps=0"),

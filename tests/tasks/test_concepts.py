@@ -230,7 +230,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(tmp_path: Path, monkeypat
 def test_what_cannot_work_is_refused_before_any_work(
     override: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("methods.concepts.job.collect", None)
+    monkeypatch.setattr("methods.concepts.activations.collect", None)
     kinds = (ValueError, FileNotFoundError, OmegaConfBaseException, HydraException)
     with pytest.raises(kinds, match=message):
         run.run(compose(tmp_path, *SMALL, override))

@@ -175,6 +175,11 @@ def test_the_program_refuses_before_any_work(override: str, message: str, tmp_pa
             for wrong in ("[]", "[0,1.5]", "[0.1,0.1]", "[nan]")
         ),
         ("robustness.alone.attack.epsilon", "8/255", "robustness.alone.attack.epsilon"),
+        (
+            "robustness.epsilons.linf",
+            "[inf]",
+            "linf=[inf]: give a list, each element a number above 0",
+        ),
         ("train_classifier.adversary", "{norm:l1,epsilon:0.03}", "adversary.norm=l1: give linf or l2"),
         ("train_classifier.adversary", "{norm:l2,epsilon:8/255}", "adversary.epsilon"),
         ("train_classifier.adversary", "{norm:l2,epsilon:-0.1}", "adversary.epsilon=-0.1: give a number from 0 on"),
