@@ -171,7 +171,7 @@ def content_digest(folders: list[str], arrays: Mapping[str, npt.NDArray[Any]]) -
     """
     digest = hashlib.sha256("\0".join(folders).encode("utf-8", "surrogateescape"))
     for name in ARRAYS:
-        digest.update(memoryview(np.ascontiguousarray(arrays[name])).cast("B"))
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
     return digest.hexdigest()
 
 

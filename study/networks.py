@@ -168,7 +168,9 @@ def study_autoencoders(cfg: DictConfig, name: str) -> dict[int, Path]:
     if not paths:
         require(folder.autoencoder(name), cfg, f"finetune classifier={name}")
     records = {path: record for path in paths.values() if isinstance(record := record_of(path), dict)}
-    first = next(iter(records), None)
+    if not records:
+        return paths  # refused when they are verified
+    first = next(iter(records))
     for path, record in records.items():
         changed = differences(
             *({**entry["settings"], "seed": 0} | entry["inputs"] for entry in (records[first], record))
