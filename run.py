@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 # Before torch loads: when another program shares the cores, threads that spin make both more than ten times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -41,10 +42,12 @@ if __name__ == "__main__" and {"-h", "--help"} & set(sys.argv):
 
 import hydra
 
+from study.config_files import guard_configuration
 from study.resolvers import register_resolvers
 
 register_settings()
 register_resolvers(job_name)
+guard_configuration()
 
 if __name__ == "__main__" and {"-sc", "--shell-completion"} & set(sys.argv):  # at every Tab: before PyTorch loads
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(lambda cfg: None)()
@@ -59,13 +62,16 @@ from callbacks.stopping import STOP_REQUESTS
 from study.artifact import flattened
 from study.classifiers import apply_settings
 from study.distributed import follow_parent
+from study.environment import explained_by_name
 from study.errors import Explainer, one_line_errors
+from study.folder import run_folder
+from study.instantiation import refuse_escaped
 from study.jobs import read_record, recorded
 from study.settings.common import Common
 
 # noted for the processes that this one starts, because Hydra's own variable is set below
 FULL_ERRORS = os.environ.setdefault("LIKE_TO_SEE_FULL_ERRORS", str("HYDRA_FULL_ERROR" in os.environ)) == "True"
-EXPLAIN = Explainer({"": Common, **settings_classes()}, lambda: known_keys())
+EXPLAIN = explained_by_name(Explainer({"": Common, **settings_classes()}, lambda: known_keys()))
 
 
 def run(cfg: DictConfig) -> float:
@@ -73,6 +79,7 @@ def run(cfg: DictConfig) -> float:
     check_settings(cfg)
     if cfg.classifier_settings and not OmegaConf.is_missing(cfg.classifier, "name"):
         apply_settings(cfg.classifier, cfg.classifier_settings.get(cfg.classifier.name))
+    refuse_escaped(OmegaConf.to_container(cfg, resolve=True), "")
     OmegaConf.resolve(cfg)
     return run_task(cfg)
 
@@ -82,11 +89,12 @@ def main(cfg: DictConfig) -> float:
     """Run one job, in a process of its own when it is one of a sweep."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
+    overrides: Any = OmegaConf.to_container(job.overrides.task, resolve=False)  # as typed: no value of the environment
     if job.mode == RunMode.MULTIRUN:  # Lightning starts ranks by re-running argv: give them one job, not the sweep
-        command = [sys.executable, __file__, *job.overrides.task, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
+        command = [sys.executable, __file__, *overrides, run_folder(folder), "hydra.mode=RUN"]
         subprocess.run(command, cwd=job.runtime.cwd, check=True)  # noqa: S603
         return float(read_record(folder)["objective"])
-    with one_line_errors(EXPLAIN, FULL_ERRORS), recorded(folder, list(job.overrides.task), EXPLAIN) as outcome:
+    with one_line_errors(EXPLAIN, FULL_ERRORS), recorded(folder, overrides, EXPLAIN) as outcome:
         from study.lightning_fixes import leave_ranks  # not sooner: a sweep needs no PyTorch
 
         outcome["objective"] = run(cfg)

@@ -184,13 +184,13 @@ def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
     with torch.random.fork_rng(enabled=random):
         if random:
             torch.manual_seed(config.weights_seed)
-        network = instantiate(config.network, "classifier.network", classes=classes)
+        network = instantiate(config.network, "classifier.network", "classifier", classes=classes)
     return Classifier(network, preprocessing(config))
 
 
 def preprocessing(config: DictConfig) -> Preprocessing:
     """What a classifier does to an image before it looks."""
-    made: Preprocessing = instantiate(config.preprocessing, "classifier.preprocessing")
+    made: Preprocessing = instantiate(config.preprocessing, "classifier.preprocessing", "preprocessing")
     return made
 
 
@@ -221,7 +221,9 @@ def classifier_weights(cfg: DictConfig, config: DictConfig) -> Path | None:
     path = Path(config.weights)
     if path.exists() or config.published is None or path.suffix or len(path.parts) > 1:
         return path
-    found: Path = instantiate(config.published.weights, "classifier.published.weights", weights=config.weights)
+    found: Path = instantiate(
+        config.published.weights, "classifier.published.weights", "published weights", weights=config.weights
+    )
     return found
 
 
@@ -229,7 +231,9 @@ def published_accuracy(config: DictConfig) -> tuple[float, float] | None:
     """Top-1 and top-5 accuracy in [0, 1] that was published for a classifier's weights, if it is known."""
     if config.published is None or config.published.accuracy is None:
         return None
-    accuracy: tuple[float, float] | None = instantiate(config.published.accuracy, "classifier.published.accuracy")
+    accuracy: tuple[float, float] | None = instantiate(
+        config.published.accuracy, "classifier.published.accuracy", "published accuracy"
+    )
     return accuracy
 
 

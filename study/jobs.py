@@ -12,6 +12,7 @@ from typing import Any
 
 from callbacks.stopping import Stopped
 from study.console import is_first_rank, rank, say
+from study.environment import by_name
 from study.files import write_text
 
 STOPPED = 75  # exit status of a job that was asked to stop and can go on (EX_TEMPFAIL)
@@ -76,7 +77,8 @@ def recorded(folder: Path, overrides: list[str], explain: Callable[[BaseExceptio
 
     def write(status: str, **more: Any) -> None:
         seconds = round(time.monotonic() - start, 1)
-        write_text(path, json.dumps(record | {"status": status, "seconds": seconds} | more, indent=2) + "\n")
+        noted = by_name(record | {"status": status, "seconds": seconds} | more)
+        write_text(path, json.dumps(noted, indent=2) + "\n")
 
     if is_first_rank():
         for old in folder.glob("job.rank*.json"):

@@ -13,6 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from study.names import check_classifier
 from study.settings.common import Common, Trainer
 from study.settings.fields import Settings, check_node, default_of, resolved
 
@@ -158,6 +159,8 @@ def check_settings(cfg: DictConfig) -> None:
     """
     check_node(cfg, Common, "")
     task_named(cfg.task)
+    if not OmegaConf.is_missing(cfg.classifier, "name"):
+        check_classifier(cfg.classifier.get("name"), "classifier.name")
     resolved(cfg.trainer, Trainer, "trainer")
     for name, settings in settings_classes().items():
         check_node(cfg[name], settings, name)
