@@ -40,6 +40,9 @@ if __name__ == "__main__" and {"-h", "--help"} & set(sys.argv):
         sys.exit(f"error: {error}")
     sys.exit()
 
+if __name__ == "__main__" and any(argument.startswith("--e") for argument in sys.argv):  # or an abbreviation of it
+    sys.exit("error: --experimental-rerun unpickles a file, which can run code: repeat the command that job.json has")
+
 import hydra
 
 from study.config_files import guard_configuration

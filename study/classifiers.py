@@ -18,13 +18,13 @@ from study.artifact import require
 from study.files import sha256
 from study.folder import CONF, classifier_file
 from study.instantiation import instantiate
+from study.names import LIBRARIES
 
 RANDOM = "random"
 CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # others of `controls` are classifiers
 CALIBRATION_IMAGES = 64
 SIBLING_SEEDS = 1000  # more than a classifier has siblings
 COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and their options
-LIBRARIES = ("torchvision", "timm")
 
 
 def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:

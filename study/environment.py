@@ -35,7 +35,8 @@ def read_decoded(expression: str | None, _parent_: Container, _node_: Node) -> A
 def note(value: Any, name: str) -> None:
     """Note that a text came from a variable, and the forms in which an error could show it."""
     if isinstance(value, str) and not NUMBER.fullmatch(value):
-        VALUES.update(dict.fromkeys((value, " ".join(value.split()), repr(value)[1:-1], value[:80]), name))
+        for form in (value, repr(value)[1:-1]):
+            VALUES.update(dict.fromkeys((form, " ".join(form.split()), form[:80]), name))
 
 
 def texts(tree: Any) -> list[str]:

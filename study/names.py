@@ -6,6 +6,7 @@ from typing import Any
 
 LENGTH = 150  # bytes; a file system allows 255 for a name, and seeds, tasks and endings come on top
 RESERVED_STUDIES = frozenset({"cache"})  # <studies>/cache
+LIBRARIES = ("torchvision", "timm")  # <library>/<name> is any classifier of theirs
 CONTROLS = ("second_start", "extra_training")  # autoencoders that are controls
 RESERVED_CLASSIFIERS = frozenset({"pretrained", "original", *CONTROLS})
 SEEDED = re.compile(r".*-seed\d+")  # <classifier>-seed<k>.safetensors
@@ -31,6 +32,16 @@ def check_classifier(name: Any, key: str) -> str:
     if SEEDED.fullmatch(text):
         raise ValueError(f"{key}={text}: files of other seeds end like this; give another name, as my_resnet")
     return text
+
+
+def check_entry(entry: str, key: str) -> str:
+    """The name of a classifier as ``classifiers`` and ``controls`` list it, perhaps behind a library.
+
+    Raises:
+        ValueError: See :func:`check_classifier`.
+    """
+    library, slash, name = entry.partition("/")
+    return check_classifier(name if slash and library in LIBRARIES else entry, key)
 
 
 def check_folder(path: Any, key: str) -> None:
@@ -74,6 +85,6 @@ def check_apart(study: Path, cache: Path, key: str) -> None:
     Raises:
         ValueError: Names the key.
     """
-    folder, other = study.absolute(), cache.absolute()
+    folder, other = study.resolve(), cache.resolve()
     if folder == other or other in folder.parents:
         raise ValueError(f"{key}={study.name} would be in cache={cache}, which may be removed: give another name")

@@ -30,7 +30,7 @@ def written(folder: Path, files: Mapping[str, Any], canary: Path) -> Path:
     return folder
 
 
-def start(shared: Path, studies: Path, *overrides: str, config: str = "config") -> list[DictConfig]:
+def start(shared: Path, studies: Path | None, *overrides: str, config: str = "config") -> list[DictConfig]:
     """What ``python run.py --config-dir=<shared> --config-name=<config> …`` does, up to the end of the task.
 
     Hydra itself runs, with its callbacks and loggers.
@@ -50,13 +50,14 @@ def start(shared: Path, studies: Path, *overrides: str, config: str = "config") 
     search.prepend("command-line", f"file://{shared}", anchor=SearchPathQuery(provider="schema"))
     try:
         hydra = Hydra.create_main_hydra2("run", search)
-        hydra.run(config_name=config, task_function=task, overrides=[*overrides, f"studies={studies}"])
+        where = [] if studies is None else [f"studies={studies}"]
+        hydra.run(config_name=config, task_function=task, overrides=[*overrides, *where])
     finally:
         GlobalHydra.instance().clear()
     return ran
 
 
-def refusal(shared: Path, studies: Path, *overrides: str, config: str = "config") -> str:
+def refusal(shared: Path, studies: Path | None, *overrides: str, config: str = "config") -> str:
     """The one line with which the program refuses to run."""
     try:
         start(shared, studies, *overrides, config=config)

@@ -4,7 +4,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
-from study.names import CONTROLS, check_apart, check_classifier, check_folder, check_study
+from study.names import CONTROLS, check_apart, check_entry, check_folder, check_study
 from study.settings.fields import Settings, setting
 
 
@@ -50,7 +50,7 @@ class Common(Settings):
         for name in ("classifiers", "controls"):
             for entry in node[name]:
                 if name != "controls" or entry not in CONTROLS:
-                    check_classifier(entry.split("/", 1)[-1], name)  # behind the library
+                    check_entry(entry, name)
 
 
 @dataclass
