@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from callbacks.stopping import STOP_SIGNALS, stop_before_work
 
@@ -47,12 +48,17 @@ if __name__ == "__main__" and {"-h", "--help"} & set(sys.argv):
         sys.exit(f"error: {error}")
     sys.exit()
 
+if __name__ == "__main__" and any(argument.startswith("--e") for argument in sys.argv):  # or an abbreviation of it
+    sys.exit("error: --experimental-rerun unpickles a file, which can run code: repeat the command that job.json has")
+
 import hydra
 
+from study.config_files import guard_configuration
 from study.resolvers import register_resolvers
 
 register_settings()
 register_resolvers(job_name)
+guard_configuration()
 
 if __name__ == "__main__" and {"-sc", "--shell-completion"} & set(sys.argv):  # at every Tab: before PyTorch loads
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(lambda cfg: None)()
@@ -67,13 +73,16 @@ from callbacks.stopping import STOP_REQUESTS
 from study.artifact import flattened
 from study.classifiers import apply_settings
 from study.distributed import follow_parent
+from study.environment import explained_by_name
 from study.errors import Explainer, one_line_errors
+from study.folder import run_folder
+from study.instantiation import refuse_escaped
 from study.jobs import objective_of, only_one, recorded
 from study.settings.common import Common
 
 # noted for the processes that this one starts, because Hydra's own variable is set below
 FULL_ERRORS = os.environ.setdefault("LIKE_TO_SEE_FULL_ERRORS", str("HYDRA_FULL_ERROR" in os.environ)) == "True"
-EXPLAIN = Explainer({"": Common, **settings_classes()}, lambda: known_keys())
+EXPLAIN = explained_by_name(Explainer({"": Common, **settings_classes()}, lambda: known_keys()))
 
 
 def run(cfg: DictConfig) -> float:
@@ -81,6 +90,7 @@ def run(cfg: DictConfig) -> float:
     check_settings(cfg)
     if cfg.classifier_settings and not OmegaConf.is_missing(cfg.classifier, "name"):
         apply_settings(cfg.classifier, cfg.classifier_settings.get(cfg.classifier.name))
+    refuse_escaped(OmegaConf.to_container(cfg, resolve=True), "")
     OmegaConf.resolve(cfg)
     return run_task(cfg)
 
@@ -90,11 +100,12 @@ def main(cfg: DictConfig) -> float:
     """Run one job, in a process of its own when it is one of a sweep."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
+    overrides: Any = OmegaConf.to_container(job.overrides.task, resolve=False)  # as typed: no value of the environment
     if job.mode == RunMode.MULTIRUN:  # Lightning starts ranks by re-running argv: give them one job, not the sweep
-        command = [sys.executable, __file__, *job.overrides.task, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
+        command = [sys.executable, __file__, *overrides, run_folder(folder), "hydra.mode=RUN"]
         subprocess.run(command, cwd=job.runtime.cwd, check=True)  # noqa: S603
         return objective_of(folder)
-    overrides, config = list(job.overrides.task), OmegaConf.to_yaml(cfg)
+    config = OmegaConf.to_yaml(cfg)
     with (
         one_line_errors(EXPLAIN, FULL_ERRORS, folder),
         only_one(folder),

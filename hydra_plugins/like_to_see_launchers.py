@@ -18,6 +18,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from study.folder import run_folder
+
 PROGRAM = Path(__file__).resolve().parents[1] / "run.py"
 STOPPED = 75  # exit status of a job that was asked to stop, has saved, and can go on
 DONE = ("finished", "there already")
@@ -56,13 +58,25 @@ class SweepJob:
     @property
     def command(self) -> list[str]:
         """The single run that does this job."""
-        task = list(self.config.hydra.overrides.task)
-        return [sys.executable, str(PROGRAM), *task, f"hydra.run.dir='{self.folder}'", "hydra.mode=RUN"]
+        return [sys.executable, str(PROGRAM), *self.arguments, run_folder(self.folder), "hydra.mode=RUN"]
+
+    @property
+    def arguments(self) -> list[str]:
+        """Its overrides as they were typed: interpolations are the job's to resolve, and no value gets into records."""
+        typed: Any = OmegaConf.to_container(self.config.hydra.overrides.task, resolve=False)
+        return list(typed)
 
     def resources(self) -> dict[str, Any]:
-        """What this job asks of its launcher."""
+        """What this job asks of its launcher.
+
+        Raises:
+            ValueError: If a text has several lines: in the script of a cluster, the second one would be a command.
+        """
         plain: Any = OmegaConf.to_container(self.config.hydra.launcher, resolve=True)
         del plain["_target_"]
+        for name, value in plain.items():
+            if isinstance(value, str) and not value.isprintable():
+                raise ValueError(f"hydra.launcher.{name}={value!r}: give text of one line")
         return plain
 
     def is_there(self) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import time
@@ -17,7 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.base import ImageDataModule
 from datamodules.digests import read_checked, with_digest
 from study.console import say
+from study.environment import by_name
 from study.files import flush, partial, sha256, write_text
+from study.programs import program
 
 # keys of the data, of classifiers and autoencoders that do not decide a result: of files, the content counts (an input)
 PATHS_AND_NAMES = {"workers", "root", "weights", "title", "published", "cache", "expect", "on_error"}
@@ -25,6 +28,7 @@ NETWORKS_AND_IMAGES = {"data", "pretrain_data", "classifier", "autoencoder"}
 CONTROLS = {"second_start", "extra_training", "on_error"}  # of a step; what a control makes has a path of its own
 LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "scikit-image")
+GIT = program("git")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -74,8 +78,8 @@ class Artifact:
         precious: bool,
     ) -> None:
         self.files, self.provenance, self.precious = list(files), provenance, precious
-        self.settings = json.loads(json.dumps(settings))  # as it will be read back
-        self.inputs = dict(inputs)
+        self.settings = json.loads(json.dumps(by_name(settings, digests=True)))  # as it will be read back
+        self.inputs = by_name(dict(inputs), digests=True)
         self._start = time.monotonic()
 
     def exists(self) -> bool:
@@ -180,10 +184,15 @@ def differences(old: Any, new: Any) -> list[str]:
 
 def git_commit() -> str | None:
     """The commit of this code, with ``+`` when files differ from it; ``None`` outside a repository."""
+    if GIT is None:
+        return None
+    # variables of git can name commands that it runs, such as GIT_EXTERNAL_DIFF
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],  # noqa: S607
+        described = subprocess.run(  # noqa: S603
+            [GIT, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
             cwd=REPOSITORY,
+            env=environment,
             capture_output=True,
             text=True,
             check=True,

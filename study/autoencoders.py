@@ -25,7 +25,7 @@ def require_autoencoders(cfg: DictConfig, what: str) -> None:
 
 def make_autoencoder(cfg: DictConfig, weights: Path | None = None) -> SegNet:
     """The autoencoder, with the weights of a file if one is given."""
-    autoencoder: SegNet = instantiate(cfg.autoencoder.network, "autoencoder.network")
+    autoencoder: SegNet = instantiate(cfg.autoencoder.network, "autoencoder.network", "autoencoder")
     if weights is not None:
         load_weights(autoencoder, weights)
     return autoencoder

@@ -20,6 +20,7 @@ from study.folder import CONF, classifier_file
 from study.inputs import verified
 from study.instantiation import instantiate
 from study.labels import own_labels, with_training_labels_of
+from study.names import LIBRARIES
 from study.settings.common import CLASSIFIER_KEYS
 from study.settings.fields import check_names
 
@@ -28,7 +29,6 @@ CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # ot
 CALIBRATION_IMAGES = 64
 SIBLING_SEEDS = 1000  # more than a classifier has siblings
 COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and their options
-LIBRARIES = ("torchvision", "timm")
 
 
 def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
@@ -188,13 +188,14 @@ def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
     with torch.random.fork_rng(enabled=random):
         if random:
             torch.manual_seed(config.weights_seed)
-        network = instantiate(config.network, "classifier.network", classes=classes)
+        network = instantiate(config.network, "classifier.network", "classifier", classes=classes)
     return Classifier(network, preprocessing(config))
 
 
 def preprocessing(config: DictConfig) -> Preprocessing:
     """What a classifier does to an image before it looks."""
-    return instantiate(config.preprocessing, "classifier.preprocessing")
+    made: Preprocessing = instantiate(config.preprocessing, "classifier.preprocessing", "preprocessing")
+    return made
 
 
 def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) -> Classifier:
@@ -224,14 +225,20 @@ def classifier_weights(cfg: DictConfig, config: DictConfig) -> Path | None:
     path = Path(config.weights)
     if path.exists() or config.published is None or path.suffix or len(path.parts) > 1:
         return path
-    return instantiate(config.published.weights, "classifier.published.weights", weights=config.weights)
+    found: Path = instantiate(
+        config.published.weights, "classifier.published.weights", "published weights", weights=config.weights
+    )
+    return found
 
 
 def published_accuracy(config: DictConfig) -> tuple[float, float] | None:
     """Top-1 and top-5 accuracy in [0, 1] that was published for a classifier's weights, if it is known."""
     if config.published is None or config.published.accuracy is None:
         return None
-    return instantiate(config.published.accuracy, "classifier.published.accuracy")
+    accuracy: tuple[float, float] | None = instantiate(
+        config.published.accuracy, "classifier.published.accuracy", "published accuracy"
+    )
+    return accuracy
 
 
 def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:

@@ -29,7 +29,7 @@ def make_data(
     described: Any = OmegaConf.to_container(cfg[node], resolve=True)
     poison = described.pop("poison", None)
     data: ImageDataModule = instantiate(
-        OmegaConf.create(described), node, batch_size=batch_size, seed=cfg.seed, augmentation=augmentation
+        described, node, "images", batch_size=batch_size, seed=cfg.seed, augmentation=augmentation
     )
     if node == "data" and cfg.task != "pretrain" and not data.labelled:
         raise ValueError(

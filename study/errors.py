@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from callbacks.stopping import STOPPED, Stopped
 from study.console import rank, say
 from study.distributed import is_spawned_rank
+from study.environment import by_name
 from study.files import write_text
 from study.settings.fields import Settings, expected, settings_type
 
@@ -163,7 +164,7 @@ def one_line_errors(explain: Explain, in_full: bool, folder: Path | None = None)
 def unexpected(error: Exception, folder: Path | None) -> str:
     """What to say of an error of unknown cause; its traceback goes to a file, for the report."""
     name = "error.log" if rank() == 0 else f"error.rank{rank()}.log"
-    text = "".join(traceback.format_exception(error))
+    text = by_name("".join(traceback.format_exception(error)))
     try:
         path = Path(tempfile.gettempdir()) / f"like-to-see-{os.getpid()}.log" if folder is None else folder / name
         write_text(path, text)
@@ -174,7 +175,7 @@ def unexpected(error: Exception, folder: Path | None) -> str:
 
 def one_line(error: BaseException) -> str:
     """An error's class and message, without line breaks and colours."""
-    return f"{type(error).__name__}: {plain(str(error))[:500]}"
+    return f"{type(error).__name__}: {by_name(plain(str(error)))[:500]}"
 
 
 def plain(text: str) -> str:

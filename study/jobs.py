@@ -13,6 +13,7 @@ from typing import Any
 from callbacks.stopping import Stopped
 from datamodules.digests import read_checked, with_digest
 from study.console import is_first_rank, rank, say
+from study.environment import by_name
 from study.files import write_text
 
 CONFIG = "config.yaml"  # configuration of a job, in its folder
@@ -99,7 +100,7 @@ def recorded(
 
     def write(status: str, **more: Any) -> None:
         seconds = round(time.monotonic() - start, 1)
-        write_record(path, record | {"status": status, "seconds": seconds} | more)
+        write_record(path, by_name(record | {"status": status, "seconds": seconds} | more))
 
     if is_first_rank():
         for old in folder.glob("job.rank*.json"):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
@@ -16,6 +15,7 @@ from torch import Tensor
 from callbacks.loggers import FaultTolerantLogger, RunName, first_line
 from datamodules.base import ImageDataModule, Split
 from study.console import is_first_rank, say
+from study.environment import by_name
 from study.instantiation import instantiate
 from study.jobs import refuse_link
 
@@ -40,7 +40,7 @@ def open_loggers(
     loggers = []
     for title, config in cfg.logger.items():
         try:
-            opened = instantiate(config, f"logger.{title}", save_dir=str(job), run=run, say=say)
+            opened = instantiate(config, f"logger.{title}", "logger", save_dir=str(job), run=run, say=say)
         except InstantiationException as error:
             cause = error.__cause__ or error
             if isinstance(cause, ModuleNotFoundError):
@@ -50,7 +50,7 @@ def open_loggers(
             say(f"[yellow]{title} cannot be opened[/yellow], the job goes on without it: {first_line(cause)}")
             continue
         loggers.append(FaultTolerantLogger(opened, str(title), say))
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    settings = by_name(OmegaConf.to_container(cfg, resolve=True))
     for logger in loggers:
         logger.log_hyperparams(settings)
     well = False

@@ -65,7 +65,7 @@ def make_module(cfg: DictConfig, child: Classifier, parent: Classifier) -> Class
         quantize_int8(child)
         return ClassifierTraining(child, torch.optim.SGD, "constant", label_smoothing=0.0)  # only measured
     recipe = cfg.compress[block.how]
-    optimizer = instantiate(recipe.optimizer, f"compress.{block.how}.optimizer")
+    optimizer = instantiate(recipe.optimizer, f"compress.{block.how}.optimizer", "optimizer")
     if block.how == "pruned":
         prune(child, block.amount)
         return PrunedTraining(child, optimizer, recipe.schedule, label_smoothing=0.0)

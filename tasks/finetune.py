@@ -44,7 +44,7 @@ def finetune(cfg: DictConfig) -> float:
         module = SignalAutoencoder(
             autoencoder,
             classifier,
-            instantiate(options.optimizer, "finetune.optimizer"),
+            instantiate(options.optimizer, "finetune.optimizer", "optimizer"),
             options.schedule,
             options.trained,
             nmi_bins=cfg.cross_evaluate.nmi_bins,
@@ -67,7 +67,7 @@ def extra_training(cfg: DictConfig) -> float:
     def make() -> Result:
         autoencoder = make_autoencoder(cfg, folder.pretrained)
         accelerate(cfg, autoencoder)
-        make_optimizer = instantiate(options.optimizer, "finetune.optimizer")
+        make_optimizer = instantiate(options.optimizer, "finetune.optimizer", "optimizer")
         module = Pretraining(autoencoder, make_optimizer, options.schedule, options.trained)
         return training(cfg, step, module, data, "val/loss")
 

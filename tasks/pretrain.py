@@ -44,7 +44,7 @@ def pretrain(cfg: DictConfig, path: Path, job: Path) -> float:
     def make() -> Result:
         autoencoder = make_autoencoder(cfg, given)
         accelerate(cfg, autoencoder)
-        make_optimizer = instantiate(options.optimizer, "pretrain.optimizer")
+        make_optimizer = instantiate(options.optimizer, "pretrain.optimizer", "optimizer")
         module = Pretraining(autoencoder, make_optimizer, options.schedule, "both")
         return train(cfg, step, module, data, length=length, network=autoencoder, objective="val/loss")
 

@@ -112,7 +112,7 @@ class Probes:
         return Readers(
             {
                 name: Classifier(
-                    instantiate(config.network, "probe.reader", classes=classes),
+                    instantiate(config.network, "probe.reader", "classifier", classes=classes),
                     preprocessing(config) if "preprocessing" in config else None,
                 )
                 for name, config in self.architectures.items()
@@ -160,7 +160,7 @@ class Probes:
             readers,
             targets,
             len(self.data.classes),
-            instantiate(options.optimizer, "probe.optimizer"),
+            instantiate(options.optimizer, "probe.optimizer", "optimizer"),
             options.schedule,
             noise=options.noise,
             seed=cfg.seed,

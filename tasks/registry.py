@@ -13,6 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from study.names import check_classifier
 from study.settings.common import AUTOENCODER_KEYS, CLASSIFIER_KEYS, Common, Trainer
 from study.settings.fields import Settings, check_names, check_node, default_of, resolved
 
@@ -164,6 +165,8 @@ def check_settings(cfg: DictConfig) -> None:
     check_names(cfg, [*(field.name for field in fields(Common)), *settings_classes(), *GROUPS])
     check_names(cfg.autoencoder, AUTOENCODER_KEYS, "autoencoder")
     check_names(cfg.classifier, CLASSIFIER_KEYS, "classifier")
+    if not OmegaConf.is_missing(cfg.classifier, "name"):
+        check_classifier(cfg.classifier.get("name"), "classifier.name")
     resolved(cfg.trainer, Trainer, "trainer")
     for name, settings in settings_classes().items():
         check_node(cfg[name], settings, name)

@@ -53,7 +53,7 @@ def run(cfg: DictConfig) -> float:
 def training(cfg: DictConfig, classifier: Classifier, data: ImageDataModule) -> ClassifierTraining:
     """The module that trains a classifier: on images as they are, or on attacked ones."""
     options, adversary = cfg.train_classifier, adversary_of(cfg.train_classifier.adversary)
-    make_optimizer = instantiate(options.optimizer, "train_classifier.optimizer")
+    make_optimizer = instantiate(options.optimizer, "train_classifier.optimizer", "optimizer")
     arguments = (classifier, make_optimizer, options.schedule, options.label_smoothing)
     if adversary is None:
         return ClassifierTraining(*arguments)

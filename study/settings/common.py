@@ -1,8 +1,10 @@
 """Settings that every task has, and those of classifiers and trainers."""
 
 from dataclasses import MISSING, dataclass
+from pathlib import Path
 from typing import Any
 
+from study.names import CONTROLS, check_apart, check_entry, check_folder, check_study
 from study.settings.fields import Settings, setting
 
 
@@ -45,6 +47,18 @@ class Common(Settings):
     images: str | None = setting(None, "for task=layer_features: a folder of images; null: the test images")
     log_every: int = setting(50, "optimiser steps between two entries of the log of a training", low=1)
     checkpoint_every: float = setting(60, "seconds between two checkpoints: what a kill loses at most", low=0)
+
+    @classmethod
+    def check(cls, node: Any, key: str) -> None:
+        """Check what folders and files are named after."""
+        for name in ("studies", "cache"):
+            check_folder(node[name], name)
+        for name in ("study", "classifiers_from"):
+            check_apart(Path(node.studies) / check_study(node[name], name), Path(node.cache), name)
+        for name in ("classifiers", "controls"):
+            for entry in node[name]:
+                if name != "controls" or entry not in CONTROLS:
+                    check_entry(entry, name)
 
 
 AUTOENCODER_KEYS = ("network", "weights")  # of conf/autoencoder

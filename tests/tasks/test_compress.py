@@ -121,7 +121,10 @@ def test_torchvisions_networks_can_be_compressed(study: Path) -> None:
     own, parent = (classifiers.preprocessing(configs[name]) for name in ("resnet50_pruned", "resnet50"))
     assert own == parent
     with torch.device("meta"):
-        networks = [tasks.compress.instantiate(configs[name].network, "network", classes=9) for name in configs]
+        networks = [
+            tasks.compress.instantiate(config.network, "network", "classifier", classes=9)
+            for config in configs.values()
+        ]
     assert networks[0].state_dict().keys() == networks[1].state_dict().keys()
 
 
