@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -21,6 +22,7 @@ from datamodules.loading import make_loader
 IMAGES_PER_SHARD = 1024
 IMAGES_PER_BATCH = 32  # divides the former
 SHARD = "{:05d}.npy"  # a note of the same name, .json, is beside it
+OLD = 24 * 3600  # seconds
 UNREADABLE = -1  # instead of a checksum
 DECISIVE_PACKAGES = ("numpy", "pillow", "torch", "torchvision")
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -114,9 +116,10 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
     for number in missing:
         write_shard(paths[number], batches, len(shards[number]), images)
     checksums = np.concatenate([np.array(read_checked(note_of(path))["checksums"], dtype=np.int64) for path in paths])
-    with (folder / ".checksums.npy.partial").open("wb") as file:
+    temporary = temporary_path(folder / "checksums.npy")
+    with temporary.open("xb") as file:
         np.save(file, checksums)
-    (folder / ".checksums.npy.partial").replace(folder / "checksums.npy")
+    temporary.replace(folder / "checksums.npy")
     described = {"images": images, "count": count, "transform": transform, "checksums": checksum_of(checksums)}
     write_json(folder / "prepared.json", described)
     return len(order)
@@ -125,7 +128,7 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
 def write_shard(path: Path, batches: Iterator[Any], count: int, images: str) -> None:
     """Write the next ``count`` images as one shard, whole or not at all, then its note."""
     checksums: list[int] = []
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = temporary_path(path)
     shard: np.memmap | None = None
     try:
         while len(checksums) < count:
@@ -173,9 +176,18 @@ def damaged(path: Path) -> str:
     return f"{path} is damaged: run task=prepare again, which repairs it"
 
 
+def temporary_path(path: Path) -> Path:
+    """A temporary path in the same folder that nobody can know beforehand; old leftovers of killed jobs are removed."""
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > OLD:  # younger ones may be of another job
+                leftover.unlink()
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a small file whole or not at all, with a digest of its content."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    temporary = temporary_path(path)
     try:
         with temporary.open("x", encoding="utf-8") as file:
             json.dump(with_digest(content), file)

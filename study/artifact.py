@@ -27,6 +27,8 @@ PATHS_AND_NAMES = {"workers", "root", "weights", "title", "published", "cache", 
 NETWORKS_AND_IMAGES = {"data", "pretrain_data", "classifier", "autoencoder"}
 CONTROLS = {"second_start", "extra_training", "on_error"}  # of a step; what a control makes has a path of its own
 LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")
+TRAINED = {"pretrain", "finetune", "train_classifier", "classifier"}  # keys that only steps with training read
+BATCHES = {"accumulate_grad_batches": 1, "sync_batchnorm": False}
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "scikit-image")
 GIT = program("git")
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -47,8 +49,11 @@ def settings_of(cfg: DictConfig, *keys: str, data: str = "data") -> dict[str, An
         key: without(plain[key], PATHS_AND_NAMES if key in NETWORKS_AND_IMAGES else CONTROLS) for key in keys
     }
     made_with = {"seed": cfg.seed, "precision": cfg.trainer.precision}
-    limits = {key: plain["trainer"][key] for key in LIMITS if plain["trainer"].get(key)}  # conf/debug
-    return chosen | made_with | ({"trainer": limits} if limits else {})
+    trainer = plain["trainer"]
+    decisive = {key: trainer[key] for key in LIMITS if trainer.get(key)}  # conf/debug
+    if TRAINED & set(keys):  # both change what batch normalisation averages over
+        decisive |= {key: trainer[key] for key, usual in BATCHES.items() if trainer[key] != usual}
+    return chosen | made_with | ({"trainer": decisive} if decisive else {})
 
 
 def without(tree: Any, keys: set[str]) -> Any:
@@ -205,7 +210,10 @@ def git_commit() -> str | None:
 def hardware() -> dict[str, Any]:
     """What the step ran on."""
     accelerators = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return {"machine": platform.machine(), "threads": torch.get_num_threads(), "accelerators": accelerators}
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    ranks = torch.distributed.get_world_size() if distributed else 1
+    threads = torch.get_num_threads()
+    return {"machine": platform.machine(), "threads": threads, "ranks": ranks, "accelerators": accelerators}
 
 
 def weights_artifact(

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from study.distributed import union_over_ranks
+from study.files import write_text
 
 WIDTH_OF_A_FILE = 140
 COLUMNS = 10  # of numbers, side by side; further ones follow below
@@ -60,8 +61,7 @@ def say_skipped_images(paths: Sequence[Path], job: Path) -> None:
     if not names or not is_first_rank():
         return
     listing = job / "unreadable.txt"
-    listing.parent.mkdir(parents=True, exist_ok=True)
-    listing.write_text("\n".join(names) + "\n", encoding="utf-8")
+    write_text(listing, "\n".join(names) + "\n")
     say(f"[yellow]{len(names)} images could not be read and were skipped[/yellow], such as {names[0]}: see {listing}")
 
 

@@ -1,13 +1,8 @@
-"""Every task verifies the files it takes; a job locks its folder before it writes; nothing works through a link."""
+"""Every task verifies the files it takes, by their digests, settings and inputs; no key is read by nobody."""
 
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +11,8 @@ import pytest
 
 import run
 from datamodules.digests import read_checked, with_digest
-from study.files import partial, whole_file
 from study.inputs import TRUSTED
-from study.jobs import only_one
-from study.loggers import put_away_log
-from tests.studies import REPOSITORY, Program, compose
+from tests.studies import compose
 
 FIRST, SECOND = "vgg_compact", "resnet_compact"
 Change = Callable[[Path], object]
@@ -155,108 +147,28 @@ def test_a_document_with_a_digest_notices_every_changed_byte(tmp_path: Path) -> 
             assert read == document  # white space
 
 
-def test_temporary_names_cannot_be_known_and_leftovers_go(tmp_path: Path) -> None:
-    path = tmp_path / "job.json"
-    first = partial(path)
-    first.write_text("of a killed job")
-    (tmp_path / ".job.other.0123456789abcdef.partial.json").write_text("of another file")
-    second = partial(path)
-    assert first != second
-    assert not first.exists()
-    assert len(list(tmp_path.iterdir())) == 1
+def test_settings_of_the_trainer_that_decide_are_in_the_identity(copied: Path) -> None:
+    for override in ("trainer.accumulate_grad_batches=2", "+trainer.limit_train_batches=1"):
+        key = override.lstrip("+").partition("=")[0]
+        with pytest.raises(ValueError, match=f"was made with other settings: {key} was absent, now"):
+            run.run(compose(copied, "task=pretrain", override))
 
 
-def test_a_link_is_replaced_and_its_target_kept(tmp_path: Path) -> None:
-    target, link = tmp_path / "mine.txt", tmp_path / "job.json"
-    target.write_text("mine")
-    link.symlink_to(target)
-    with whole_file(link) as temporary:
-        temporary.write_text("new")
-    assert (target.read_text(), link.read_text(), link.is_symlink()) == ("mine", "new", False)
-
-
-@pytest.mark.parametrize("name", ["lock", ""])
-def test_a_linked_lock_or_folder_of_a_job_is_refused(name: str, tmp_path: Path) -> None:
-    target, job = tmp_path / "mine", tmp_path / "jobs" / "pretrain"
-    job.parent.mkdir()
-    if name:
-        job.mkdir()
-        target.write_text("mine")
-    else:
-        target.mkdir()
-    (job / name if name else job).symlink_to(target)
-    with pytest.raises(ValueError, match=r"is a link to .*mine: remove it"), only_one(job):
-        pass
-    assert target.is_dir() or target.read_text() == "mine"
-
-
-def test_a_job_locks_its_folder_once_however_often_it_asks(tmp_path: Path) -> None:
-    other = (
-        "import sys; from pathlib import Path; from study.jobs import only_one\n"
-        "with only_one(Path(sys.argv[1])): pass"
-    )  # fmt: skip
-    with only_one(tmp_path):
-        with only_one(tmp_path):
-            pass
-        done = subprocess.run(
-            [sys.executable, "-c", other, str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, check=False
-        )
-        assert f"is in use by process {os.getpid()}" in done.stderr
-
-
-def test_only_logs_are_put_away(tmp_path: Path) -> None:
-    for name in ("log", "log-1", "log_of_mine"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").touch()
-    put_away_log(tmp_path, keep=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log-1", "log-2", "log_of_mine"]
-    put_away_log(tmp_path, keep=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log_of_mine"]
-
-
-@pytest.mark.slow
-def test_a_refused_second_job_leaves_the_record_of_the_running_one(program: Program, tmp_path: Path) -> None:
-    job = tmp_path / "smoke" / "jobs" / "pretrain"
-    with only_one(job):
-        (job / "job.json").write_text("of the running job")
-        (job / "config.yaml").write_text("of the running job")
-        done = program("experiment=smoke", "task=pretrain", f"studies={tmp_path}", "seed=3", check=False)
-    assert done.returncode == 1
-    assert "is in use by process" in done.stderr
-    assert (job / "job.json").read_text() == (job / "config.yaml").read_text() == "of the running job"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.05, 0.5, 1.5, 3.0])
-def test_a_signal_at_any_moment_ends_the_program_in_one_line(seconds: float, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "run.py",
-        "experiment=smoke",
-        "task=pretrain",
-        f"studies={tmp_path}",
-        "pretrain.epochs=500",
-    ]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    timer = threading.Timer(seconds, process.send_signal, [signal.SIGTERM])
-    timer.start()
-    output, errors = process.communicate(timeout=120)
-    if process.returncode != -signal.SIGTERM:  # before the first line of the program it is Python's
-        assert process.returncode == 75, output + errors
-        assert "Traceback" not in errors
-        assert "stopped by SIGTERM: the same command goes on" in output + errors
-
-
-def test_output_into_a_closed_pipe_fails_no_job(tmp_path: Path) -> None:
-    code = (
-        "import time; from study.console import say\n"
-        "for number in range(3): say(f'line {number}'); time.sleep(.2)\n"
-        f"open({str(tmp_path / 'end')!r}, 'w').close()"
-    )
-    reading, writing = os.pipe()
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=writing)
-    os.close(writing)
-    os.read(reading, 1)
-    os.close(reading)
-    assert process.wait(60) == 0
-    assert (tmp_path / "end").exists()
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+trainer.max_steps=1", r"there is no key trainer.max_steps; did you mean"),
+        ("+trainer.gradient_clip_val=1", r"there is no key trainer.gradient_clip_val; did you mean"),
+        ("+trainer.fast_dev_run=true", r"there is no key trainer.fast_dev_run; did you mean"),
+        ("+finetune.typo=3", r"there is no key finetune.typo; did you mean"),
+        ("+finetune.nois=3", r"there is no key finetune.nois; did you mean noise"),
+        ("+pretrian.epochs=3", r"there is no key pretrian; did you mean pretrain"),
+        ("+classifier.wieghts=a", r"there is no key classifier.wieghts; did you mean weights"),
+        ("+autoencoder.weight=a", r"there is no key autoencoder.weight; did you mean weights"),
+        ("+concepts.penalties.l3=1", r"there is no key concepts.penalties.l3; did you mean l1"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        run.run(compose(tmp_path, override))
+    assert not list(tmp_path.iterdir())
