@@ -17,6 +17,7 @@ from report.page import Part
 from stats.names import OWN
 
 TEMPLATE = "report/templates/study.html.j2"
+MOST_NODES = 60  # of a lattice that is drawn
 METHOD = (
     "S. Palacio, J. Folz, J. Hees, F. Raue, D. Borth, A. Dengel, “What do Deep Networks Like to See?”, CVPR 2018 "
     "(arXiv 1803.08337)."
@@ -50,7 +51,7 @@ def read(root: Path, titles: Mapping[str, str], views: pd.DataFrame) -> Part | N
         "rrc": rrc_curve(intervals, rrc, None if widest is None else intervals.index(widest)),
         "nmi": nmi_bars(nmi.drop(index=IMAGES), float(nmi["inter_mean"].to_dict()[IMAGES])),
     }
-    if nodes is not None:
+    if nodes is not None and len(nodes["nodes"]) <= MOST_NODES:
         named = [
             {"classifiers": [titles.get(name, name) for name in node["classifiers"]],
              "autoencoders": [rows.get(name, f"A_{name}") for name in node["autoencoders"]]}
@@ -66,6 +67,7 @@ def read(root: Path, titles: Mapping[str, str], views: pd.DataFrame) -> Part | N
         "nmi": nmi,
         "rrc": rrc,
         "widest": widest,
+        "nodes": None if nodes is None else len(nodes["nodes"]),
         "order": None if widest is None else titled_order(widest["order"], titles),
         "thresholds": threshold_table([intervals[number] for number in document["shown"]], titles),
         "ranges": len(intervals),
@@ -91,7 +93,7 @@ def threshold_table(intervals: list[dict[str, Any]], titles: Mapping[str, str]) 
     """Ranges of thresholds with the size of their lattice and their order."""
     rows = {
         f"({entry['from']:.3f}, {entry['to']:.3f}]": (
-            entry["concepts"],
+            "not counted" if entry["concepts"] is None else entry["concepts"],
             "no order" if entry["order"] is None else titled_order(entry["order"], titles),
         )
         for entry in intervals
