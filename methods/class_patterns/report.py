@@ -1,6 +1,5 @@
 """The section of the page on class-wise patterns; its prose is in ``report.html.j2``."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from methods.class_patterns.success import TABLES, read_table
 from methods.class_patterns.summaries import SUMMARIES
 from report.names import spaced
 from report.page import Part
+from report.text import file_key
 from study.folder import seeded
 from study.records import read_record
 
@@ -51,7 +51,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     curves = tables["curves"]
     # at these budgets learned colours have no controls to compare with
     tables["curves"] = curves[(curves["method"] != NEURAL_CLEANSE) | ~curves["budget"].isin(COST_BUDGETS)]
-    grids = {f"patterns_{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}": name for name in paths}
+    grids = {f"patterns_{file_key(name)}": name for name in paths}
     drawn = {figure: draw_grid(records[name], budget, seed) for figure, name in grids.items()}
     classes = list(dict.fromkeys(str(name) for record in records.values() for name in record.classes))
     values = {

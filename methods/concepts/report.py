@@ -1,6 +1,5 @@
 """The part of the report on concepts: reads what the task has written; ``report.html.j2`` has the words."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from methods.concepts.cards import Card, concept_cards, pixel_pictures
 from methods.concepts.controls import CONCEPTS, LAYER, PERMUTED, UNTRAINED
 from methods.concepts.record import ConceptRecord
 from report.page import Part
+from report.text import file_key
 from study.records import read_record
 
 TEMPLATE = "methods/concepts/report.html.j2"
@@ -71,7 +71,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
             table: content[content["classifier"] == name].reset_index(drop=True) for table, content in tables.items()
         }
         record, matrix = folder / f"{name}.npz", folder / f"{name}-stability.npz"
-        key = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        key = file_key(name)
         classifiers.append({"title": titles.get(name, name), "key": key} | described(selected))
         drawn |= {f"concepts_{what}{key}": figure for what, figure in draw(selected, record, matrix).items()}
         paths += [path for path in (record, matrix) if path.exists()]

@@ -14,6 +14,7 @@ from methods.robustness.tables import FILES
 from report.figures.matrices import heat_map, slanted_columns
 from report.figures.style import ACCENT, GREY, INK, PALE, STYLE
 from report.page import Part
+from report.text import figure_text
 
 TEMPLATE = "methods/robustness/report.html.j2"
 TITLES = {"linf": "$L_\\infty$", "l2": "$L_2$"}
@@ -110,7 +111,7 @@ def curves(table: pd.DataFrame, norm: str) -> Figure:
                 continue
             panel(ax, table[table["classifier"] == names[number]], list(BEHIND)[defence], norm)
             if defence == 0:
-                ax.set_title(names[number], color=INK, pad=4)
+                ax.set_title(figure_text(names[number]), color=INK, pad=4)
             if number % across == 0:
                 ax.set_ylabel(list(BEHIND.values())[defence])
         figure.supylabel("accuracy", fontsize=9)

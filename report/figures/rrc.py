@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from report.figures.style import ACCENT, DEEP, FAINT, PALE, STYLE, typeset
+from report.text import figure_text
 
 FEW, MANY = 30, 100  # pairs: up to FEW they are named, beyond MANY their dots are small
 
@@ -26,7 +27,7 @@ def rrc_curve(intervals: Sequence[Mapping[str, Any]], rrc: pd.DataFrame, widest:
     """
     values = rrc.to_numpy(dtype=float)
     pairs = sorted(
-        (values[row, column], f"{typeset(str(rrc.index[row]))} → {rrc.columns[column]}")
+        (values[row, column], f"{typeset(str(rrc.index[row]))} → {figure_text(rrc.columns[column])}")
         for row, column in np.ndindex(values.shape)
         if row != column
     )
