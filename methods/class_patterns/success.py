@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,13 +185,3 @@ def success_by_source(predictions: PatternPredictions, rows: pd.DataFrame, class
                 success, images = shares[used].mean(), int(used.sum())
                 records.append((classes[target], classes[source], method, budget, success, images))
     return pd.DataFrame(records, columns=BY_SOURCE)
-
-
-def read_table(path: Path, *names: str) -> pd.DataFrame:
-    """A table of patterns; names of classes such as ``007`` or ``null`` stay text.
-
-    Args:
-        path: The CSV.
-        names: Columns with names of classes, beside ``class``.
-    """
-    return pd.read_csv(path, dtype=dict.fromkeys(("class", *names), str), keep_default_na=False, na_values=[""])

@@ -20,6 +20,7 @@ from methods.layer_features.figures import (
 from methods.layer_features.results import BASELINES, START, SYNTHESIS, FeatureRecord
 from report.figures.style import STYLE
 from report.page import Part
+from report.tables import read_table
 from report.text import file_key
 from study.folder import seeded
 from study.records import read_record
@@ -45,7 +46,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     files = [folder / f"{name}.csv" for name in (*TABLES, "diversity")]
     if not all(path.exists() for path in files):
         return None
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
+    tables = {name: read_table(folder / f"{name}.csv") for name in TABLES}
     figures: dict[str, Figure] = {}
     networks = []
     for network in tables["summary"]["network"]:

@@ -14,6 +14,7 @@ from methods.robustness.tables import FILES
 from report.figures.matrices import heat_map, slanted_columns
 from report.figures.style import ACCENT, GREY, INK, PALE, STYLE
 from report.page import Part
+from report.tables import read_table
 from report.text import figure_text
 
 TEMPLATE = "methods/robustness/report.html.j2"
@@ -42,7 +43,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     if not all(path.exists() for path in files):
         return None
     named = dict.fromkeys(("classifier", "source", "target"), titles)
-    accuracy, transfer, masking, findings = (pd.read_csv(path).replace(named) for path in files[:4])
+    accuracy, transfer, masking, findings = (read_table(path, "target").replace(named) for path in files[:4])
     figures, norms = {}, []
     for finding in findings.to_dict("records"):
         norm = str(finding["norm"])

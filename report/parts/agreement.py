@@ -14,6 +14,7 @@ from report.figures.matrices import heat_map, slanted_columns
 from report.figures.style import ACCENT, INK, STYLE
 from report.names import classifier_title, shortened, spaced
 from report.page import Part
+from report.tables import read_table
 from report.text import figure_text
 
 TEMPLATE = "report/templates/agreement.html.j2"
@@ -28,7 +29,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     paths = [root / "signal_statistics" / f"{name}.csv" for name in names]
     if not all(path.exists() for path in paths):
         return None
-    classes, changed, pairs, correlations = (pd.read_csv(path) for path in paths)
+    classes, changed, pairs, correlations = (read_table(path) for path in paths)
     values: dict[str, Any] = {"classes": None, "pairs": None}
     figures: dict[str, Figure] = {}
     if len(changed):

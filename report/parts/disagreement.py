@@ -15,6 +15,7 @@ from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE, name_columns
 from report.names import shortened, source_titles, spaced
 from report.page import Part
 from report.provenance import is_outdated
+from report.tables import read_table
 from report.text import figure_text
 from stats.names import ORIGINAL, OWN, PRETRAINED
 
@@ -38,8 +39,8 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     files = [root / "disagreement" / name for name in names]
     if not all(path.exists() for path in files):
         return None
-    table, classes = pd.read_csv(files[0]), pd.read_csv(files[1], index_col="class")
-    exemplars = pd.read_csv(files[2], index_col="parent").rename(index=titles, columns=spaced)
+    table, classes = read_table(files[0]), read_table(files[1], index="class")
+    exemplars = read_table(files[2], index="parent").rename(index=titles, columns=spaced)
     with np.load(files[3]) as file:
         pictures = {name: file[name] for name in file.files}
     mean, shares = classes["mean"], classes.drop(columns="mean").rename(columns=titles)

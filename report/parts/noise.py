@@ -13,6 +13,7 @@ from report.figures.source_lines import START_COLOUR, add_legend
 from report.figures.style import ACCENT, INK, STYLE
 from report.names import classifier_title
 from report.page import Part
+from report.tables import read_table
 from report.text import figure_text
 from stats.names import ORIGINAL, PRETRAINED
 
@@ -31,7 +32,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     paths = [root / "noise" / name for name in ("accuracy.csv", "means.csv", "predictions.npz")]
     if not all(path.exists() for path in paths[:2]):
         return None
-    table, means = (pd.read_csv(path) for path in paths[:2])
+    table, means = (read_table(path) for path in paths[:2])
     table["curve"] = table["source"].where(table["source"] != table["classifier"], OWN)
     table = table[table["curve"].isin(list(CURVES))]
     wide = table.pivot_table("accuracy", ["classifier", "curve"], "epsilon", sort=False)

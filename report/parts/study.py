@@ -14,6 +14,7 @@ from report.figures.nmi import nmi_bars
 from report.figures.rrc import rrc_curve
 from report.names import IMAGES, START, order_text, source_titles
 from report.page import Part
+from report.tables import read_table
 from stats.names import OWN
 
 TEMPLATE = "report/templates/study.html.j2"
@@ -38,8 +39,8 @@ def read(root: Path, titles: Mapping[str, str], views: pd.DataFrame) -> Part | N
     if not all(path.exists() for path in files):
         return None
     rows = source_titles(titles)
-    accuracy, top5, nmi = (pd.read_csv(path, index_col=0).rename(index=rows, columns=titles) for path in files[:3])
-    rrc = pd.read_csv(order / "rrc.csv", index_col=0).rename(index=rows, columns=titles)
+    accuracy, top5, nmi = (read_table(path, index=0).rename(index=rows, columns=titles) for path in files[:3])
+    rrc = read_table(order / "rrc.csv", index=0).rename(index=rows, columns=titles)
     document = json.loads((order / "order.json").read_text(encoding="utf-8"))
     nodes = json.loads((order / "lattice.json").read_text(encoding="utf-8"))
     intervals, widest = document["intervals"], document["widest"]
@@ -105,7 +106,7 @@ def native_table(path: Path, titles: Mapping[str, str]) -> pd.DataFrame | None:
     """Accuracy on the originals in the native view of each classifier, if ``task=native_accuracy`` measured it."""
     if not path.exists():
         return None
-    return pd.read_csv(path, index_col=0).rename(index=titles, columns=lambda column: column.replace("_", " "))
+    return read_table(path, index=0).rename(index=titles, columns=lambda column: column.replace("_", " "))
 
 
 def spread(values: pd.Series) -> str:
