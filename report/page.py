@@ -137,7 +137,7 @@ def typeset_html(name: object) -> Markup:
     text = visible(name)
     if text.startswith("A_"):
         return Markup("A<sub>{}</sub>").format(text.removeprefix("A_"))
-    return Markup(re.sub(r"\bA_([Si])\b", r"A<sub>\1</sub>", escape(text)))  # noqa: S704 - escaped before
+    return Markup(re.sub(r"\bA_([Si])\b", r"A<sub>\1</sub>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def listed(names: Sequence[object]) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
-LONGEST = 60  # letters of a name in a figure: a figure is as wide as its text
+LONGEST = 40  # letters of a name in a figure: a figure is as wide as its text
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 BREAKS = re.compile("[\t\n\x0b\x0c\r\x85\u2028\u2029]")
 # control characters, marks that turn the direction of the text around, and halves of characters, which are what Python
