@@ -186,8 +186,9 @@ def trigger_table(triggers: pd.DataFrame) -> pd.DataFrame:
 
 def source_matrices(by_source: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.DataFrame]:
     """The success on images of each class, by classifier; equal rows and columns, as the panels share their axes."""
-    rows = [name for name in classes if name in set(by_source["class"])]
-    columns = rows + [name for name in classes if name in set(by_source["source"]) - set(rows)]
+    with_patterns, with_images = set(by_source["class"].unique()), set(by_source["source"].unique())
+    rows = [name for name in classes if name in with_patterns]
+    columns = rows + [name for name in classes if name in with_images - with_patterns]
     wide = by_source.pivot(index=["classifier", "class"], columns="source", values="success").reindex(columns=columns)
     return {str(name): wide.loc[name].reindex(rows) for name in by_source["classifier"].unique()}
 
