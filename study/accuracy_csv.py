@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stats.accuracy_table import check_accuracies, check_same_names
+from stats.csv_text import unguard
 from stats.names import ORIGINAL, PRETRAINED
 
 
@@ -74,6 +75,7 @@ def _read_cells(path: Path) -> list[list[str]]:
             lines = [[cell.strip() for cell in line] for line in csv.reader(stream)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a text table; save it as comma-separated values in UTF-8") from error
+    lines = [[unguard(cell) for cell in line] for line in lines]
     lines = [line for line in lines if any(line)]
     if not lines:
         raise ValueError(f"{path} is empty; expected a line of classifier names, then one row per autoencoder")

@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
+from report.tables import read_table
+from stats.csv_text import csv_bytes
 from stats.cue_retention import ENDS, ROWS, probe_retention, separation
 from stats.intervals import Resampling, Sample
 from study.console import say_made, show_table
@@ -36,7 +38,7 @@ def run(cfg: DictConfig) -> float:
     root = study_folder(cfg).root / "objectives"
     for path, content in ((root / "separation.csv", table), (root / "by_objective.csv", together)):
         with whole_file(path) as temporary:
-            content.to_csv(temporary)
+            temporary.write_bytes(csv_bytes(content))
     read = [name for name in map(str, table) if name.startswith("readers")]
     rows = [
         [str(study), f"{row['seeds']:.0f}", *(cell(row, name) for name in ROWS),
@@ -65,7 +67,7 @@ def numbers(folder: StudyFolder, resampling: Resampling) -> dict[str, float]:
     if not probes.exists():
         return values
     check_file(probes)
-    return values | probe_retention(pd.read_csv(probes))
+    return values | probe_retention(read_table(probes))
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:

@@ -63,7 +63,7 @@ def show(document: dict[str, Any]) -> None:
     """Print the widest ranges of thresholds, and the order read at the widest chain."""
     intervals = document["intervals"]
     rows = [
-        [f"({entry['from']:.3f}, {entry['to']:.3f}]", str(entry["concepts"]), describe(entry["order"])]
+        [f"({entry['from']:.3f}, {entry['to']:.3f}]", count_text(entry["concepts"]), describe(entry["order"])]
         for entry in (intervals[number] for number in document["shown"])
     ]
     left_out = len(intervals) - len(rows)
@@ -72,6 +72,11 @@ def show(document: dict[str, Any]) -> None:
     show_table("order of the classifiers at every threshold", ["threshold", "concepts", "order"], rows)
     if widest := document["widest"]:
         say(f"widest chain: ({widest['from']:.3f}, {widest['to']:.3f}]  {describe(widest['order'])}")
+
+
+def count_text(concepts: int | str | None) -> str:
+    """The number of concepts at a threshold, as text."""
+    return "not counted" if concepts is None else str(concepts)
 
 
 def describe(order: list[list[str]] | None) -> str:

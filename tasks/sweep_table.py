@@ -9,6 +9,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from report.figures.style import save_figure
 from report.figures.sweep import sweep_figure
+from stats.csv_text import csv_bytes
 from stats.sweeps import factors, means, sweep_table
 from study.console import say, say_made, show_table
 from study.files import whole_file
@@ -34,7 +35,7 @@ def run(cfg: DictConfig) -> float:
         raise ValueError(f"no job has sweep_table.number={options.number}; choose from {', '.join(numbers)}")
     csv, png, pdf = (folder / "sweep" / f"jobs.{suffix}" for suffix in ("csv", "png", "pdf"))
     with whole_file(csv) as temporary:
-        table.to_csv(temporary, index=False)
+        temporary.write_bytes(csv_bytes(table))
     figure = sweep_figure(table, options.number, factors(table))
     with whole_file(png) as temporary_png, whole_file(pdf) as temporary_pdf:
         save_figure(figure, temporary_png, temporary_pdf)

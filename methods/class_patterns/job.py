@@ -201,7 +201,7 @@ def evaluate(searches: Searches, everyone: Mapping[str, Searches]) -> tuple[Patt
     path, patterns = searches.folder / "predictions" / f"{searches.name}.npz", searches.read(seed)
     pictures = []
     for target, kind, number in zip(patterns.targets, patterns.kinds, patterns.numbers, strict=True):
-        name = re.sub(r"[^\w.-]+", "_", f"{patterns.classes[target]} {kind} {number}")
+        name = re.sub(r"[^\w.-]+", "_", f"{str(patterns.classes[target])[:40]} {kind} {number}")
         pictures.append(searches.folder / "pictures" / searches.name / f"{target:04d}_{name}.png")
     provenance, job = path.with_suffix(".json"), study_folder(searches.cfg).job("class_patterns")
     artifact = Artifact([path, *pictures], provenance, settings, searches.inputs | inputs, precious=False)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from report.figures.style import INK, PAGE, STYLE, name_columns, typeset
+from report.text import figure_text
 
 
 def heat_map(
@@ -48,7 +49,7 @@ def heat_map(
 
 def slanted_columns(ax: Axes, table: pd.DataFrame) -> None:
     """Names under the columns of a heat map, slanted."""
-    ax.set_xticks(range(len(table.columns)), [str(name) for name in table.columns],
+    ax.set_xticks(range(len(table.columns)), [figure_text(name) for name in table.columns],
                   rotation=50, ha="right", rotation_mode="anchor")  # fmt: skip
 
 

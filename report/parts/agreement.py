@@ -14,6 +14,8 @@ from report.figures.matrices import heat_map, slanted_columns
 from report.figures.style import ACCENT, INK, STYLE
 from report.names import classifier_title, shortened, spaced
 from report.page import Part
+from report.tables import read_table
+from report.text import figure_text
 
 TEMPLATE = "report/templates/agreement.html.j2"
 FEW = 8  # classifiers, up to which cells hold their numbers
@@ -27,7 +29,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     paths = [root / "signal_statistics" / f"{name}.csv" for name in names]
     if not all(path.exists() for path in paths):
         return None
-    classes, changed, pairs, correlations = (pd.read_csv(path) for path in paths)
+    classes, changed, pairs, correlations = (read_table(path) for path in paths)
     values: dict[str, Any] = {"classes": None, "pairs": None}
     figures: dict[str, Figure] = {}
     if len(changed):
@@ -62,9 +64,9 @@ def draw_changes(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
             for height, value in zip(heights, change, strict=True):
                 side = "left" if value > 0 else "right"
                 ax.text(value, height, f" {value:+.0f} ".replace("-", "−"), ha=side, va="center", fontsize=7, color=INK)
-            ax.set_yticks(heights, [shortened(value, 22) for value in of_classifier["name"]], fontsize=7)
+            ax.set_yticks(heights, [figure_text(shortened(value, 22)) for value in of_classifier["name"]], fontsize=7)
             ax.axvline(0, color=INK, linewidth=0.6)
-            ax.set_title(classifier_title(name, titles), fontsize=8, color=INK)
+            ax.set_title(figure_text(classifier_title(name, titles)), fontsize=8, color=INK)
             ax.set_xlim(-limit, limit)
             ax.set_ylim(-most + 0.4, 0.6)
             ax.tick_params(axis="y", length=0)

@@ -16,6 +16,7 @@ from report.figures.source_lines import add_legend, line_styles
 from report.figures.style import STYLE
 from report.names import classifier_title, source_title
 from report.page import Part
+from report.tables import read_table
 from stats.names import ORIGINAL, PRETRAINED
 
 TEMPLATE = "report/templates/colour_and_frequency.html.j2"
@@ -31,7 +32,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     paths = [folder / name for name in FILES]
     if not all(path.exists() for path in paths):
         return None
-    histograms, distances, spectra, boards = (pd.read_csv(path) for path in paths)
+    histograms, distances, spectra, boards = (read_table(path) for path in paths)
     far = distances[distances["other"] == ORIGINAL].set_index("source")[list(CHANNELS)]
     figures = {
         "lab_histograms": draw_histograms(histograms, far.mean(axis=1), titles),
