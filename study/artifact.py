@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
-from study.environment import by_name
+from study.configuration.environment import by_name
 from study.files import flush, partial, sha256, write_text
 from study.programs import program
 

@@ -15,10 +15,10 @@ from networks.classifier import Classifier, Preprocessing, calibrate, freeze
 from networks.compression import quantize_int8
 from networks.weights import load_weights
 from study.artifact import require
+from study.configuration.instantiation import instantiate
+from study.configuration.names import LIBRARIES
 from study.files import sha256
 from study.folder import CONF, classifier_file
-from study.instantiation import instantiate
-from study.names import LIBRARIES
 
 RANDOM = "random"
 CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # others of `controls` are classifiers

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.stopping import Stopped
+from study.configuration.environment import by_name
 from study.console import is_first_rank, rank, say
-from study.environment import by_name
 from study.files import write_text
 
 STOPPED = 75  # exit status of a job that was asked to stop and can go on (EX_TEMPFAIL)

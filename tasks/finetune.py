@@ -8,10 +8,10 @@ from lightning_modules.signal_autoencoder import SignalAutoencoder
 from study.artifact import require, settings_of, weights_artifact
 from study.autoencoders import make_autoencoder
 from study.classifiers import load_classifier, siblings, weights_fingerprint
+from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
-from study.instantiation import instantiate
 from study.labels import with_labels_of
 from study.step import Result, Step
 from study.trainer import Length, accelerate
