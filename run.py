@@ -53,8 +53,8 @@ if __name__ == "__main__" and any(argument.startswith("--e") for argument in sys
 
 import hydra
 
-from study.config_files import guard_configuration
-from study.resolvers import register_resolvers
+from study.configuration.resolvers import register_resolvers
+from study.configuration.shared_files import guard_configuration
 
 register_settings()
 register_resolvers(job_name)
@@ -72,11 +72,11 @@ from omegaconf import DictConfig, OmegaConf
 from callbacks.stopping import STOP_REQUESTS
 from study.artifact import flattened
 from study.classifiers import apply_settings
+from study.configuration.environment import explained_by_name
+from study.configuration.instantiation import refuse_escaped
 from study.distributed import follow_parent
-from study.environment import explained_by_name
 from study.errors import Explainer, one_line_errors
 from study.folder import run_folder
-from study.instantiation import refuse_escaped
 from study.jobs import objective_of, only_one, recorded
 from study.settings.common import Common
 

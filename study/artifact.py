@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
 from datamodules.digests import read_checked, with_digest
+from study.configuration.environment import by_name
 from study.console import say
-from study.environment import by_name
 from study.files import flush, partial, sha256, write_text
 from study.programs import program
 

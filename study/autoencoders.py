@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from networks.segnet import SegNet
 from networks.weights import load_weights
-from study.instantiation import instantiate
+from study.configuration.instantiation import instantiate
 
 
 def has_autoencoders(cfg: DictConfig) -> bool:

@@ -15,12 +15,12 @@ from networks.classifier import Classifier, Preprocessing, calibrate, freeze
 from networks.compression import quantize_int8
 from networks.weights import load_weights
 from study.artifact import PATHS_AND_NAMES, require, settings_of, without
+from study.configuration.instantiation import instantiate
+from study.configuration.names import LIBRARIES
 from study.files import sha256
 from study.folder import CONF, classifier_file
 from study.inputs import verified
-from study.instantiation import instantiate
 from study.labels import own_labels, with_training_labels_of
-from study.names import LIBRARIES
 from study.settings.common import CLASSIFIER_KEYS
 from study.settings.fields import check_names
 

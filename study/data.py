@@ -10,7 +10,7 @@ from datamodules.base import ImageDataModule
 from datamodules.poison import read_poison
 from datamodules.poisoned import PoisonedImages
 from study.autoencoders import has_autoencoders, make_autoencoder
-from study.instantiation import instantiate
+from study.configuration.instantiation import instantiate
 
 
 def make_data(

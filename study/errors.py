@@ -18,9 +18,9 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf.errors import OmegaConfBaseException
 
 from callbacks.stopping import STOPPED, Stopped
+from study.configuration.environment import by_name
 from study.console import rank, say
 from study.distributed import is_spawned_rank
-from study.environment import by_name
 from study.files import write_text
 from study.settings.fields import Settings, expected, settings_type
 

@@ -13,7 +13,6 @@ from typing import Any
 from callbacks.stopping import Stopped
 from datamodules.digests import read_checked, with_digest
 from study.console import is_first_rank, rank, say
-from study.environment import by_name
 from study.files import write_text
 
 CONFIG = "config.yaml"  # configuration of a job, in its folder

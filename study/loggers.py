@@ -14,9 +14,9 @@ from torch import Tensor
 
 from callbacks.loggers import FaultTolerantLogger, RunName, first_line
 from datamodules.base import ImageDataModule, Split
+from study.configuration.environment import by_name
+from study.configuration.instantiation import instantiate
 from study.console import is_first_rank, say
-from study.environment import by_name
-from study.instantiation import instantiate
 from study.jobs import refuse_link
 
 

@@ -12,10 +12,10 @@ from networks.classifier import Classifier
 from networks.compression import prune, quantize_int8, sparsity
 from study.artifact import settings_of, weights_artifact
 from study.classifiers import load_classifier, make_classifier, parent_of, study_classifiers, weights_fingerprint
+from study.configuration.instantiation import instantiate
 from study.console import say
 from study.data import make_data
 from study.folder import classifier_file, study_folder
-from study.instantiation import instantiate
 from study.step import Result, Step
 from study.trainer import Length, accelerate
 from study.training import train

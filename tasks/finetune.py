@@ -8,9 +8,9 @@ from lightning_modules.signal_autoencoder import SignalAutoencoder
 from study.artifact import settings_of, weights_artifact
 from study.autoencoders import make_autoencoder
 from study.classifiers import load_classifier, siblings, weights_fingerprint
+from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.folder import study_folder
-from study.instantiation import instantiate
 from study.labels import with_labels_of
 from study.networks import pretrained_fingerprint
 from study.step import Result, Step

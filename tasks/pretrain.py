@@ -8,10 +8,10 @@ from datamodules.base import ImageDataModule
 from lightning_modules.pretraining import Pretraining
 from study.artifact import settings_of, weights_artifact
 from study.autoencoders import make_autoencoder
+from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
-from study.instantiation import instantiate
 from study.networks import pretraining_images
 from study.step import Result, Step
 from study.trainer import Length, accelerate

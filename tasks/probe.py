@@ -21,10 +21,10 @@ from stats.proportion import wilson_interval
 from study.artifact import Artifact, settings_of
 from study.autoencoders import make_autoencoder
 from study.classifiers import preprocessing
+from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
-from study.instantiation import instantiate
 from study.labels import classifiers_by_labels, labels_name, split_labels
 from study.networks import study_networks
 from study.step import Result, Step, Table

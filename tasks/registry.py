@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from study.names import check_classifier
+from study.configuration.names import check_classifier
 from study.settings.common import AUTOENCODER_KEYS, CLASSIFIER_KEYS, Common, Trainer
 from study.settings.fields import Settings, check_names, check_node, default_of, resolved
 

@@ -4,7 +4,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
-from study.names import CONTROLS, check_apart, check_entry, check_folder, check_study
+from study.configuration.names import CONTROLS, check_apart, check_entry, check_folder, check_study
 from study.settings.fields import Settings, setting
 
 

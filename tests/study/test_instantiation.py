@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 import run
 from study.classifiers import classifier_weights, published_accuracy
-from study.instantiation import TARGETS, instantiate
+from study.configuration.instantiation import TARGETS, instantiate
 from tests.hostile import CANARY, refusal, written
 from tests.studies import REPOSITORY, compose
 
@@ -46,7 +46,7 @@ REFUSED = (
 @pytest.mark.parametrize("target", REFUSED)
 def test_other_targets_are_refused_and_not_imported(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
-    monkeypatch.setattr("study.instantiation.importlib.import_module", tried.append)
+    monkeypatch.setattr("study.configuration.instantiation.importlib.import_module", tried.append)
     for kind in TARGETS:
         with pytest.raises(ValueError, match=r"^node\._target_=.* is not allowed for node: give "):
             instantiate(OmegaConf.create({"_target_": target, "_partial_": True}), "node", kind)
@@ -139,7 +139,8 @@ def test_every_file_of_the_configuration_names_targets_of_the_list() -> None:
 
 
 def test_the_list_of_targets_loads_no_pytorch() -> None:
-    command = "import sys, study.instantiation, study.config_files, study.names; sys.exit('torch' in sys.modules)"
+    modules = ", ".join(f"study.configuration.{name}" for name in ("instantiation", "shared_files", "names"))
+    command = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", command], cwd=REPOSITORY, check=True)
 
 

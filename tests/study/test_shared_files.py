@@ -8,7 +8,7 @@ import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 
-from study import config_files
+from study.configuration import shared_files
 from tests.hostile import CANARY, refusal, start, written
 from tests.studies import Program
 
@@ -92,6 +92,11 @@ PLACES: dict[str, tuple[dict[str, Any], list[str], str]] = {  # files, overrides
                         "/hydra/sweeper"),
     "the project's own file as a launcher": (
         {"experiment/shared.yaml": {"defaults": [{"/data@hydra.launcher": "fake"}]}}, [], "/data"),
+    "the project's own file, by a package relative to that of the file": (
+        {"experiment/shared.yaml": "# @package hydra\ndefaults: [{/data@launcher: fake}]\n"}, [], "data/fake.yaml"),
+    "a launcher of the project as a callback": (
+        {"experiment/shared.yaml": "# @package hydra.callbacks\ndefaults: [{/hydra/launcher@a: slurm}]\n"}, [],
+        "/hydra/launcher"),
     "types of all settings": ({"settings/all.yaml": {"study": "x"}, "experiment/shared.yaml": {}}, [], "settings/all"),
     "a path": ({"experiment/shared.yaml": {"defaults": ["/../../../tmp/evil"]}}, [], "is a path, not a name"),
     "a path of a group": ({"experiment/shared.yaml": {"defaults": [{"/extra": "../../evil"}]}}, [],
@@ -175,8 +180,8 @@ def test_without_the_guard_these_files_do_run_code(
 ) -> None:
     shared, studies, canary = folders
     written(shared, hydra(callbacks={"a": TOUCH}) if name == "callbacks" else hydra(hydra_logging=LOGGING), canary)
-    monkeypatch.setattr(ConfigRepository, "load_config", config_files.load_file)
-    monkeypatch.setattr(ConfigLoaderImpl, "_load_single_config", config_files.place_file)
+    monkeypatch.setattr(ConfigRepository, "load_config", shared_files.load_file)
+    monkeypatch.setattr(ConfigLoaderImpl, "_load_single_config", shared_files.place_file)
     with pytest.raises((ValueError, UserWarning), match=r"there is no such task|Callback NoneType"):
         start(shared, studies, "experiment=shared", "task=none")
     assert canary.exists()

@@ -78,8 +78,9 @@ def place_checked(self: ConfigLoaderImpl, default: ResultDefault, repo: IConfigR
         ValueError: If it would set what it may not set there.
     """
     placed = place_file(self, default=default, repo=repo)
-    path = str(default.config_path)
-    if not (is_own(placed.path) and path.startswith("hydra/")):
+    path, package = str(default.config_path), first(str(default.package or ""))
+    home = path.startswith("hydra/") and default.package in ("hydra", posixpath.dirname(path).replace("/", "."))
+    if not (is_own(placed.path) and (package != "hydra" or home)):
         check_hydra(placed.config, described(path, placed))
     return placed
 
@@ -138,6 +139,11 @@ def settings(tree: Any, key: str) -> Iterator[tuple[str, Any]]:
         yield key, tree
 
 
+def first(package: str) -> str:
+    """The first part of a package."""
+    return package.removeprefix("_global_.").split(".")[0]
+
+
 def check_choice(default: InputDefault, config_path: str, where: str) -> None:
     """Refuse an entry of a defaults list that chooses a file for Hydra's node, except a launcher of this project.
 
@@ -146,11 +152,10 @@ def check_choice(default: InputDefault, config_path: str, where: str) -> None:
     """
     group = str(getattr(default, "group", None) or getattr(default, "path", ""))
     absolute = posixpath.normpath(posixpath.join("/", posixpath.dirname(config_path), group)).lstrip("/")
-    package = str(default.package or "").removeprefix("_global_.")
     value = getattr(default, "value", None)
     if absolute == "hydra/launcher" and default.package is None and value in LAUNCHERS:
         return
-    if absolute.split("/")[0] == "hydra" or package.split(".")[0] == "hydra":
+    if absolute.split("/")[0] == "hydra" or first(str(default.package or "")) == "hydra":
         raise ValueError(f"{group} in the defaults of {where} is not allowed: {FIX}")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from study.environment import read_decoded, read_variable
-from study.names import check_classifier, check_folder, check_study
+from study.configuration.environment import read_decoded, read_variable
+from study.configuration.names import check_classifier, check_folder, check_study
 
 
 def ranks_per_node(*, _root_: DictConfig) -> int:
