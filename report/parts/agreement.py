@@ -20,6 +20,7 @@ from report.text import figure_text
 TEMPLATE = "report/templates/agreement.html.j2"
 FEW = 8  # classifiers, up to which cells hold their numbers
 LOSS = "#c8553d"
+LONGEST = 24  # letters of a title beside a heat map
 MEASURES = {"kappa": "Cohen’s κ", "cka": "CKA", "rrc": "RRC, symmetrised"}
 
 
@@ -103,8 +104,8 @@ def draw_matrices(measures: Mapping[str, pd.DataFrame], titles: Mapping[str, str
         axes = figure.subplots(1, len(measures), squeeze=False)[0]
         for ax, (key, table) in zip(axes, measures.items(), strict=True):
             low, high = float(np.nanmin(table.to_numpy())), max(1.0, float(np.nanmax(table.to_numpy())))
-            named = table.rename(index=lambda name: classifier_title(name, titles),
-                                 columns=lambda name: classifier_title(name, titles))  # fmt: skip
+            named = table.rename(index=lambda name: brief(classifier_title(name, titles)),
+                                 columns=lambda name: brief(classifier_title(name, titles)))  # fmt: skip
             image = heat_map(ax, named, (low - 0.2 * (high - low), high), cell_text if count <= FEW else None, 7,
                              square=True)  # fmt: skip
             slanted_columns(ax, named)
@@ -112,6 +113,11 @@ def draw_matrices(measures: Mapping[str, pd.DataFrame], titles: Mapping[str, str
             ax.set_title(MEASURES[key])
             figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03).outline.set_visible(False)
     return figure
+
+
+def brief(title: str) -> str:
+    """A title that leaves room for small heat maps beside it."""
+    return title if len(title) <= LONGEST else f"{title[: LONGEST - 1]}…"
 
 
 def cell_text(value: float) -> str:
