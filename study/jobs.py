@@ -12,6 +12,7 @@ from typing import Any
 
 from callbacks.stopping import Stopped
 from datamodules.digests import read_checked, with_digest
+from study.configuration.environment import by_name
 from study.console import is_first_rank, rank, say
 from study.files import write_text
 

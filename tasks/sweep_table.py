@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError  # type: ignore[import-untyped]
+from yaml import YAMLError
 
 from report.figures.style import save_figure
 from report.figures.sweep import sweep_figure

@@ -132,7 +132,7 @@ def test_output_into_a_closed_pipe_fails_no_job(tmp_path: Path) -> None:
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_in_the_jobs_folder(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended, one_line_errors(run.EXPLAIN, in_full=False, folder=tmp_path):
-        {}["missing"]
+        dict[str, int]()["missing"]
     assert ended.value.code == (
         f"error: unexpected: KeyError: 'missing'. Please report it, with the log at {tmp_path / 'error.log'}"
     )
