@@ -27,6 +27,10 @@ from study.settings.fields import Settings, expected, settings_type
 CONF = Path(__file__).resolve().parents[1] / "conf"
 Explain = Callable[[BaseException], str]
 UNKNOWN_OPTION = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
+DEAD_LOADER = (
+    "a process that loads images died: {}. If memory ran out, lower data.workers; the same command goes on from the "
+    "last checkpoint"
+)
 FULL_DISK = "{}. Files that were complete still are: make room, and the same command goes on"
 
 
@@ -114,6 +118,8 @@ def of_libraries(error: BaseException, text: str) -> str:
         return FULL_DISK.format("No space left on device")
     if kind == "OutOfMemoryError" or "DefaultCPUAllocator: can't allocate memory" in text:
         return f"{text[:200]}. Not enough memory: lower batch_size of the task, or use a smaller data.size"
+    if isinstance(error, ConnectionError):  # of the processes that load images: ranks raise a RuntimeError
+        return DEAD_LOADER.format(text)
     if isinstance(error, MemoryError):
         return f"not enough memory {text}: lower batch_size of the task, or use fewer images or classifiers"
     if isinstance(error, TypeError) and (option := UNKNOWN_OPTION.search(text)):
@@ -126,10 +132,7 @@ def of_libraries(error: BaseException, text: str) -> str:
 def death(text: str) -> str:
     """What to say when another process of the same job has died; empty if the error is another one."""
     if re.search(r"DataLoader worker .* (exited unexpectedly|is killed by signal)", text):
-        return (
-            f"a process that loads images died: {text}. If memory ran out, lower data.workers; the same command goes "
-            "on from the last checkpoint"
-        )
+        return DEAD_LOADER.format(text)
     if re.search(r"[Cc]onnection (closed|reset) by (remote )?peer|Gloo|gloo|NCCL|Broken pipe", text):
         return (
             f"another rank of this job died, see its own message ({text[:200]}). The same command goes on from the "

@@ -146,6 +146,7 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_in_the_jobs_folder(tm
         (UnpicklingError("Weights only load failed. … set `weights_only=False`"), "holds other things than tensors"),
         (MemoryError("Unable to allocate 3 GiB"), "not enough memory"),
         (SafetensorError('IoError(Os { code: 28, kind: StorageFull })'), "make room, and the same command goes on"),
+        (ConnectionRefusedError(111, "Connection refused"), "a process that loads images died"),
         (ModuleNotFoundError("No module named 'timm'", name="timm"), "pip install timm"),
         (ValueError("\x1b[31mred\x1b[0m words"), "red words"),
     ],

@@ -160,7 +160,9 @@ def test_success_by_source_is_that_of_a_loop_to_the_last_bit() -> None:
         for source in range(5):
             used = (labels == source) & (clean != target)
             if used.any():
-                expected.append((classes[int(str(target))], classes[source], method, budget, shares[used].mean(), used.sum()))
+                expected.append(
+                    (classes[int(str(target))], classes[source], method, budget, shares[used].mean(), used.sum())
+                )
     found = success_by_source(PatternPredictions(np.arange(images), labels, clean, hits), table, classes)
     assert len(found) == len(expected) < 5 * 5 * 4
     assert list(found.itertuples(index=False, name=None)) == expected
