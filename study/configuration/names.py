@@ -1,6 +1,7 @@
 """Names that become names of files: what a study and a classifier can be called."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,18 @@ def check_entry(entry: str, key: str) -> str:
     """
     library, slash, name = entry.partition("/")
     return check_classifier(name if slash and library in LIBRARIES else entry, key)
+
+
+def check_patterns(patterns: Iterable[str], key: str) -> None:
+    """Refuse patterns that name anything but studies of ``studies``.
+
+    Raises:
+        ValueError: Names the key, the cause and the fix.
+    """
+    for pattern in patterns:
+        checked(
+            pattern, key, frozenset(), f"give names or patterns, as {key}=[lr_*]; studies=/path chooses their folder"
+        )
 
 
 def check_folder(path: Any, key: str) -> None:

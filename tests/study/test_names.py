@@ -21,6 +21,11 @@ CASES = [
         for name in ("../x", "timm/../x", "torchvision/a/b", ".x")
     ),
     *(("controls", {"controls": [name]}) for name in ("../x", "timm/..", "pretrained")),
+    *(
+        (f"{task}.studies", {task: {"studies": [name]}})
+        for task in ("sweep_table", "compare_objectives")
+        for name in ("/etc", "../*", "", "a/*", "..")
+    ),
     *(("studies", {"studies": name}) for name in ("", " ", "a\nb", r"\${oc.env:HOME}", "a\0b")),
     *(("cache", {"cache": name}) for name in ("", "a\nb", r"\${study}")),
 ]
