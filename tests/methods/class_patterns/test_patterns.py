@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -153,9 +154,8 @@ def test_success_by_source_is_that_of_a_loop_to_the_last_bit() -> None:
     )  # fmt: skip
     hits = random.integers(0, 2, (images, len(table)), dtype=np.uint8)
     expected = []
-    for (target, method, budget), part in table[table["method"] != "random"].groupby(
-        ["target", "method", "budget"], sort=False
-    ):
+    groups: Any = table[table["method"] != "random"].groupby(["target", "method", "budget"], sort=False)
+    for (target, method, budget), part in groups:
         shares = hits[:, part.index].mean(axis=1, dtype=np.float64)
         for source in range(5):
             used = (labels == source) & (clean != target)
