@@ -64,7 +64,9 @@ def overview(name: str, setting: Setting, tiny: bool, found: list[Span]) -> Numb
 def spans(events: Sequence[Any], cuda: bool) -> list[Span]:
     """Kernels on the GPU; on a CPU, operations that call no others."""
     kind = torch.autograd.DeviceType.CUDA if cuda else torch.autograd.DeviceType.CPU
-    chosen = [event for event in events if event.device_type == kind and not event.cpu_children]
+    kernels = [event for event in events if event.device_type == kind and not event.cpu_children]
+    # ranges that a program has named, such as an optimizer's step, are no kernels but span several
+    chosen = [event for event in kernels if not event.is_user_annotation]
     return [Span(event.name, event.time_range.start, event.time_range.end) for event in chosen]
 
 

@@ -83,11 +83,14 @@ class Recorder:
             return None
         self.write({"begun": name})
         start = time.monotonic()
+        numbers: Numbers | None
         try:
             numbers = work()
         except Exception as error:  # whatever is wrong with one measurement must not stop the others
             self.write({"name": name, "status": failure(error), "error": last_lines(error)})
-            release_memory()
+            numbers = None
+        if numbers is None:
+            release_memory()  # not sooner: the error's frames hold the tensors
             return None
         self.write({"name": name, "status": OK, "seconds": round(time.monotonic() - start, 2), "numbers": numbers})
         return numbers

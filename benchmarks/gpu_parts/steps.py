@@ -5,7 +5,6 @@ from functools import partial
 
 import torch
 
-
 from benchmarks.gpu_parts.record import Numbers, Recorder, release_memory
 from benchmarks.throughput import (
     NAMES,
@@ -56,7 +55,7 @@ def measure(recorder: Recorder) -> None:
             steps.add(name, Setting(usual.device, batch, usual.size, "bf16", True))
     for name in names[:1] if options.tiny else ("resnet50", PRETRAIN):
         steps.add(name, Setting(usual.device, usual.batch, usual.size, "bf16", False), "channels first")
-        steps.add(name, Setting(usual.device, usual.batch, usual.size, "fp32", True), "float32")
+        steps.add(name, Setting(usual.device, usual.batch, usual.size, "fp32", True), "float32 with TF32")
         if options.device == "cuda":
             steps.add(name, Setting(usual.device, usual.batch, usual.size, "fp16", True), "float16")
             torch.backends.cudnn.benchmark = True
@@ -88,6 +87,7 @@ class Steps:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.peaks: dict[str, float] = {}
+        torch.backends.cuda.matmul.allow_tf32 = True  # as convolutions do by default
 
     def add(self, name: str, setting: Setting, label: str = "", seconds: float = 2.0) -> None:
         """Measure a step.
