@@ -3,6 +3,7 @@
 import copy
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,10 @@ def measure(recorder: Recorder) -> None:
 
     quiet_lightning()
     options = recorder.options
-    works = {
-        "cross evaluation": (cross_evaluation, 10.0),
+    count = len(names_of(options.tiny))
+    works: dict[str, tuple[Callable[[Options], Numbers], float]] = {
+        f"cross evaluation, {count + 1} autoencoders × {count}": (partial(cross_evaluation, with_start=True), 10.0),
+        f"cross evaluation, {count} autoencoders × {count}": (partial(cross_evaluation, with_start=False), 10.0),
         "decoding": (decoding, 20.0),
         "concepts, one pass": (concepts, 10.0),
         "layer features": (layer_features, 15.0),
@@ -49,15 +52,21 @@ def setting_of(options: Options, size: int = SIZE, precision: str = "bf16") -> S
     return Setting(options.device, 2 if options.tiny else BATCH, 32 if options.tiny else size, precision, True)
 
 
-def cross_evaluation(options: Options) -> Numbers:
-    """A_S and the A_i of every classifier, by every classifier, on images in memory; encoders are shared."""
+def cross_evaluation(options: Options, with_start: bool) -> Numbers:
+    """The A_i of every classifier, by every classifier, on images in memory; encoders are shared.
+
+    Args:
+        options: What the part was told.
+        with_start: Whether A_S is evaluated, too.
+    """
     from lightning_modules import cross_evaluation as evaluation
     from metrics.nmi import normalized_mutual_information
 
     setting = setting_of(options)
     names = names_of(options.tiny)
     base = autoencoder_of(options.tiny)
-    autoencoders = {name: prepared(copy.deepcopy(base), setting) for name in ("pretrained", *names)}
+    rows = [*(["pretrained"] if with_start else []), *names]
+    autoencoders = {name: prepared(copy.deepcopy(base), setting) for name in rows}
     classifiers = {name: prepared(network(name), setting) for name in names}
     module = evaluation.CrossEvaluation(autoencoders, classifiers, setting.batch, NMI_BINS).to(options.device)
     images, labels = batch_of(setting)
@@ -77,13 +86,7 @@ def cross_evaluation(options: Options) -> Numbers:
         work()
     seconds, of_nmi = (min(timed(work, device) for _ in range(3)) for work in (step, only_nmi))
     rate = setting.batch / seconds
-    return {
-        "autoencoders": len(autoencoders),
-        "classifiers": len(classifiers),
-        "images/s": rate,
-        f"s for {VALIDATION:,} images": VALIDATION / rate,
-        "share of nMI": of_nmi / seconds,
-    }
+    return {"images/s": rate, f"s for {VALIDATION:,} images": VALIDATION / rate, "share of nMI": of_nmi / seconds}
 
 
 def decoding(options: Options) -> Numbers:
@@ -158,6 +161,8 @@ class Stopwatch(Callback):
 
 def fitted_step(options: Options, module: pl.LightningModule, data: Any = None, precision: str = "32-true") -> float:
     """Seconds of a step of a module in a trainer."""
+    if options.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     watch = Stopwatch(options.device)
     accelerator: Any = "gpu" if options.device == "cuda" else "cpu"
     trainer = pl.Trainer(
@@ -236,5 +241,5 @@ def pgd(options: Options) -> Numbers:
 
 
 def peak_memory(options: Options) -> float | None:
-    """Largest memory of tensors so far, in GiB."""
+    """Largest memory of tensors since the last :func:`fitted_step`, in GiB."""
     return torch.cuda.max_memory_allocated() / 2**30 if options.device == "cuda" else None
