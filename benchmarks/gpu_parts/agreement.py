@@ -119,12 +119,12 @@ def nmi(device: str) -> Numbers:
         for quantisation in ("uint8", "float"):
             for bins in (16, 256):
                 counts = [
-                    joint_histogram(images.to(place), others.to(place), bins, quantisation, channels).cpu()  # type: ignore[arg-type]
+                    joint_histogram(images.to(place), others.to(place), bins, quantisation, channels).cpu()
                     for place in ("cpu", device)
                 ]
                 values = [
                     normalized_mutual_information(
-                        images.to(place), others.to(place), bins=bins, channels=channels, quantisation=quantisation  # type: ignore[arg-type]
+                        images.to(place), others.to(place), bins=bins, channels=channels, quantisation=quantisation
                     ).cpu()
                     for place in ("cpu", device)
                 ]  # fmt: skip

@@ -120,7 +120,7 @@ def probe(_: ExitStack) -> Made:
     """A reader of reconstructions; without noise, which is drawn on the device."""
     from lightning_modules.probe import Probe, Readers
 
-    _, labels = drawn_images()
+    labels = drawn_images()[1]
     targets = dict.fromkeys(("train", "val", "test"), labels[:, None])
     readers = Readers({"one": classifier()})
     module = Probe(segnet(), readers, targets, CLASSES, sgd, "constant", noise=0.0, seed=SEED)  # type: ignore[arg-type]

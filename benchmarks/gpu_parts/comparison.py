@@ -1,5 +1,6 @@
 """The same computation on two devices: what is collected of it, and how far the two are apart."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, is_dataclass
@@ -89,7 +90,8 @@ class Watch(Callback):
     """
 
     def __init__(self, output: str) -> None:
-        self.output, self.kept = output, {kind: {} for kind in KINDS}
+        self.output = output
+        self.kept: Collected = {kind: {} for kind in KINDS}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Hook the submodule."""
@@ -113,8 +115,15 @@ class Watch(Callback):
             self.kept["loss"]["loss"] = outputs["loss"].detach().clone()
 
 
-def collect(case: Case, mode: Mode, seed: int) -> Collected:
-    """Compute a case; everything is on the CPU afterwards."""
+def collect(case: Case, mode: Mode, seed: int, **trainer_options: Any) -> Collected:
+    """Compute a case; everything is on the CPU afterwards.
+
+    Args:
+        case: The case.
+        mode: How it is computed.
+        seed: Of weights and images.
+        **trainer_options: Options of the trainer that replace those of the mode.
+    """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode.tf32
     watch = Watch(case.output)
     with ExitStack() as stack:
@@ -122,15 +131,17 @@ def collect(case: Case, mode: Mode, seed: int) -> Collected:
         module, data = case.make(stack)
         if mode.device == "cuda" and mode.precision != "32-true":  # as trainer=gpu
             module.to(memory_format=torch.channels_last)
+        chosen: dict[str, Any] = {"accelerator": "gpu" if mode.device == "cuda" else "cpu", "devices": 1}
         trainer = pl.Trainer(
-            accelerator="gpu" if mode.device == "cuda" else "cpu", devices=1, precision=mode.precision,  # type: ignore[arg-type]
-            max_epochs=case.epochs, logger=False, enable_progress_bar=False, enable_checkpointing=False,
-            enable_model_summary=False, num_sanity_val_steps=0, limit_val_batches=0, use_distributed_sampler=False,
-            callbacks=[watch],
+            **chosen | {"precision": mode.precision} | trainer_options, max_epochs=case.epochs, logger=False,
+            enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False, num_sanity_val_steps=0,
+            limit_val_batches=0, use_distributed_sampler=False, callbacks=[watch],
         )  # fmt: skip
         torch.manual_seed(seed)
         if case.verb == "fit":
-            trainer.fit(module, datamodule=data)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*You passed in a `val_dataloader`.*")
+                trainer.fit(module, datamodule=data)
             watch.kept["weights"] = dict(module.state_dict())
         else:
             trainer.test(module, datamodule=data, verbose=False)
