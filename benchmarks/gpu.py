@@ -33,7 +33,7 @@ from benchmarks.gpu_parts.supervise import Part, Results, has_failed, run_parts 
 from benchmarks.gpu_parts.tables import fill, markdown  # noqa: E402
 
 MODULES = "benchmarks.gpu_parts"
-CONFIGURED = ("hydra", "omegaconf", "wandb", "safetensors", "skimage", "scipy", "sklearn", "pandas", "matplotlib",
+CONFIGURED = ("hydra", "omegaconf", "safetensors", "skimage", "scipy", "sklearn", "pandas", "matplotlib",
               "jinja2", "rich")  # fmt: skip
 PARTS = (
     Part("machine", "the machine, and its peaks", f"{MODULES}.machine:measure", 30),

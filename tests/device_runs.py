@@ -31,7 +31,9 @@ EVERYTHING = (
     "class_patterns.seeds=[0]", "class_patterns.canvases={own:0,other:0,noise:1,learned:1}", "concepts.k=2",
     "concepts.ranks=[]", "concepts.seeds=[0]", "concepts.permutations=9", "concepts.top_images=2",
     "concepts.importance_images=1", "concepts.passes=3", "layer_features.iterations=2", "layer_features.clusters=2",
-    "layer_features.seeds=[0]",
+    "layer_features.seeds=[0]", "robustness.steps=1", "robustness.images=6",
+    "robustness.epsilons={linf:[0.03],l2:[0.5]}", "robustness.alone.attack.steps=1", "report.test_images=1",
+    "report.photographs=1", "noise_curves.epsilons=[0,0.2]",
 )  # fmt: skip
 
 

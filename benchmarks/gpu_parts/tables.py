@@ -155,8 +155,10 @@ def fill(document: str, results: Results | None) -> str:
         results: The results; ``None`` says that there are none.
 
     Raises:
-        ValueError: If there is no section, or one has no end.
+        ValueError: If there is no section, one has no end, or the results are of a small run.
     """
+    if results is not None and (results["tiny"] or results["device"] != "cuda"):
+        raise ValueError("the results are of a small run or of a CPU: their numbers mean nothing; measure on a GPU")
     found = False
     for name, section in SECTIONS.items():
         begin, end = BEGIN.format(name), END.format(name)
