@@ -1,8 +1,8 @@
 """Part ``agreement``: every module, metric and network on the device, compared with the CPU.
 
 The reference is always float32 on the CPU. On the device: float32 without TF32, which must agree; then float32 with
-TF32 in convolutions (PyTorch's default), bf16-mixed and 16-mixed, which drift. In half precision, and on CUDA,
-networks have channels last, as ``trainer=gpu`` has it.
+TF32 in convolutions (PyTorch's default), bf16-mixed and 16-mixed, which drift. In half precision, networks have
+channels last, as ``trainer=gpu`` has it.
 """
 
 import functools

@@ -13,6 +13,9 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from networks.classifier import Classifier
+from networks.segnet import SegNet
+
 Collected = dict[str, dict[str, Tensor]]  # by kind (outputs, loss, gradients, weights, results), then by name
 KINDS = ("outputs", "loss", "gradients", "weights", "results")
 FLOOR = 1e-3  # share of the largest value of a kind below which a tensor counts as noise
@@ -56,7 +59,7 @@ class Mode:
     Attributes:
         device: ``cpu`` or ``cuda``.
         precision: Lightning's name.
-        tf32: Whether products of float32 may be rounded to TF32.
+        tf32: Whether convolutions of float32 may round to TF32, PyTorch's default.
     """
 
     device: str
@@ -124,13 +127,15 @@ def collect(case: Case, mode: Mode, seed: int, **trainer_options: Any) -> Collec
         seed: Of weights and images.
         **trainer_options: Options of the trainer that replace those of the mode.
     """
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode.tf32
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, mode.tf32
     watch = Watch(case.output)
     with ExitStack() as stack:
         torch.manual_seed(seed)
         module, data = case.make(stack)
-        if mode.device == "cuda" and mode.precision != "32-true":  # as trainer=gpu
-            module.to(memory_format=torch.channels_last)
+        if mode.precision != "32-true":  # as trainer=gpu
+            for part in module.modules():
+                if isinstance(part, SegNet | Classifier):
+                    part.to(memory_format=torch.channels_last)
         chosen: dict[str, Any] = {"accelerator": "gpu" if mode.device == "cuda" else "cpu", "devices": 1}
         trainer = pl.Trainer(
             **chosen | {"precision": mode.precision} | trainer_options, max_epochs=case.epochs, logger=False,

@@ -118,7 +118,9 @@ def failure(error: Exception) -> str:
     """The status of a measurement that raised."""
     import torch
 
-    return NO_MEMORY if isinstance(error, torch.OutOfMemoryError | MemoryError) else FAILED
+    # libraries below PyTorch have names of their own for it
+    lacking = any(word in str(error) for word in ("out of memory", "ALLOC_FAILED"))
+    return NO_MEMORY if lacking or isinstance(error, torch.OutOfMemoryError | MemoryError) else FAILED
 
 
 def last_lines(error: BaseException) -> list[str]:

@@ -89,12 +89,12 @@ class Study:
         """Everything that makes the recipe small."""
         tiny = self.options.tiny
         weights = ",".join(f"{name}:{{weights:{self.folder / name}.pth}}" for name in self.names)
-        batch, images = (4, 40) if tiny else (32, 3200)
+        batch, images, interval = (4, 40, 0) if tiny else (32, 6400, 2)  # interval: seconds between checkpoints
         small = ["autoencoder=segnet_compact", "data.size=32", "data.resize=36"] if tiny else []
         return [
             f"experiment={STUDY}", f"studies={self.folder / 'studies'}", f"data.root={self.folder / 'images'}",
             f"data.workers={0 if tiny else min(8, os.cpu_count() or 1)}", f"classifiers=[{','.join(self.classifiers)}]",
-            f"classifier_settings={{{weights}}}", "checkpoint_every=0", f"pretrain.images={images}",
+            f"classifier_settings={{{weights}}}", f"checkpoint_every={interval}", f"pretrain.images={images}",
             f"pretrain.check_every={images // 2}", f"pretrain.batch_size={batch}", "finetune.epochs=1",
             f"finetune.batch_size={batch}", f"cross_evaluate.batch_size={batch}", "report.test_images=2",
             "report.photographs=1", *small, *self.trainer,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks.gpu_parts.record import Recorder
+from benchmarks.gpu_parts.record import Numbers, Recorder
 
 
 def good(recorder: Recorder) -> None:
@@ -16,12 +16,22 @@ def good(recorder: Recorder) -> None:
 def failing(recorder: Recorder) -> None:
     recorder.attempt("before", lambda: {"value": 1})
     recorder.attempt("wrong", lambda: {"value": 1 / 0})
-    recorder.attempt("too large", lambda: {"value": [raise_memory_error()]})
+    recorder.attempt("too large", too_large)
     recorder.attempt("after", lambda: {"value": 2})
 
 
-def raise_memory_error() -> None:
+def too_large() -> Numbers:
     raise MemoryError("no room for 512 images")
+
+
+def endless() -> Numbers:
+    time.sleep(600)
+    return {}
+
+
+def fatal() -> Numbers:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return {}
 
 
 def broken(recorder: Recorder) -> None:
@@ -33,13 +43,13 @@ def hanging(recorder: Recorder) -> None:
     sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
     process = subprocess.Popen(sleeper)
     recorder.attempt("process", lambda: {"value": process.pid})
-    recorder.attempt("endless", lambda: {"value": time.sleep(600)})
+    recorder.attempt("endless", endless)
     recorder.attempt("never", lambda: {"value": 2})
 
 
 def crashing(recorder: Recorder) -> None:
     recorder.attempt("before", lambda: {"value": 1})
-    recorder.attempt("fatal", lambda: {"value": os.kill(os.getpid(), signal.SIGSEGV)})
+    recorder.attempt("fatal", fatal)
     recorder.attempt("after", lambda: {"value": 2})
 
 
