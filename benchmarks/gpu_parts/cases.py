@@ -310,7 +310,7 @@ CASES = (
                                        fine_tuned={"a": "a", "b": "b"}, images=IMAGES, size=(SIDE, SIDE),
                                        periods=[2, 2.5], feature_images=5), "test", result, bound=1e-3, unequal=200),
     Case("RobustAccuracy", robust_accuracy, "test"),
-    Case("Robustness", robustness, "test", result),
+    Case("Robustness", robustness, "test", result, unequal=8),
     Case("NativeAccuracy", native_accuracy, "test"),
     Case("PatternSuccess", pattern_success, "test", result),
     Case("BackdoorPredictions", backdoor, "test", result),

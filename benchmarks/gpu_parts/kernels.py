@@ -66,7 +66,7 @@ def spans(events: Sequence[Any], cuda: bool) -> list[Span]:
     kind = torch.autograd.DeviceType.CUDA if cuda else torch.autograd.DeviceType.CPU
     kernels = [event for event in events if event.device_type == kind and not event.cpu_children]
     # ranges that a program has named, such as an optimizer's step, are no kernels but span several
-    chosen = [event for event in kernels if not event.is_user_annotation]
+    chosen = [event for event in kernels if not getattr(event, "is_user_annotation", False)]
     return [Span(event.name, event.time_range.start, event.time_range.end) for event in chosen]
 
 
