@@ -223,7 +223,7 @@ def robustness(_: ExitStack) -> Made:
     kinds = {"a": classifier(), "b": classifier(CompactVGG)}
     attacks = pgd_attacks({"linf": [0.03], "l2": [0.5]}, 2, 2.5, random_start=True)
     tuned = {name: segnet() for name in kinds}
-    return Robustness(kinds, segnet(), tuned, attacks, range(IMAGES), seed=SEED), Batches(batches())
+    return Robustness(kinds, segnet(), tuned, attacks, range(BATCH), seed=SEED), Batches(batches()[:1])
 
 
 def native_accuracy(_: ExitStack) -> Made:
