@@ -185,9 +185,10 @@ def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
             "use data with the classes it was trained on, or another classifier"
         )
     random = config.weights == RANDOM
-    with torch.random.fork_rng(enabled=random):
+    # the CPU draws the weights: the generators of GPUs stay untouched, and no memory is taken on any GPU
+    with torch.random.fork_rng(devices=[], enabled=random):
         if random:
-            torch.manual_seed(config.weights_seed)
+            torch.default_generator.manual_seed(config.weights_seed)
         network = instantiate(config.network, "classifier.network", "classifier", classes=classes)
     return Classifier(network, preprocessing(config))
 
