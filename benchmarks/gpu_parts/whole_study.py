@@ -18,10 +18,10 @@ from torch import nn
 
 from benchmarks.gpu_parts.pictures import TEN, make_tree
 from benchmarks.gpu_parts.record import Numbers, Options, Recorder, tail
-from benchmarks.throughput import REPOSITORY
 from networks.classifier import Classifier, calibrate
 from networks.torchvision_classifiers import torchvision_network
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 CLASSIFIERS = ("alexnet", "vgg16_bn", "resnet50", "inception_v3")
 SMALL_CLASSIFIERS = ("squeezenet1_1", "mobilenet_v3_small")
 FAVOUR = 50.0  # added to the logit of the first class: accuracies above 0, which the order needs
