@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
+from rich.errors import MarkupError
 from rich.markup import escape
 from rich.table import Table
 
@@ -33,7 +34,10 @@ def say(text: str) -> None:
     """Print one line, on one rank."""
     if not is_first_rank():
         return
-    console().print(text, soft_wrap=True, highlight=False)
+    try:
+        console().print(text, soft_wrap=True, highlight=False)
+    except MarkupError:  # a name in it looks like markup
+        console().print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def say_skipped(path: Path, objective: float) -> float:
@@ -73,9 +77,9 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
     size = -(-(len(header) - 1) // parts)
     for part in range(parts):
         shown = [0, *range(1 + part * size, min(1 + (part + 1) * size, len(header)))]
-        table = Table(title=title if part == 0 else None, title_justify="left")
+        table = Table(title=escape(title) if part == 0 else None, title_justify="left")
         for position in shown:
-            table.add_column(header[position], justify="left" if position == 0 else "right", overflow="fold")
+            table.add_column(escape(header[position]), justify="left" if position == 0 else "right", overflow="fold")
         for row in rows:
             table.add_row(*(escape(row[position]) for position in shown))
         console().print(table)

@@ -13,6 +13,7 @@ from torch import nn
 
 from callbacks.stopping import STOP_REQUESTS
 from datamodules.digests import read_checked, with_digest
+from stats.csv_text import csv_bytes
 from study.artifact import Artifact
 from study.console import is_first_rank, say_made, say_skipped, say_skipped_images, show_table
 from study.distributed import wait_for_ranks
@@ -102,7 +103,7 @@ class Step:
 def write(content: Content, path: Path) -> None:
     """Write what a file is to hold; an index is written where it has a name."""
     if isinstance(content, pd.DataFrame):
-        content.to_csv(path, index=content.index.name is not None)
+        path.write_bytes(csv_bytes(content))
     elif isinstance(content, Mapping):
         np.savez_compressed(path, allow_pickle=False, **content)
     elif isinstance(content, nn.Module):

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 import run
 from callbacks.checkpoint_file import is_whole
+from study.console import say, show_table
 from study.errors import one_line_errors
 from study.files import partial, whole_file
 from study.jobs import only_one
@@ -189,3 +190,11 @@ def test_a_checkpoint_with_one_changed_bit_is_not_whole(tmp_path: Path) -> None:
     for end in (0, 1, 40, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:end])
         assert not is_whole(path)
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    say("made: [/x] of [red]")
+    show_table("[/title]", ["[/x]", "[bold]"], [["[/y]", "[red]"]])
+    shown = capsys.readouterr().out
+    for name in ("[/x] of [red]", "[/title]", "[/x]", "[bold]", "[/y]", "[red]"):
+        assert name in shown
