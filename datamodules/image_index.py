@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from datamodules.arrays import read_array
 from datamodules.digests import read_checked, with_digest
 from datamodules.image_files import EXTENSIONS
 
-ARRAYS = ("names", "ends", "folder_of", "sizes")
+ARRAYS = {"names": np.uint8, "ends": np.int64, "folder_of": np.int32, "sizes": np.int64}
 SCANNING_THREADS = 16  # for folders on a network; a local disk needs none
 UNCERTAIN = 2_000_000_000  # ns: a folder that changed so shortly before it was read may change again unnoticed
 
@@ -134,7 +135,9 @@ def image_index(root: Path, cache: Path | None) -> ImageIndex:
 def load_index(store: Path) -> ImageIndex:
     """Read an index back, its arrays as memory maps."""
     described = read_checked(store / "index.json")
-    arrays = {name: np.load(store / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+    arrays: dict[str, Any] = {
+        name: read_array(store / f"{name}.npy", dtype, 1, mapped=True) for name, dtype in ARRAYS.items()
+    }
     if content_digest(described["folders"], arrays) != described["digest"]:
         raise ValueError(f"{store} is damaged")
     return ImageIndex(**described | {"root": Path(described["root"])}, **arrays, store=store)

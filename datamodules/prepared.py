@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from datamodules.arrays import read_array
 from datamodules.digests import read_checked, with_digest
 from datamodules.loading import make_loader
 
@@ -51,18 +52,19 @@ class PreparedImages:
         self.folder = folder
         try:
             described = read_checked(folder / "prepared.json")
-        except ValueError as error:
+            prepared_from, checksums = described["images"], described["checksums"]
+        except (ValueError, KeyError) as error:
             raise ValueError(damaged(folder / "prepared.json")) from error
-        if described["images"] != images:
+        if prepared_from != images:
             raise ValueError(
                 f"{folder} was prepared from other images than there are now: "
                 "run task=prepare again, or remove that folder to do without"
             )
         try:
-            self.checksums = np.load(folder / "checksums.npy")
-        except (OSError, ValueError, EOFError) as error:
+            self.checksums = read_array(folder / "checksums.npy", np.int64, 1)
+        except (OSError, ValueError) as error:
             raise ValueError(damaged(folder / "checksums.npy")) from error
-        if checksum_of(self.checksums) != described["checksums"]:
+        if checksum_of(self.checksums) != checksums:
             raise ValueError(damaged(folder / "checksums.npy"))
         self._shards: dict[int, np.ndarray] = {}
 
@@ -78,13 +80,14 @@ class PreparedImages:
         path = self.folder / SHARD.format(number)
         if number not in self._shards:
             try:
-                self._shards[number] = np.load(path, mmap_mode="r")
+                self._shards[number] = read_array(path, np.uint8, 4, mapped=True)
             except (OSError, ValueError) as error:
                 raise ValueError(f"{path} is damaged or missing ({error}): run task=prepare again") from error
         checksum = int(self.checksums[index])
         if checksum == UNREADABLE:
             return None
-        pixels = np.array(self._shards[number][position])
+        shard = self._shards[number]
+        pixels = np.array(shard[position]) if position < len(shard) else np.empty(0)
         if zlib.crc32(pixels.data) != checksum:  # a damaged page of a memory map raises no error by itself
             raise ValueError(f"{path} is damaged at its image {position}: run task=prepare again, which repairs it")
         return torch.from_numpy(pixels)
@@ -108,6 +111,9 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
     count = len(split)
     shards = [range(start, min(start + IMAGES_PER_SHARD, count)) for start in range(0, count, IMAGES_PER_SHARD)]
     paths = [folder / SHARD.format(number) for number in range(len(shards))]
+    written = (*paths, *map(note_of, paths), folder / "checksums.npy", folder / "prepared.json")
+    if folders := [path for path in written if path.is_dir()]:
+        raise ValueError(f"{folders[0]} is a folder: remove it, and run task=prepare again")
     missing = [number for number, path in enumerate(paths) if not is_whole(path, len(shards[number]), images)]
     (folder / "prepared.json").unlink(missing_ok=True)  # no reader takes a half-written folder for a finished one
     order = [position for number in missing for position in shards[number]]
@@ -149,7 +155,7 @@ def write_shard(path: Path, batches: Iterator[Any], count: int, images: str) -> 
 def is_whole(path: Path, count: int, images: str) -> bool:
     """Whether a shard holds these images, undamaged."""
     with suppress(OSError, ValueError, KeyError):
-        note, shard = read_checked(note_of(path)), np.load(path, mmap_mode="r")
+        note, shard = read_checked(note_of(path)), read_array(path, np.uint8, 4, mapped=True)
         return bool(
             note["images"] == images
             and len(shard) == len(note["checksums"]) == count

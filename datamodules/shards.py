@@ -113,8 +113,8 @@ def counted(paths: list[Path], cache: Path | None) -> list[Shard]:
     listed = paths[0].parent / COUNTS
     if listed.exists():
         try:
-            known = {str(name): int(count) for name, count in json.loads(listed.read_text(encoding="utf-8")).items()}
-        except (ValueError, AttributeError, TypeError) as error:
+            known = {str(name): image_count(count) for name, count in json.loads(listed.read_text("utf-8")).items()}
+        except (ValueError, AttributeError, OSError, RecursionError) as error:
             raise ValueError(
                 f'{listed} is not of the form {{"00000.tar": 10000}}: correct it, or remove it to have images counted'
             ) from error
@@ -126,6 +126,13 @@ def counted(paths: list[Path], cache: Path | None) -> list[Shard]:
         counts = cached_counts(paths, cache)
     firsts = np.cumsum([0, *counts]).tolist()
     return [Shard(path, count, first) for path, count, first in zip(paths, counts, firsts, strict=False)]
+
+
+def image_count(count: Any) -> int:
+    """A number of images as a JSON document gives it."""
+    if type(count) is not int or not 0 <= count < 2**40:
+        raise ValueError(f"{count} is no number of images")
+    return count
 
 
 def cached_counts(paths: list[Path], cache: Path | None) -> list[int]:

@@ -81,19 +81,21 @@ class SweepJob:
 
     def is_there(self) -> bool:
         """Whether the same job has finished before, and what it made is still there."""
-        from study.jobs import CONFIG, objective_of, read_record  # loads PyTorch
+        from study.jobs import checked_config, objective_of, read_record  # loads PyTorch
         from tasks.registry import weights_made
 
-        record, saved = read_record(self.folder), self.folder / CONFIG
-        if record.get("status") != "finished" or not saved.exists():
+        record = read_record(self.folder)
+        if record.get("status") != "finished":
             return False
         config = self.task_config
         made = weights_made(config)
-        if made is None or not made.exists() or saved.read_text(encoding="utf-8") != OmegaConf.to_yaml(config):
+        if made is None or not made.exists():
             return False
         try:
+            if checked_config(self.folder, record) != OmegaConf.to_yaml(config):
+                return False
             self.objective = objective_of(self.folder)
-        except ValueError:  # the record is damaged
+        except (OSError, ValueError):  # what is kept of it is damaged or gone
             return False
         self.state = "there already"
         return True

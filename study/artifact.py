@@ -91,9 +91,11 @@ class Artifact:
         """Whether the artifact is there, whole, and made with these settings from these inputs.
 
         Raises:
-            ValueError: If it is there but was made with other settings, is damaged, or (when precious) was made from
-                other inputs or has no provenance; says which, and what to do.
+            ValueError: If a folder is in its place, or it is there but was made with other settings, is damaged, or
+                (when precious) was made from other inputs or has no provenance; says which, and what to do.
         """
+        if folders := [path for path in (*self.files, self.provenance) if path.is_dir()]:
+            raise ValueError(f"{folders[0]} is a folder where a file belongs: remove it to make the file again")
         if not all(file.exists() for file in self.files):
             return False
         first = self.files[0]

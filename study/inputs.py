@@ -4,6 +4,7 @@ A file is what its record beside it says: its digest, the settings it was made w
 ``inputs.trusted=true`` accepts a file that is not, such as weights made elsewhere; what is made from it records that.
 """
 
+import glob
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -82,6 +83,8 @@ def fault_of(path: Path, cfg: DictConfig, settings: Mapping[str, Any], inputs: M
 
 def content_fault(path: Path) -> str | None:
     """Why a file is not what its record says; ``None`` if it is."""
+    if not path.is_file():
+        return f"{path} is no file"
     record = record_of(path)
     if isinstance(record, str):
         return record
@@ -105,32 +108,75 @@ def check_file(path: Path) -> None:
 
 def record_of(path: Path) -> dict[str, Any] | str:
     """The record of the artifact that a file belongs to, or what is wrong with it."""
-    broken = []
-    for candidate in sorted(path.parent.glob("*.json")):
-        try:
-            record = read_checked(candidate)
-        except (ValueError, OSError) as error:
-            broken.append(str(error))
-            continue
-        if path.name in record.get("sha256", {}) and {"settings", "inputs"} <= record.keys():
+    records, broken = records_in(path.parent)
+    for record in records:
+        if path.name in record["sha256"]:
             return record
-    why = next((text for text in broken if "provenance.json" in text or path.with_suffix(".json").name in text), "")
+    own = (path.with_suffix(".json").name, f"{path.parent.name}.json", "provenance.json")
+    why = next((broken[name] for name in own if name in broken), "")
     return f"{path} has no record of how it was made" + (f": {why}" if why else "")
 
 
+def records_in(folder: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The records in a folder, and for each other JSON file in it why it is none, by its name.
+
+    From memory where no file has changed since.
+    """
+    files = sorted(path for path in folder.glob("*.json"))
+    return _records(folder, tuple((path.name, *state(path)) for path in files))
+
+
+@lru_cache(maxsize=256)
+def _records(folder: Path, files: tuple[tuple[Any, ...], ...]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    records, broken = [], {}
+    for name, *_ in files:
+        try:
+            record = read_checked(folder / name)
+        except (ValueError, OSError) as error:
+            broken[name] = str(error)
+            continue
+        if {"settings", "inputs", "sha256"} <= record.keys():
+            records.append(record)
+    return records, broken
+
+
 def check_study(cfg: DictConfig) -> None:
-    """Refuse a study in which a table, an array or a document is not what its record says.
+    """Refuse a study in which a record is damaged, or a table, an array or a document is gone or not what it was.
 
     Raises:
+        FileNotFoundError: Names the first file that is gone.
         ValueError: Names the first such file, and what to do.
     """
     root = study_folder(cfg).root
     for folder in sorted({path.parent for path in root.rglob("*.json")}):
         if {"jobs", "report"} & set(folder.relative_to(root).parts[:1]):
             continue
-        for path in sorted(path for path in folder.iterdir() if path.suffix in TABLES):
-            if isinstance(record_of(path), dict) and (fault := content_fault(path)):
+        records, broken = records_in(folder)
+        named = {name for record in records for name in record["sha256"]}
+        missing = sorted(name for name in named if name.endswith(TABLES) and not (folder / name).exists())
+        if missing and not cfg.inputs.trusted:
+            raise FileNotFoundError(
+                f"{folder / missing[0]} is gone, though its record is there: python run.py study={cfg.study} makes it "
+                "again"
+            )
+        for name in sorted(broken.keys() - named):  # documents without a record may be a user's own
+            beside = any(path.suffix != ".json" for path in folder.glob(f"{glob.escape(Path(name).stem)}.*"))
+            if beside or name in ("provenance.json", f"{folder.name}.json"):
+                accept(broken[name], cfg, "study")
+        for path in sorted(folder / name for name in named if name.endswith(TABLES) and name not in missing):
+            if fault := content_fault(path):
                 accept(fault, cfg, "study")
+
+
+def check_shown(paths: Iterable[Path], cfg: DictConfig) -> None:
+    """Refuse to show a file that has no record of how it was made.
+
+    Raises:
+        ValueError: Names the first such file, and what to do.
+    """
+    for path in paths:
+        if isinstance(fault := record_of(path), str):
+            accept(fault, cfg, "study")
 
 
 def present_inputs(cfg: DictConfig, names: Iterable[str]) -> dict[str, str]:
@@ -161,8 +207,13 @@ def without_note(fingerprint: str) -> str:
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file; of one that has not changed, from memory."""
-    state = path.stat()
-    return _digest(path, state.st_mtime_ns, state.st_size, state.st_ino)
+    return _digest(path, *state(path))
+
+
+def state(path: Path) -> tuple[int, int, int, int]:
+    """What differs when a file has changed: both times, the size and the number on the disk."""
+    known = path.stat()
+    return known.st_mtime_ns, known.st_ctime_ns, known.st_size, known.st_ino
 
 
 @lru_cache(maxsize=1024)

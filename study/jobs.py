@@ -1,6 +1,7 @@
 """Jobs: the record of each, and a lock, so that no two work in one folder."""
 
 import fcntl
+import hashlib
 import json
 import os
 import socket
@@ -97,6 +98,7 @@ def recorded(
     path = folder / ("job.json" if is_first_rank() else f"job.rank{rank()}.json")
     start = time.monotonic()
     record: dict[str, Any] = {"overrides": overrides, "where": where(), "slurm_job": slurm_job()}
+    record["config_sha256"] = hashlib.sha256(config.encode()).hexdigest()
 
     def write(status: str, **more: Any) -> None:
         seconds = round(time.monotonic() - start, 1)
@@ -105,6 +107,7 @@ def recorded(
     if is_first_rank():
         for old in folder.glob("job.rank*.json"):
             old.unlink(missing_ok=True)
+        (folder / CONFIG).unlink(missing_ok=True)  # after an interruption here there is none, rather than another one
         write("running")
         write_text(folder / CONFIG, config)
     outcome: dict[str, Any] = {}
@@ -122,16 +125,39 @@ def recorded(
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Keep a record, with a digest of its content."""
-    write_text(path, json.dumps(with_digest(record), indent=2) + "\n")
+    """Keep a record of the job of a folder, with a digest of its content."""
+    write_text(path, json.dumps(with_digest(record, path.parent.name), indent=2) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """The record of a job; empty if there is none that can be read."""
     try:
-        return read_checked(folder / "job.json")
+        return checked_record(folder)
     except (OSError, ValueError):
         return {}
+
+
+def checked_record(folder: Path) -> dict[str, Any]:
+    """The record of a job; empty if there is none.
+
+    Raises:
+        ValueError: If it is damaged or that of another job; names it.
+    """
+    path = folder / "job.json"
+    return read_checked(path, folder.name) if path.exists() else {}
+
+
+def checked_config(folder: Path, record: Mapping[str, Any]) -> str:
+    """The configuration of a job, as YAML.
+
+    Raises:
+        ValueError: If it is damaged or that of another run than the record; names it.
+    """
+    path = folder / CONFIG
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != record.get("config_sha256"):
+        raise ValueError(f"{path} is damaged, was changed after it was written, or is of another run than job.json")
+    return content.decode()
 
 
 def objective_of(folder: Path) -> float:
@@ -152,7 +178,7 @@ def failures_of_ranks(folder: Path) -> list[str]:
     for path in sorted(folder.glob("job.rank*.json")):
         number = path.name.removeprefix("job.rank").removesuffix(".json")
         try:
-            errors.append(f"rank {number}: {read_checked(path)['error']}")
+            errors.append(f"rank {number}: {read_checked(path, folder.name)['error']}")
         except (OSError, ValueError, KeyError):
             errors.append(f"rank {number}: its record {path} is damaged")
     return errors

@@ -117,13 +117,13 @@ def write(content: Content, path: Path) -> None:
 def write_metrics(job: Path, numbers: Mapping[str, float]) -> None:
     """Keep the final numbers of a job in its folder, as ``metrics.json``."""
     plain = {name: float(value) for name, value in numbers.items()}
-    write_text(job / METRICS, json.dumps(with_digest(plain), indent=2) + "\n")
+    write_text(job / METRICS, json.dumps(with_digest(plain, job.name), indent=2) + "\n")
 
 
 def read_metrics(job: Path) -> dict[str, float]:
     """The final numbers of a job; empty if it has none.
 
     Raises:
-        ValueError: If the file is damaged.
+        ValueError: If the file is damaged or that of another job; names it.
     """
-    return read_checked(job / METRICS) if (job / METRICS).exists() else {}
+    return read_checked(job / METRICS, job.name) if (job / METRICS).exists() else {}

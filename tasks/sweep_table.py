@@ -14,7 +14,7 @@ from stats.sweeps import factors, means, sweep_table
 from study.console import say, say_made, show_table
 from study.files import whole_file
 from study.folder import study_folder
-from study.jobs import CONFIG, failures_of_ranks, read_record
+from study.jobs import CONFIG, checked_config, checked_record, failures_of_ranks
 from study.loggers import open_loggers
 from study.step import read_metrics
 
@@ -52,17 +52,17 @@ def read_jobs(study: Path) -> list[dict[str, Any]]:
     """What is known of every job of a study."""
     found = []
     for folder in sorted(study.glob("jobs/*")):
-        record = read_record(folder)
-        if not record or not (folder / CONFIG).exists():
-            continue
         try:
-            config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG), resolve=False)
+            record = checked_record(folder)
+            if "config_sha256" not in record or not (folder / CONFIG).exists():
+                continue  # it has not begun
+            config: Any = OmegaConf.to_container(OmegaConf.create(checked_config(folder, record)), resolve=False)
             overrides = dict(override.split("=", 1) for override in record["overrides"] if "=" in override)
             known = {"task": config["task"], "seed": config["seed"], "classifier": config["classifier"].get("name")}
             metrics = read_metrics(folder)
         except (OSError, ValueError, LookupError, AttributeError, TypeError, YAMLError) as error:
             raise ValueError(
-                f"the record of {folder} is damaged: move the folder away, or run the job again"
+                f"the record of {folder} is damaged ({error}): move the folder away, or run the job again"
             ) from error
         errors = [str(record["error"])] if record.get("error") else failures_of_ranks(folder)
         found.append(
