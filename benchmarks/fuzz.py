@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -30,21 +31,25 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(SHARES), choices=list(SHARES))
     options = parser.parse_args()
     counts, begun = {}, time.monotonic()
+    header = ["kind", "tries", *FINE, *FAULTS]
     with tempfile.TemporaryDirectory() as folder:
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
             run.run(compose(Path(folder)))
+        print(f"{line(header)}\n{line(['---'] * len(header))}", flush=True)  # noqa: T201
         shares = sum(SHARES[kind] for kind in options.kinds)
         for kind in options.kinds:
             counts[kind] = fuzz(kind, options.tries * SHARES[kind] // shares, options.seed, Path(folder))
-    header = ["kind", "tries", *FINE, *FAULTS]
-    rows = [[kind, count.tries, *count.outcomes.values()] for kind, count in counts.items()]
-    rows.append(["all", *(sum(row[place] for row in rows) for place in range(1, len(header)))])  # type: ignore[misc]
-    for row in (header, ["---"] * len(header), *rows):
-        print("| " + " | ".join(map(str, row)) + " |")  # noqa: T201
-    print(f"\n{time.monotonic() - begun:.0f} s")  # noqa: T201
+            print(line([kind, *counts[kind].numbers]), flush=True)  # noqa: T201
+    total = [sum(numbers) for numbers in zip(*(count.numbers for count in counts.values()), strict=True)]
+    print(f"{line(['all', *total])}\n\n{time.monotonic() - begun:.0f} s")  # noqa: T201
     faults = [f"{kind}: {fault}" for kind, count in counts.items() for fault in count.faults]
     print("\n".join(faults))  # noqa: T201
     sys.exit(bool(faults))
+
+
+def line(cells: Sequence[object]) -> str:
+    """A row of a table."""
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":

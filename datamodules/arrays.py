@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, MemoryError, KeyError)
 
 
-def read_array(path: Path, dtype: npt.DTypeLike, dimensions: int, mapped: bool = False) -> npt.NDArray[np.generic]:
+def read_array(path: Path, dtype: npt.DTypeLike, dimensions: int, mapped: bool = False) -> npt.NDArray[Any]:
     """Read an array.
 
     Args:
@@ -24,6 +25,7 @@ def read_array(path: Path, dtype: npt.DTypeLike, dimensions: int, mapped: bool =
         ValueError: If it is damaged, or holds something else; names it.
     """
     try:
+        array: npt.NDArray[Any]
         if mapped:
             array = np.lib.format.open_memmap(path, "r")
         else:

@@ -15,13 +15,13 @@ from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_interval
 from stats.order_certainty import order_certainty
 from stats.predictions import Predictions
 from stats.tables import mean_gains
+from study.accuracy_csv import read_given_table
 from study.artifact import Artifact
 from study.classifiers import make_classifier, study_classifiers
 from study.console import say
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
-from study.given_tables import read_given_table
 from study.inputs import verified
 from study.predictions import read_predictions
 from study.step import Result, Step, Table

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from methods.concepts.record import Array, Integers
-from study.given_tables import read_given_table
+from study.accuracy_csv import read_given_table
 
 HEADER = ["class", "superclass"]
 KEY = "concepts.superclasses"

@@ -104,14 +104,15 @@ def tree(content: bytes, draw: random.Random) -> bytes:
     document: Any = json.loads(content)
     if not document:
         return b"null"
-    node, key = document, None
+    node: Any = document
+    key: Any = None
     while isinstance(node, dict | list) and node:
         parent, key = node, draw.choice(list(node)) if isinstance(node, dict) else draw.randrange(len(node))
         node = parent[key]
         if draw.random() < 0.3:
             break
     kind = draw.choice(("delete", "rename", "retype", "root"))
-    new = draw.choice([None, [], {}, "", "abc", -1, 1e300, True, [[[]]], {"a": None}, 0.123])
+    new: Any = draw.choice([None, [], {}, "", "abc", -1, 1e300, True, [[[]]], {"a": None}, 0.123])
     if kind == "root":
         document = new
     elif kind == "delete":

@@ -195,6 +195,11 @@ class Count:
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*FINE, *FAULTS), 0))
     faults: list[str] = field(default_factory=list)
 
+    @property
+    def numbers(self) -> list[int]:
+        """The number of tries, then that of each outcome."""
+        return [self.tries, *self.outcomes.values()]
+
     def add(self, outcome: str, what: str) -> None:
         """Note one try."""
         self.tries += 1

@@ -44,7 +44,7 @@ class RandomSettings:
         GlobalHydra.instance().clear()
         with hydra.initialize_config_dir(str(run.CONF), version_base="1.3"):
             self.base = hydra.compose("config", overrides=[f"studies={folder}"])
-        nodes = {"": Common, **settings_classes()}
+        nodes: dict[str, type[Settings]] = {"": Common, **settings_classes()}
         self.keys = [pair for name, node in nodes.items() for pair in keys(node, name)]
         self.parser = OverridesParser.create()
 

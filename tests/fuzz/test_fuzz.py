@@ -10,7 +10,7 @@ import pytest
 from tests.fuzz.engine import FAULTS
 from tests.fuzz.kinds import KINDS, SHARES, fuzz
 
-TRIES, SEED = 600, 0
+TRIES, SEED = 500, 1
 
 
 @pytest.mark.slow
@@ -19,7 +19,7 @@ def test_no_alteration_is_accepted_or_ends_in_a_traceback_or_hangs_or_loses_a_fi
     if kind in ("caches", "images", "given tables"):
         pytest.importorskip("webdataset")
     count = fuzz(kind, TRIES * SHARES[kind] // 1000, SEED, finished)
-    assert count.tries >= 30
+    assert count.tries >= 25
     assert not count.faults
     assert sum(count.outcomes[fault] for fault in FAULTS) == 0
 
