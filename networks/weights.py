@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ AUXILIARY_HEADS = ("network.AuxLogits.", "network.aux1.", "network.aux2.")
 CONTAINER_PREFIXES = r"^((module|segnet)\.)+"
 UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, OSError,
-    MemoryError,
+    MemoryError, struct.error,
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from study.files import sha256
 from study.folder import study_folder
 from study.labels import classifiers_by_labels, labels_name, split_labels
 from study.networks import study_networks
+from study.records import read_arrays
 from study.step import Result, Step, Table
 from study.trainer import Length, make_trainer
 
@@ -145,9 +146,7 @@ class Probes:
         artifact = Artifact(files, files[0].with_suffix(".json"), settings, inputs, precious=False)
         step = Step(artifact, self.job, self.cfg.seed)
         step.run(lambda: self.train(weights, start if adapted else None, [path.name for path in files]))
-        with np.load(files[0]) as arrays:
-            right: np.ndarray = arrays["right"]
-        return right[:, self.columns()]
+        return read_arrays(files[0])["right"][:, self.columns()]
 
     def train(self, weights: Path | None, start: Path | None, files: list[str]) -> Result:
         """Train the readers of one source, from those of the originals if these are given, and test them."""

@@ -14,7 +14,8 @@ from tests.fuzz.of_studies import STUDIES
 KINDS: dict[str, Any] = STUDIES | FILES | SETTINGS
 SHARES = {  # in a thousand: tries that run a task take ten times as long as others
     "tables": 130, "predictions": 60, "weights": 90, "records": 90, "jobs": 130, "checkpoints": 100, "caches": 100,
-    "images": 100, "given tables": 60, "given weights": 70, "settings": 70,
+    "images": 100, "given tables": 60, "given weights": 60, "settings": 60,
+    "trusted predictions": 20,
 }  # fmt: skip
 
 

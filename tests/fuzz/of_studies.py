@@ -58,6 +58,15 @@ def predictions(finished: Path, folder: Path) -> Subject:
     return Subject(studies, pairs(every(studies, "cross_evaluation/predictions.npz"), *readers))
 
 
+def trusted_predictions(finished: Path, folder: Path) -> Subject:
+    """Arrays that a user wants to have used as they are: read for the intervals and the order."""
+    studies = copy_of(finished, folder)
+    shutil.rmtree(studies / "smoke" / "intervals")  # its tables are made with other settings
+    intervals = runs(studies, "intervals", "inputs.trusted=true", "intervals.resamples=20")
+    readers = (intervals, runs(studies, "order", "inputs.trusted=true"))
+    return Subject(studies, pairs(every(studies, "cross_evaluation/predictions.npz"), *readers), given=True)
+
+
 def weights(finished: Path, folder: Path) -> Subject:
     """Weights of autoencoders and classifiers: read for the cross evaluation, and where they would be trained."""
     studies = copy_of(finished, folder)
@@ -127,4 +136,11 @@ def with_hydra(cfg: DictConfig) -> DictConfig:
     return config
 
 
-STUDIES = {"tables": tables, "predictions": predictions, "weights": weights, "records": records, "jobs": jobs}
+STUDIES = {
+    "tables": tables,
+    "predictions": predictions,
+    "trusted predictions": trusted_predictions,
+    "weights": weights,
+    "records": records,
+    "jobs": jobs,
+}

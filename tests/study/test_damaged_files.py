@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
 import run
 from callbacks.checkpointing import Checkpointing
@@ -16,11 +17,13 @@ from datamodules.digests import read_checked, with_digest
 from datamodules.image_index import image_index
 from networks.weights import read_weights
 from study.jobs import recorded
+from study.predictions import prediction_arrays, read_predictions
 from study.step import read_metrics, write_metrics
 from tasks.intervals import of_classifiers, read_covariates
 from tasks.sweep_table import read_jobs
 from tests.datamodules.trees import make_tree
-from tests.images import image_shards
+from tests.images import image_folder, image_shards
+from tests.stats.drawn import drawn_predictions
 from tests.studies import compose
 
 Change = Callable[[Path], object]
@@ -204,3 +207,32 @@ def test_covariates_of_further_classifiers_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "known.csv"
     path.write_text("classifier,depth\nother,1\nvgg,2\n")
     assert of_classifiers(read_covariates(path), ["vgg"]).to_dict() == {"depth": {"vgg": 2}}
+
+
+def test_an_image_too_thin_to_be_shown_is_left_out_of_the_pictures(tmp_path: Path) -> None:
+    root = make_tree(tmp_path / "tree", train=1, val=1)
+    paths = sorted((root / "val").rglob("*.JPEG"))
+    Image.new("RGB", (1, 3000)).save(paths[0])
+    Image.new("RGB", (40, 1000)).save(paths[1])
+    shown = image_folder(root, size=24, resize=30).showcase(3)
+    assert sorted(tuple(image.shape) for image in shown.values()) == [(3, 50, 60), (3, 512, 20)]
+
+
+@pytest.mark.parametrize("change", [overwritten(b"PK\x03\x04"), lambda path: path.write_bytes(path.read_bytes()[:-30])])
+def test_trusted_predictions_that_cannot_be_read_are_named(change: Change, copied: Path) -> None:
+    change(copied / "smoke" / "cross_evaluation" / "predictions.npz")
+    with pytest.raises(ValueError, match=r"predictions\.npz is damaged"):
+        run.run(compose(copied, "task=order", "inputs.trusted=true"))
+
+
+@pytest.mark.parametrize("name", ["top1", "rows", "label_sets", "nmi_intra", "columns"])
+def test_predictions_of_a_wrong_shape_or_type_are_named(name: str, tmp_path: Path) -> None:
+    arrays, path = prediction_arrays(drawn_predictions()), tmp_path / "predictions.npz"
+    for changed in (arrays[name][:-1], arrays[name][None], arrays[name].astype("c8" if name == "nmi_intra" else "S4")):
+        np.savez(path, allow_pickle=False, **arrays | {name: changed})
+        with pytest.raises(ValueError, match=r"predictions\.npz is damaged"):
+            read_predictions(path)
+    np.savez(path, allow_pickle=False, **{key: array for key, array in arrays.items() if key != name})
+    if name != "label_sets":  # older files have none
+        with pytest.raises(ValueError, match=rf"predictions\.npz is damaged: .*{name}"):
+            read_predictions(path)
