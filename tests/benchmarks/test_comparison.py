@@ -15,7 +15,7 @@ from benchmarks.gpu_parts.comparison import KINDS, apart, is_finite, largest_dif
 from metrics.fixed_dtype import FixedDtypeMetric
 
 # bases that others extend
-BASES = {"FrozenParts", "TrainedModule", "AutoencoderTraining", "ReconstructionEvaluation"}
+BASES = {"ImageTest", "FrozenParts", "TrainedModule", "AutoencoderTraining", "ReconstructionEvaluation"}
 
 
 def classes_of(base: type, *rooms: str) -> set[str]:
