@@ -28,10 +28,10 @@ def run(cfg: DictConfig) -> float:
 def finetune(cfg: DictConfig) -> float:
     """A_i: the only loss is that of the classifier, unless the objective adds to it."""
     config, options, folder = cfg.classifier, cfg.finetune, study_folder(cfg)
+    inputs = {"pretrained autoencoder": pretrained_fingerprint(cfg)}  # made with the labels of the images
     cfg = with_labels_of(cfg, config)
     data = make_data(cfg, options.batch_size, options.augmentation)
     through = [config, *siblings(config, options.siblings)]
-    inputs = {"pretrained autoencoder": pretrained_fingerprint(cfg)}
     inputs |= {f"classifier {one.name}": weights_fingerprint(cfg, one) for one in through}
     settings = settings_of(cfg, "autoencoder", "classifier", "finetune")
     artifact = weights_artifact(folder.autoencoder(config.name, cfg.seed), settings, data, inputs)
