@@ -123,10 +123,14 @@ class Artifact:
             raise ValueError(f"{first} was made from another version of: {names}. Remove it to make it again")
         if changed:
             return False
-        whole = all(sha256(file) == digests.get(file.name) for file in self.files)
+        whole = all(sha256(file) == digests.get(self.name_of(file)) for file in self.files)
         if not whole and self.precious:
             raise ValueError(f"{first} is damaged or was changed after it was made: remove it to make it again")
         return whole
+
+    def name_of(self, file: Path) -> str:
+        """The name of a file in the record: its path from the folder of the record."""
+        return Path(os.path.relpath(file, self.provenance.parent)).as_posix()
 
     @property
     def identity(self) -> str:
@@ -149,7 +153,7 @@ class Artifact:
             yield temporary
             for path in temporary.values():
                 flush(path)
-            digests = {file.name: sha256(path) for file, path in temporary.items()}
+            digests = {self.name_of(file): sha256(path) for file, path in temporary.items()}
             record = {
                 "settings": self.settings,
                 "inputs": self.inputs,

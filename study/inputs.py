@@ -88,9 +88,7 @@ def content_fault(path: Path) -> str | None:
     record = record_of(path)
     if isinstance(record, str):
         return record
-    return (
-        None if digest(path) == record["sha256"][path.name] else f"{path} is damaged or was changed after it was made"
-    )
+    return None if digest(path) == record["digest"] else f"{path} is damaged or was changed after it was made"
 
 
 def check_file(path: Path) -> None:
@@ -109,9 +107,11 @@ def check_file(path: Path) -> None:
 def record_of(path: Path) -> dict[str, Any] | str:
     """The record of the artifact that a file belongs to, or what is wrong with it."""
     records, broken = records_in(path.parent)
-    for record in records:
-        if path.name in record["sha256"]:
-            return record
+    above, _ = records_in(path.parent.parent)  # of an artifact with folders
+    for name, candidates in ((path.name, records), (f"{path.parent.name}/{path.name}", above)):
+        for record in candidates:
+            if name in record["sha256"]:
+                return record | {"digest": record["sha256"][name]}
     own = (path.with_suffix(".json").name, f"{path.parent.name}.json", "provenance.json")
     why = next((broken[name] for name in own if name in broken), "")
     return f"{path} has no record of how it was made" + (f": {why}" if why else "")

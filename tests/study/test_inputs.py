@@ -11,7 +11,8 @@ import pytest
 
 import run
 from datamodules.digests import read_checked, with_digest
-from study.inputs import TRUSTED
+from study.artifact import Artifact
+from study.inputs import TRUSTED, check_file
 from tests.studies import compose
 
 FIRST, SECOND = "vgg_compact", "resnet_compact"
@@ -172,3 +173,17 @@ def test_a_key_that_nothing_reads_is_refused(override: str, message: str, tmp_pa
     with pytest.raises(ValueError, match=message):
         run.run(compose(tmp_path, override))
     assert not list(tmp_path.iterdir())
+
+
+def test_an_artifact_with_folders_is_verified_file_by_file(tmp_path: Path) -> None:
+    files = [tmp_path / "table.csv", tmp_path / "summary" / "table.csv"]
+    with Artifact(files, tmp_path / "table.json", {}, {}, precious=False).making(0.0) as temporary:
+        for number, path in enumerate(temporary.values()):
+            path.write_text(f"a\n{number}\n")
+    assert Artifact(files, tmp_path / "table.json", {}, {}, precious=False).exists()
+    for path in files:
+        check_file(path)
+    files[0].write_bytes(files[1].read_bytes())
+    check_file(files[1])
+    with pytest.raises(ValueError, match="is damaged or was changed"):
+        check_file(files[0])
