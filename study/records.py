@@ -48,9 +48,12 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise
     except (*UNREADABLE, *OF_ARCHIVES) as error:
         reason = f"{type(error).__name__} {' '.join(str(error).split())[:100]}"
         raise ValueError(f"{path} is damaged ({reason}): remove it, and the same command makes it again") from error
+    if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise ValueError(f"{path} is damaged: {others[0]} is no array")
+    return arrays
