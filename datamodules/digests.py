@@ -23,6 +23,11 @@ def with_digest(document: Mapping[str, Any], of: str = "") -> dict[str, Any]:
     return content | {DIGEST: hashlib.sha256((of + json.dumps(content, sort_keys=True)).encode()).hexdigest()}
 
 
+def place(path: Path) -> str:
+    """The name of a file with that of its folder: what a document belongs to, wherever the folder is moved."""
+    return f"{path.parent.name}/{path.name}"
+
+
 def read_checked(path: Path, of: str = "") -> dict[str, Any]:
     """Read a document that :func:`with_digest` made, without its digest.
 

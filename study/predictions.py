@@ -1,5 +1,6 @@
 """The file of per-image predictions, ``cross_evaluation/predictions.npz``."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from stats.predictions import Predictions
 from study.records import read_arrays
 
+SEEDED = r"{}(-seed\d+)?"  # study.folder.seeded
 # of each array the kind of its elements, and a letter for each dimension: equal letters, equal sizes
 SHAPES = {
     "rows": ("U", "R"),
@@ -62,6 +64,18 @@ def check_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
             sizes.setdefault(letter, size) != size for letter, size in zip(letters, array.shape, strict=True)
         ):
             raise ValueError(f"{path} is damaged: {name} is {array.dtype} of shape {array.shape}")
+    rows, sources = arrays["rows"].tolist(), arrays["sources"].tolist()
+    if strange := [
+        row
+        for row, source in zip(rows, sources, strict=True)
+        if not re.fullmatch(SEEDED.format(re.escape(source)), row)
+    ]:
+        raise ValueError(f"{path} is damaged: row {strange[0]!r} is no seed of its source")
+    columns = set(arrays["columns"].tolist())
+    if lost := sorted(columns - set(arrays["controls"].tolist()) - set(sources)):
+        raise ValueError(f"{path} is damaged: it has no row of the autoencoder of {lost[0]}")
+    if len(columns) < len(arrays["columns"]) or len(set(rows)) < len(rows):
+        raise ValueError(f"{path} is damaged: a row or a column is there twice")
 
 
 def prediction_arrays(predictions: Predictions) -> dict[str, Any]:

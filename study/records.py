@@ -2,6 +2,7 @@
 
 import dataclasses
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -48,9 +49,20 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise
     except (*UNREADABLE, *OF_ARCHIVES) as error:
         reason = f"{type(error).__name__} {' '.join(str(error).split())[:100]}"
         raise ValueError(f"{path} is damaged ({reason}): remove it, and the same command makes it again") from error
+    if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise ValueError(f"{path} is damaged: {others[0]} is no array")
+    if others := [name for name, array in arrays.items() if array.dtype.kind == "U" and not is_text(array)]:
+        raise ValueError(f"{path} is damaged: {others[0]} holds no text")
+    return arrays
+
+
+def is_text(array: npt.NDArray[np.str_]) -> bool:
+    """Whether every character of an array of text is one: NumPy does not check, and Python then fails anywhere."""
+    numbers = np.frombuffer(array.tobytes(), dtype=np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    return bool((numbers <= sys.maxunicode).all())

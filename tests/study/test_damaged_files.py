@@ -18,6 +18,7 @@ from datamodules.image_index import image_index
 from networks.weights import read_weights
 from study.jobs import recorded
 from study.predictions import prediction_arrays, read_predictions
+from study.records import read_arrays
 from study.step import read_metrics, write_metrics
 from tasks.intervals import of_classifiers, read_covariates
 from tasks.sweep_table import read_jobs
@@ -236,3 +237,13 @@ def test_predictions_of_a_wrong_shape_or_type_are_named(name: str, tmp_path: Pat
     if name != "label_sets":  # older files have none
         with pytest.raises(ValueError, match=rf"predictions\.npz is damaged: .*{name}"):
             read_predictions(path)
+
+
+def test_text_of_characters_that_there_are_not_is_named(tmp_path: Path) -> None:
+    names = np.array(["vgg", "ß\U0010ffff"])
+    np.savez(tmp_path / "whole.npz", names=names)
+    assert read_arrays(tmp_path / "whole.npz")["names"].tolist() == names.tolist()
+    broken = np.frombuffer(names.tobytes()[:-4] + b"\xff" * 4, dtype=names.dtype)
+    np.savez(tmp_path / "broken.npz", names=broken)
+    with pytest.raises(ValueError, match=r"broken\.npz is damaged: names holds no text"):
+        read_arrays(tmp_path / "broken.npz")
