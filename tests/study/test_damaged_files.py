@@ -102,6 +102,7 @@ def make_job(root: Path, name: str, number: float) -> Path:
         ("config.yaml", lambda path: path.write_text(path.read_text().replace("seed: 0", "seed: 1"))),
         ("config.yaml", overwritten(b"\xff")),
         ("metrics.json", overwritten(b"[]")),
+        ("metrics.json", lambda path: shutil.copy(path.with_name("job.json"), path)),
         ("metrics.json", lambda path: shutil.copy(path.parents[1] / "second" / "metrics.json", path)),
     ],
 )
@@ -247,3 +248,12 @@ def test_text_of_characters_that_there_are_not_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "broken.npz", names=broken)
     with pytest.raises(ValueError, match=r"broken\.npz is damaged: names holds no text"):
         read_arrays(tmp_path / "broken.npz")
+
+
+@pytest.mark.parametrize("rows", [["a", "b", "a"], ["a", "b", "c-seedx"], ["a", "b", "vgg"]])
+def test_predictions_whose_rows_do_not_fit_their_sources_are_named(rows: list[str], tmp_path: Path) -> None:
+    predictions, path = drawn_predictions(), tmp_path / "predictions.npz"
+    changed = [*rows, *predictions.rows[3:]]
+    np.savez(path, allow_pickle=False, **prediction_arrays(predictions) | {"rows": np.array(changed)})
+    with pytest.raises(ValueError, match=r"predictions\.npz is damaged"):
+        read_predictions(path)
