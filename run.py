@@ -1,9 +1,17 @@
 """The one entry point: compose the configuration, run one task. See ``python run.py --help``."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from callbacks.stopping import STOP_SIGNALS, stop_before_work
+
+if __name__ == "__main__":  # from the first line on: an exception while modules load would be a traceback
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop_before_work)
 
 # Before torch loads: when another program shares the cores, threads that spin make both more than ten times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -33,18 +41,24 @@ def show_help(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__" and {"-h", "--help"} & set(sys.argv):
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # --help | head
     try:
         show_help(sys.argv)
     except ValueError as error:
         sys.exit(f"error: {error}")
     sys.exit()
 
+if __name__ == "__main__" and any(argument.startswith("--e") for argument in sys.argv):  # or an abbreviation of it
+    sys.exit("error: --experimental-rerun unpickles a file, which can run code: repeat the command that job.json has")
+
 import hydra
 
-from study.resolvers import register_resolvers
+from study.configuration.resolvers import register_resolvers
+from study.configuration.shared_files import guard_configuration
 
 register_settings()
 register_resolvers(job_name)
+guard_configuration()
 
 if __name__ == "__main__" and {"-sc", "--shell-completion"} & set(sys.argv):  # at every Tab: before PyTorch loads
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(lambda cfg: None)()
@@ -58,14 +72,17 @@ from omegaconf import DictConfig, OmegaConf
 from callbacks.stopping import STOP_REQUESTS
 from study.artifact import flattened
 from study.classifiers import apply_settings
+from study.configuration.environment import explained_by_name
+from study.configuration.instantiation import refuse_escaped
 from study.distributed import follow_parent
 from study.errors import Explainer, one_line_errors
-from study.jobs import read_record, recorded
+from study.folder import run_folder
+from study.jobs import objective_of, only_one, recorded
 from study.settings.common import Common
 
 # noted for the processes that this one starts, because Hydra's own variable is set below
 FULL_ERRORS = os.environ.setdefault("LIKE_TO_SEE_FULL_ERRORS", str("HYDRA_FULL_ERROR" in os.environ)) == "True"
-EXPLAIN = Explainer({"": Common, **settings_classes()}, lambda: known_keys())
+EXPLAIN = explained_by_name(Explainer({"": Common, **settings_classes()}, lambda: known_keys()))
 
 
 def run(cfg: DictConfig) -> float:
@@ -73,6 +90,7 @@ def run(cfg: DictConfig) -> float:
     check_settings(cfg)
     if cfg.classifier_settings and not OmegaConf.is_missing(cfg.classifier, "name"):
         apply_settings(cfg.classifier, cfg.classifier_settings.get(cfg.classifier.name))
+    refuse_escaped(OmegaConf.to_container(cfg, resolve=True), "")
     OmegaConf.resolve(cfg)
     return run_task(cfg)
 
@@ -82,11 +100,17 @@ def main(cfg: DictConfig) -> float:
     """Run one job, in a process of its own when it is one of a sweep."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
+    overrides: Any = OmegaConf.to_container(job.overrides.task, resolve=False)  # as typed: no value of the environment
     if job.mode == RunMode.MULTIRUN:  # Lightning starts ranks by re-running argv: give them one job, not the sweep
-        command = [sys.executable, __file__, *job.overrides.task, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
+        command = [sys.executable, __file__, *overrides, run_folder(folder), "hydra.mode=RUN"]
         subprocess.run(command, cwd=job.runtime.cwd, check=True)  # noqa: S603
-        return float(read_record(folder)["objective"])
-    with one_line_errors(EXPLAIN, FULL_ERRORS), recorded(folder, list(job.overrides.task), EXPLAIN) as outcome:
+        return objective_of(folder)
+    config = OmegaConf.to_yaml(cfg)
+    with (
+        one_line_errors(EXPLAIN, FULL_ERRORS, folder),
+        only_one(folder),
+        recorded(folder, overrides, config, EXPLAIN) as outcome,
+    ):
         from study.lightning_fixes import leave_ranks  # not sooner: a sweep needs no PyTorch
 
         outcome["objective"] = run(cfg)
@@ -107,5 +131,7 @@ if __name__ == "__main__":
     follow_parent()
     if not {"-m", "--multirun"} & set(sys.argv):  # a sweep leaves signals to its jobs
         STOP_REQUESTS.listen()
+    else:
+        STOP_REQUESTS.restore()
     with one_line_errors(EXPLAIN, FULL_ERRORS):
         main()

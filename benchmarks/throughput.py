@@ -2,10 +2,10 @@
 
 python benchmarks/throughput.py                                                       one CPU: small
 python benchmarks/throughput.py --device cuda --batch 64 --precision bf16 --channels-last --compile
-python benchmarks/throughput.py --device cuda --agreement                             CUDA against CPU, float32
 
 Prints Markdown. Each figure is the median of --repeats timed steps after --warmup ones; the share of the peak is
 counted floating-point operations over the fastest matrix product measured here in the same precision.
+benchmarks/gpu.py measures the same steps on a GPU with many settings, in one command.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,50 @@ NAMES = ("alexnet", "vgg16", "resnet50", "inception_v3")
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+@dataclass(frozen=True)
+class Setting:
+    """How a step is computed.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        batch: Images of a step.
+        size: Their side, in pixels, as the autoencoder sees them.
+        precision: A key of ``TYPES``; autocast, as Lightning's mixed precision.
+        channels_last: Whether networks are laid out with channels last.
+        compile: Whether networks are compiled.
+        backend: Of ``torch.compile``.
+    """
+
+    device: str
+    batch: int
+    size: int
+    precision: str
+    channels_last: bool = False
+    compile: bool = False
+    backend: str = "inductor"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a step costs.
+
+    Attributes:
+        seconds: Median of the timed steps.
+        operations: Counted floating-point operations.
+        memory: Largest memory that tensors took on the GPU, in GiB; ``None`` on a CPU.
+    """
+
+    seconds: float
+    operations: int
+    memory: float | None
+
+
 def main() -> None:
     """Measure what the arguments ask for."""
     options = parse()
+    setting = Setting(
+        options.device, options.batch, options.size, options.precision, options.channels_last, options.compile
+    )
     torch.manual_seed(options.seed)
     device = torch.device(options.device)
     cpu = f"{platform.machine()}, {torch.get_num_threads()} threads"
@@ -43,20 +85,22 @@ def main() -> None:
     peak = matmul_peak(device, TYPES[options.precision], options.repeats)
     say(f"torch {torch.__version__} on {name}; {options.precision}, batch {options.batch}, {options.size} pixels, ")
     say(f"channels_last {options.channels_last}, compile {options.compile}; matmul peak {peak / 1e12:.2f} TFLOP/s\n\n")
-    if options.agreement:
-        agreement(options.size)
-        return
     say("| step | images/s | GFLOP per image | share of peak | memory, GiB |\n|---|---|---|---|---|\n")
-    images = torch.rand(options.batch, 3, options.size, options.size, device=device)
-    labels = torch.randint(1000, (options.batch,), device=device)
-    autoencoder = prepared(SegNet(), device, options)
-    classifiers = {name: prepared(network(name), device, options) for name in options.classifiers}
-    row("pre-train", pretraining_step(autoencoder, images, options), options, peak)
+    images, labels = batch_of(setting)
+    autoencoder = prepared(SegNet(), setting)
+    classifiers = {name: prepared(network(name), setting) for name in options.classifiers}
+
+    def row(name: str, step: Callable[[], None]) -> None:
+        timing = measured(step, setting, options.warmup, options.repeats)
+        memory = "–" if timing.memory is None else f"{timing.memory:.1f}"
+        share, per_image = timing.operations / timing.seconds / peak, timing.operations / setting.batch / 1e9
+        say(f"| {name} | {setting.batch / timing.seconds:.2f} | {per_image:.0f} | {share:.0%} | {memory} |\n")
+
+    row("pre-train", pretraining_step(autoencoder, images, setting))
     for name, classifier in classifiers.items():
-        step = finetuning_step(autoencoder, classifier, images, labels, options)
-        row(f"fine-tune through {name}", step, options, peak)
-    step = evaluation_step(autoencoder, list(classifiers.values()), images, options)
-    row(f"cross evaluation, {len(classifiers) + 1} autoencoders × {len(classifiers)} classifiers", step, options, peak)
+        row(f"fine-tune through {name}", finetuning_step(autoencoder, classifier, images, labels, setting))
+    step = evaluation_step(autoencoder, list(classifiers.values()), images, setting)
+    row(f"cross evaluation, {len(classifiers) + 1} autoencoders × {len(classifiers)} classifiers", step)
 
 
 def parse() -> argparse.Namespace:
@@ -72,7 +116,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--agreement", action="store_true", help="compare CUDA with the CPU instead")
     return parser.parse_args()
 
 
@@ -81,27 +124,33 @@ def network(name: str) -> Classifier:
     return Classifier(torchvision_network(name, 1000), torchvision_preprocessing(name, "IMAGENET1K_V1", "native"))
 
 
-def prepared(module: Any, device: torch.device, options: argparse.Namespace) -> Any:
+def batch_of(setting: Setting) -> tuple[Tensor, Tensor]:
+    """Images and labels, drawn."""
+    images = torch.rand(setting.batch, 3, setting.size, setting.size, device=setting.device)
+    return images, torch.randint(1000, (setting.batch,), device=setting.device)
+
+
+def prepared(module: Any, setting: Setting) -> Any:
     """A network on its device, laid out and compiled as asked; classifiers frozen."""
-    module = module.to(device)
-    if options.channels_last:
+    module = module.to(setting.device)
+    if setting.channels_last:
         module = module.to(memory_format=torch.channels_last)
     if isinstance(module, Classifier):
         freeze(module)
-    if options.compile:
+    if setting.compile:
         for part in (module.encoder, module.decoder) if isinstance(module, SegNet) else (module,):
-            part.compile()
+            part.compile(backend=setting.backend)
     return module
 
 
 def training_step(
-    loss_of: Callable[[], Tensor], optimizer: torch.optim.Optimizer, options: argparse.Namespace
+    loss_of: Callable[[], Tensor], optimizer: torch.optim.Optimizer, setting: Setting
 ) -> Callable[[], None]:
     """Compute a loss, backpropagate it, step."""
 
     def step() -> None:
         optimizer.zero_grad()
-        with half_precision(torch.device(options.device), options.precision):
+        with half_precision(torch.device(setting.device), setting.precision):
             loss = loss_of()
         loss.backward()
         optimizer.step()
@@ -109,14 +158,14 @@ def training_step(
     return step
 
 
-def pretraining_step(autoencoder: SegNet, images: Tensor, options: argparse.Namespace) -> Callable[[], None]:
+def pretraining_step(autoencoder: SegNet, images: Tensor, setting: Setting) -> Callable[[], None]:
     """Reconstruct, backpropagate the squared error to all weights, step."""
     optimizer = torch.optim.SGD(autoencoder.parameters(), lr=0.01, momentum=0.9)
-    return training_step(lambda: F.mse_loss(autoencoder(images), images), optimizer, options)
+    return training_step(lambda: F.mse_loss(autoencoder(images), images), optimizer, setting)
 
 
 def finetuning_step(
-    autoencoder: SegNet, classifier: Classifier, images: Tensor, labels: Tensor, options: argparse.Namespace
+    autoencoder: SegNet, classifier: Classifier, images: Tensor, labels: Tensor, setting: Setting
 ) -> Callable[[], None]:
     """Encode without gradient, decode, classify, backpropagate to the decoder, step."""
     freeze(autoencoder.encoder)
@@ -127,17 +176,17 @@ def finetuning_step(
             code, switches = autoencoder.encode(images)
         return F.cross_entropy(classifier(autoencoder.decode(code, switches)), labels)
 
-    return training_step(loss, torch.optim.Adam(autoencoder.decoder.parameters(), lr=1e-4), options)
+    return training_step(loss, torch.optim.Adam(autoencoder.decoder.parameters(), lr=1e-4), setting)
 
 
 def evaluation_step(
-    autoencoder: SegNet, classifiers: list[Classifier], images: Tensor, options: argparse.Namespace
+    autoencoder: SegNet, classifiers: list[Classifier], images: Tensor, setting: Setting
 ) -> Callable[[], None]:
     """One encoder pass, N + 1 decoder passes, (N + 2) · M classifier passes."""
     freeze(autoencoder)
 
     def step() -> None:
-        with torch.inference_mode(), half_precision(images.device, options.precision):
+        with torch.inference_mode(), half_precision(images.device, setting.precision):
             code, switches = autoencoder.encode(images)
             for row in range(len(classifiers) + 2):
                 source = images if row == 0 else autoencoder.decode(code, switches)
@@ -147,20 +196,18 @@ def evaluation_step(
     return step
 
 
-def row(name: str, step: Callable[[], None], options: argparse.Namespace, peak: float) -> None:
-    """Print one line of the table."""
-    for _ in range(options.warmup):
+def measured(step: Callable[[], None], setting: Setting, warmup: int, repeats: int) -> Timing:
+    """Time a step, and count its operations."""
+    device = torch.device(setting.device)
+    for _ in range(warmup):
         step()
-    device = torch.device(options.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    seconds = statistics.median(timed(step, device) for _ in range(options.repeats))
+    seconds = statistics.median(timed(step, device) for _ in range(repeats))
+    memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
     with FlopCounterMode(display=False) as counter, torch._dynamo.config.patch(disable=True):
         step()  # in eager mode: compiled operations are not counted
-    operations = counter.get_total_flops()
-    memory = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}" if device.type == "cuda" else "–"
-    share, per_image = operations / seconds / peak, operations / options.batch / 1e9
-    say(f"| {name} | {options.batch / seconds:.2f} | {per_image:.0f} | {share:.0%} | {memory} |\n")
+    return Timing(seconds, counter.get_total_flops(), memory)
 
 
 def timed(step: Callable[[], Any], device: torch.device) -> float:
@@ -186,19 +233,6 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, repeats: int) -> float
 def half_precision(device: torch.device, precision: str) -> Any:
     """Autocast as Lightning's mixed precision does it."""
     return nullcontext() if precision == "fp32" else torch.autocast(device.type, TYPES[precision])
-
-
-def agreement(size: int) -> None:
-    """Print how far CUDA and CPU are apart in float32: reconstructions, and logits of each network."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    images = torch.rand(2, 3, size, size)
-    say("| output | largest difference, relative to the largest value |\n|---|---|\n")
-    for name in ("autoencoder", *NAMES):
-        module: Any = freeze(SegNet() if name == "autoencoder" else network(name))
-        with torch.inference_mode():
-            on_cpu = module(images)
-            on_cuda = module.cuda()(images.cuda()).cpu()
-        say(f"| {name} | {float((on_cpu - on_cuda).abs().max() / on_cpu.abs().max()):.1e} |\n")
 
 
 def say(text: str) -> None:

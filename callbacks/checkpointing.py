@@ -2,12 +2,14 @@
 
 import time
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from callbacks.checkpoint_file import is_whole
 from callbacks.stopping import STOP_REQUESTS, Stopped
 
 
@@ -87,11 +89,14 @@ class Checkpointing(Callback):
         """
         if not self.path.exists():
             return None
+        damaged = f"{self.path} is damaged: remove it to train from the beginning"
         try:
+            if not is_whole(self.path):
+                raise ValueError(damaged)
             # Not left to Lightning: the data must know before the training which batches to skip
             state = torch.load(self.path, map_location="cpu", weights_only=True)["callbacks"][self.state_key]
-        except (RuntimeError, OSError, KeyError, EOFError, ValueError) as error:
-            raise ValueError(f"{self.path} is damaged: remove it to train from the beginning") from error
+        except (RuntimeError, OSError, KeyError, EOFError, UnpicklingError) as error:
+            raise ValueError(damaged) from error
         if state["identity"] != self.identity:
             raise ValueError(
                 f"{self.path} is of a training with other settings, images or devices (of shards, also workers): "

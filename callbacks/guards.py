@@ -40,6 +40,7 @@ class FiniteLoss(Callback):
         by_rank = {str(rank): indices for rank, indices in enumerate(of_ranks) if indices}
         if trainer.is_global_zero:
             self.report.parent.mkdir(parents=True, exist_ok=True)
+            self.report.unlink(missing_ok=True)  # a link of this name is not written through
             self.report.write_text(json.dumps(position | {"images": by_rank}) + "\n", encoding="utf-8")
         raise ValueError(
             f"the loss of step {trainer.global_step} (epoch {trainer.current_epoch}, batch {batch_idx}) is not finite. "

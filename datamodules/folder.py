@@ -132,7 +132,7 @@ class ImageFolder(CroppedImages):
         split = self.split("test")
         for position in range(len(split)):
             image = split.read(position) if len(images) < count else None
-            if image is not None:
+            if image is not None and max(image.shape[-2:]) <= 512 * min(image.shape[-2:]):  # else too thin to be shown
                 if max(image.shape[-2:]) > 512:
                     image = transforms.resize(image, [511], max_size=512, antialias=True)
                 images[split.path(position).stem] = image.float() / 255

@@ -7,10 +7,19 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif"})
+FORMATS = {  # PIL's name: suffixes; PIL decides by the content, and for others, such as EPS, it starts programs
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm",),
+    "GIF": (".gif",),
+}
+EXTENSIONS = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -18,6 +27,8 @@ def read_image(
     file: Path | BinaryIO, name: str | None = None, view: Callable[[Image.Image], Image.Image] | None = None
 ) -> Tensor:
     """Read an image as PIL's ``convert("RGB")`` returns it, whatever its suffix; EXIF orientation is ignored.
+
+    Every image file of a person is opened here, and only in one of ``FORMATS``.
 
     Args:
         file: Path, or an open binary file.
@@ -28,14 +39,18 @@ def read_image(
         RGB, uint8, shape ``(3, H, W)``.
 
     Raises:
-        ValueError: If the file is truncated or no image; names it.
+        ValueError: If the file is truncated or no image in one of ``FORMATS``; names it.
     """
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # about metadata, which is not used
-            with Image.open(file) as image:
+            with Image.open(file, formats=list(FORMATS)) as image:
                 converted = image.convert("RGB")
                 pixels = np.array(view(converted) if view else converted)
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"{name or file} cannot be read as an image (its content is not {', '.join(FORMATS)}): replace or remove it"
+        ) from error
     except UNREADABLE as error:
         raise ValueError(f"{name or file} cannot be read as an image ({error}): replace or remove it") from error
     return torch.from_numpy(pixels).permute(2, 0, 1)  # not contiguous: resizing is twice as fast in this layout

@@ -5,16 +5,20 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from datamodules.arrays import read_array
+from datamodules.digests import read_checked, with_digest
 from datamodules.image_files import EXTENSIONS
 
-ARRAYS = ("names", "ends", "folder_of", "sizes")
+ARRAYS = {"names": np.uint8, "ends": np.int64, "folder_of": np.int32, "sizes": np.int64}
 SCANNING_THREADS = 16  # for folders on a network; a local disk needs none
 UNCERTAIN = 2_000_000_000  # ns: a folder that changed so shortly before it was read may change again unnoticed
 
@@ -90,7 +94,7 @@ class ImageIndex:
         for name in ARRAYS:
             np.save(temporary / f"{name}.npy", getattr(self, name))
         described = {"root": str(self.root), "folders": self.folders, "changed": self.changed, "digest": self.digest}
-        (temporary / "index.json").write_text(json.dumps(described), encoding="utf-8")
+        (temporary / "index.json").write_text(json.dumps(with_digest(described)), encoding="utf-8")
         shutil.rmtree(store, ignore_errors=True)
         try:
             temporary.rename(store)
@@ -130,8 +134,12 @@ def image_index(root: Path, cache: Path | None) -> ImageIndex:
 
 def load_index(store: Path) -> ImageIndex:
     """Read an index back, its arrays as memory maps."""
-    described = json.loads((store / "index.json").read_text(encoding="utf-8"))
-    arrays = {name: np.load(store / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+    described = read_checked(store / "index.json")
+    arrays: dict[str, Any] = {
+        name: read_array(store / f"{name}.npy", dtype, 1, mapped=True) for name, dtype in ARRAYS.items()
+    }
+    if content_digest(described["folders"], arrays) != described["digest"]:
+        raise ValueError(f"{store} is damaged")
     return ImageIndex(**described | {"root": Path(described["root"])}, **arrays, store=store)
 
 
@@ -153,10 +161,21 @@ def scan(root: Path) -> ImageIndex:
         "sizes": np.array([size for _, size in files], dtype=np.int64),
     }
     folders = [folder or "." for folder in order]
+    changed = [contents[folder][0] for folder in order]
+    return ImageIndex(root, folders, changed, content_digest(folders, arrays), **arrays)
+
+
+def content_digest(folders: list[str], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """The digest of the names and sizes of all images.
+
+    Args:
+        folders: Names of the folders.
+        arrays: The arrays of ``ARRAYS``.
+    """
     digest = hashlib.sha256("\0".join(folders).encode("utf-8", "surrogateescape"))
-    for array in arrays.values():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return ImageIndex(root, folders, [contents[folder][0] for folder in order], digest.hexdigest(), **arrays)
+    for name in ARRAYS:
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
 
 
 def read_folder(folder: Path) -> tuple[int, list[str], list[tuple[str, int]]]:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import secrets
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -10,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from datamodules.arrays import read_array
+from datamodules.digests import read_checked, with_digest
 from datamodules.loading import make_loader
 
 IMAGES_PER_SHARD = 1024
 IMAGES_PER_BATCH = 32  # divides the former
 SHARD = "{:05d}.npy"  # a note of the same name, .json, is beside it
+OLD = 24 * 3600  # seconds
 UNREADABLE = -1  # instead of a checksum
 DECISIVE_PACKAGES = ("numpy", "pillow", "torch", "torchvision")
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -44,13 +50,22 @@ class PreparedImages:
 
     def __init__(self, folder: Path, images: str) -> None:
         self.folder = folder
-        described = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
-        if described["images"] != images:
+        try:
+            described = read_checked(folder / "prepared.json")
+            prepared_from, checksums = described["images"], described["checksums"]
+        except (ValueError, KeyError) as error:
+            raise ValueError(damaged(folder / "prepared.json")) from error
+        if prepared_from != images:
             raise ValueError(
                 f"{folder} was prepared from other images than there are now: "
                 "run task=prepare again, or remove that folder to do without"
             )
-        self.checksums = np.load(folder / "checksums.npy")
+        try:
+            self.checksums = read_array(folder / "checksums.npy", np.int64, 1)
+        except (OSError, ValueError) as error:
+            raise ValueError(damaged(folder / "checksums.npy")) from error
+        if checksum_of(self.checksums) != checksums:
+            raise ValueError(damaged(folder / "checksums.npy"))
         self._shards: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -65,13 +80,14 @@ class PreparedImages:
         path = self.folder / SHARD.format(number)
         if number not in self._shards:
             try:
-                self._shards[number] = np.load(path, mmap_mode="r")
+                self._shards[number] = read_array(path, np.uint8, 4, mapped=True)
             except (OSError, ValueError) as error:
                 raise ValueError(f"{path} is damaged or missing ({error}): run task=prepare again") from error
         checksum = int(self.checksums[index])
         if checksum == UNREADABLE:
             return None
-        pixels = np.array(self._shards[number][position])
+        shard = self._shards[number]
+        pixels = np.array(shard[position]) if position < len(shard) else np.empty(0)
         if zlib.crc32(pixels.data) != checksum:  # a damaged page of a memory map raises no error by itself
             raise ValueError(f"{path} is damaged at its image {position}: run task=prepare again, which repairs it")
         return torch.from_numpy(pixels)
@@ -95,6 +111,9 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
     count = len(split)
     shards = [range(start, min(start + IMAGES_PER_SHARD, count)) for start in range(0, count, IMAGES_PER_SHARD)]
     paths = [folder / SHARD.format(number) for number in range(len(shards))]
+    written = (*paths, *map(note_of, paths), folder / "checksums.npy", folder / "prepared.json")
+    if folders := [path for path in written if path.is_dir()]:
+        raise ValueError(f"{folders[0]} is a folder: remove it, and run task=prepare again")
     missing = [number for number, path in enumerate(paths) if not is_whole(path, len(shards[number]), images)]
     (folder / "prepared.json").unlink(missing_ok=True)  # no reader takes a half-written folder for a finished one
     order = [position for number in missing for position in shards[number]]
@@ -102,18 +121,20 @@ def prepare(split: Any, folder: Path, images: str, transform: dict[str, Any], wo
     batches = iter(progress(loader, len(loader)))
     for number in missing:
         write_shard(paths[number], batches, len(shards[number]), images)
-    checksums = [read_note(path)["checksums"] for path in paths]
-    with (folder / ".checksums.npy.partial").open("wb") as file:
-        np.save(file, np.concatenate([np.array(part, dtype=np.int64) for part in checksums]))
-    (folder / ".checksums.npy.partial").replace(folder / "checksums.npy")
-    write_json(folder / "prepared.json", {"images": images, "count": count, "transform": transform})
+    checksums = np.concatenate([np.array(read_checked(note_of(path))["checksums"], dtype=np.int64) for path in paths])
+    temporary = temporary_path(folder / "checksums.npy")
+    with temporary.open("xb") as file:
+        np.save(file, checksums)
+    temporary.replace(folder / "checksums.npy")
+    described = {"images": images, "count": count, "transform": transform, "checksums": checksum_of(checksums)}
+    write_json(folder / "prepared.json", described)
     return len(order)
 
 
 def write_shard(path: Path, batches: Iterator[Any], count: int, images: str) -> None:
     """Write the next ``count`` images as one shard, whole or not at all, then its note."""
     checksums: list[int] = []
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = temporary_path(path)
     shard: np.memmap | None = None
     try:
         while len(checksums) < count:
@@ -128,13 +149,13 @@ def write_shard(path: Path, batches: Iterator[Any], count: int, images: str) -> 
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    write_json(path.with_suffix(".json"), {"images": images, "checksums": checksums})
+    write_json(note_of(path), {"images": images, "checksums": checksums})
 
 
 def is_whole(path: Path, count: int, images: str) -> bool:
     """Whether a shard holds these images, undamaged."""
     with suppress(OSError, ValueError, KeyError):
-        note, shard = read_note(path), np.load(path, mmap_mode="r")
+        note, shard = read_checked(note_of(path)), read_array(path, np.uint8, 4, mapped=True)
         return bool(
             note["images"] == images
             and len(shard) == len(note["checksums"]) == count
@@ -146,13 +167,36 @@ def is_whole(path: Path, count: int, images: str) -> bool:
     return False
 
 
-def read_note(path: Path) -> dict[str, Any]:
-    """The fingerprint and the checksums of the images of a shard, from the file beside it."""
-    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+def note_of(path: Path) -> Path:
+    """The file beside a shard with the fingerprint and the checksums of its images."""
+    return path.with_suffix(".json")
+
+
+def checksum_of(checksums: npt.NDArray[np.int64]) -> str:
+    """The digest of the checksums of all images."""
+    return hashlib.sha256(np.ascontiguousarray(checksums).tobytes()).hexdigest()
+
+
+def damaged(path: Path) -> str:
+    """What to say of a damaged file."""
+    return f"{path} is damaged: run task=prepare again, which repairs it"
+
+
+def temporary_path(path: Path) -> Path:
+    """A temporary path in the same folder that nobody can know beforehand; old leftovers of killed jobs are removed."""
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > OLD:  # younger ones may be of another job
+                leftover.unlink()
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a small file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(path)
+    """Write a small file whole or not at all, with a digest of its content."""
+    temporary = temporary_path(path)
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            json.dump(with_digest(content), file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,6 +1,9 @@
 """Images of tar shards as streams: in order, or shuffled in windows and resumable at any batch."""
 
 import io
+import lzma
+import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,7 @@ from datamodules.base import UNREADABLE, Item
 from datamodules.cropped import Failures, square
 from datamodules.image_files import EXTENSIONS, read_image
 
+DAMAGED = (tarfile.TarError, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)  # archives may be compressed
 WINDOW = 1000  # images shuffled among each other
 
 
@@ -152,12 +156,20 @@ class TrainingStream(ShardStream):
 
 
 def members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every image in a shard."""
+    """Name and content of every image in a shard.
+
+    Raises:
+        ValueError: If the file is no whole tar archive; names it.
+    """
     from webdataset import tariterators
 
-    with path.open("rb") as stream:  # webdataset does not close files that it opens itself
-        files = tariterators.tar_file_expander([{"url": str(path), "stream": stream}])
-        for sample in tariterators.group_by_keys(files):
-            for suffix, content in sample.items():
-                if f".{suffix.rsplit('.', 1)[-1]}" in EXTENSIONS:
-                    yield f"{path}: {sample['__key__']}.{suffix}", content
+    try:
+        with path.open("rb") as stream:  # webdataset does not close files that it opens itself
+            files = tariterators.tar_file_expander([{"url": str(path), "stream": stream}])
+            for sample in tariterators.group_by_keys(files):
+                for suffix, content in sample.items():
+                    if f".{suffix.rsplit('.', 1)[-1]}" in EXTENSIONS:
+                        yield f"{path}: {sample['__key__']}.{suffix}", content
+    except DAMAGED as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        raise ValueError(f"{path} is no whole tar archive ({reason}): copy it again, or remove it") from error

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.base import CLASS, Batch, Split
 from datamodules.cropped import CroppedImages, Failures
+from datamodules.digests import read_checked
 from datamodules.loading import make_loader
 from datamodules.prepared import write_json
 from datamodules.shard_streams import Shard, ShardStream, TrainingStream, View, members
@@ -110,22 +112,36 @@ def counted(paths: list[Path], cache: Path | None) -> list[Shard]:
     """Shards with their numbers of images, from ``sizes.json``, the cache, or by reading each once."""
     listed = paths[0].parent / COUNTS
     if listed.exists():
-        known = json.loads(listed.read_text(encoding="utf-8"))
+        try:
+            known = {str(name): image_count(count) for name, count in json.loads(listed.read_text("utf-8")).items()}
+        except (ValueError, AttributeError, OSError, RecursionError) as error:
+            raise ValueError(
+                f'{listed} is not of the form {{"00000.tar": 10000}}: correct it, or remove it to have images counted'
+            ) from error
         missing = [path.name for path in paths if path.name not in known]
         if missing:
             raise ValueError(f"{listed} does not name {missing[0]}: complete it, or remove it to have images counted")
-        counts = [int(known[path.name]) for path in paths]
+        counts = [known[path.name] for path in paths]
     else:
         counts = cached_counts(paths, cache)
     firsts = np.cumsum([0, *counts]).tolist()
     return [Shard(path, count, first) for path, count, first in zip(paths, counts, firsts, strict=False)]
 
 
+def image_count(count: Any) -> int:
+    """A number of images as a JSON document gives it."""
+    if type(count) is not int or not 0 <= count < 2**40:
+        raise ValueError(f"{count} is no number of images")
+    return count
+
+
 def cached_counts(paths: list[Path], cache: Path | None) -> list[int]:
     """The number of images in each shard; those counted before and not changed since are not read again."""
     key = hashlib.sha256(str(paths[0].parent.resolve()).encode()).hexdigest()[:16]
     store = cache / "shards" / f"{key}.json" if cache else None
-    known = json.loads(store.read_text(encoding="utf-8")) if store and store.exists() else {}
+    known: dict[str, int] = {}
+    with suppress(OSError, ValueError):  # there is none yet, or it is damaged: counted again
+        known = read_checked(store) if store else {}
     stamps = {path: f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths}
     missing = [path for path in paths if stamps[path] not in known]
     with ThreadPoolExecutor() as pool:

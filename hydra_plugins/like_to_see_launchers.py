@@ -18,6 +18,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from study.folder import run_folder
+
 PROGRAM = Path(__file__).resolve().parents[1] / "run.py"
 STOPPED = 75  # exit status of a job that was asked to stop, has saved, and can go on
 DONE = ("finished", "there already")
@@ -56,33 +58,51 @@ class SweepJob:
     @property
     def command(self) -> list[str]:
         """The single run that does this job."""
-        task = list(self.config.hydra.overrides.task)
-        return [sys.executable, str(PROGRAM), *task, f"hydra.run.dir='{self.folder}'", "hydra.mode=RUN"]
+        return [sys.executable, str(PROGRAM), *self.arguments, run_folder(self.folder), "hydra.mode=RUN"]
+
+    @property
+    def arguments(self) -> list[str]:
+        """Its overrides as they were typed: interpolations are the job's to resolve, and no value gets into records."""
+        typed: Any = OmegaConf.to_container(self.config.hydra.overrides.task, resolve=False)
+        return list(typed)
 
     def resources(self) -> dict[str, Any]:
-        """What this job asks of its launcher."""
+        """What this job asks of its launcher.
+
+        Raises:
+            ValueError: If a text has several lines: in the script of a cluster, the second one would be a command.
+        """
         plain: Any = OmegaConf.to_container(self.config.hydra.launcher, resolve=True)
         del plain["_target_"]
+        for name, value in plain.items():
+            if isinstance(value, str) and not value.isprintable():
+                raise ValueError(f"hydra.launcher.{name}={value!r}: give text of one line")
         return plain
 
     def is_there(self) -> bool:
         """Whether the same job has finished before, and what it made is still there."""
-        from study.jobs import read_record  # loads PyTorch
+        from study.jobs import checked_config, objective_of, read_record  # loads PyTorch
         from tasks.registry import weights_made
 
-        record, saved = read_record(self.folder), self.folder / ".hydra" / "config.yaml"
-        if record.get("status") != "finished" or not saved.exists():
+        record = read_record(self.folder)
+        if record.get("status") != "finished":
             return False
         config = self.task_config
         made = weights_made(config)
-        if made is None or not made.exists() or saved.read_text(encoding="utf-8") != OmegaConf.to_yaml(config):
+        if made is None or not made.exists():
             return False
-        self.state, self.objective = "there already", float(record["objective"])
+        try:
+            if checked_config(self.folder, record) != OmegaConf.to_yaml(config):
+                return False
+            self.objective = objective_of(self.folder)
+        except (OSError, ValueError):  # what is kept of it is damaged or gone
+            return False
+        self.state = "there already"
         return True
 
     def ended(self, codes: Sequence[int], log: Path | None = None) -> None:
         """Note what became of it, from the exit statuses of its ranks (none: it was killed) and its records."""
-        from study.jobs import failures_of_ranks, read_record
+        from study.jobs import failures_of_ranks, objective_of, read_record
 
         record = read_record(self.folder)
         causes = [*([str(record["error"])] if "error" in record else []), *failures_of_ranks(self.folder)]
@@ -90,7 +110,7 @@ class SweepJob:
         if codes and not broken and STOPPED in codes:
             self.state, causes = "stopped", ["asked to stop, and saved: the same command goes on"]
         elif codes and not broken and record.get("status") == "finished":
-            self.state, self.objective, causes = "finished", float(record["objective"]), []
+            self.state, self.objective, causes = "finished", objective_of(self.folder), []
         elif not codes or any(code < 0 for code in broken):
             names = [signal.Signals(-code).name for code in broken if code < 0]
             reason = f"ended by {names[0]}" if names else "ended with no result: killed, cancelled or out of time"

@@ -2,7 +2,6 @@
 
 import getpass
 import importlib.util
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra_plugins.like_to_see_launchers import STOPPED, SweepJob, SweepLauncher, label
+from study.programs import program
 
+SQUEUE = program("squeue")
 COMMON = {
     "timeout_min",
     "cpus_per_task",
@@ -201,7 +202,12 @@ class SlurmLauncher(SubmititLauncher):
         for job in jobs:
             record, resources = read_record(job.folder), job.resources()
             number = record.get("slurm_job")
-            if number in queue and record.get("overrides") == list(job.config.hydra.overrides.task):
+            if number in queue and record.get("overrides") != job.arguments:
+                raise ValueError(
+                    f"{job.folder} is in use by Slurm job {number}, which has other settings: wait for it, cancel it, "
+                    "or use another study=<name>"
+                )
+            if number in queue and record.get("overrides") == job.arguments:
                 ranks = range(resources["nodes"] * resources["tasks_per_node"])
                 job.handle = submitit.SlurmJob(resources["submitit_folder"], str(number), list(ranks))
                 say(f"Slurm job {number} is in the queue already: {label(job, jobs)}")
@@ -209,14 +215,16 @@ class SlurmLauncher(SubmititLauncher):
 
 def note_submission(job: SweepJob, number: str) -> None:
     """Keep which Slurm job a job is."""
-    from study.files import write_text
+    from study.jobs import write_record
 
-    record = {"overrides": list(job.config.hydra.overrides.task), "status": "submitted", "slurm_job": number}
-    write_text(job.folder / "job.json", json.dumps(record, indent=2) + "\n")
+    record = {"overrides": job.arguments, "status": "submitted", "slurm_job": number}
+    write_record(job.folder / "job.json", record)
 
 
 def queued() -> set[str] | None:
     """This user's jobs in Slurm's queue, array tasks one by one; ``None`` when Slurm does not answer."""
-    command = ["squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format", "%i"]
+    if SQUEUE is None:
+        return None
+    command = [SQUEUE, "--noheader", "--array", "--user", getpass.getuser(), "--format", "%i"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     return set(done.stdout.split()) if done.returncode == 0 else None

@@ -1,6 +1,7 @@
 """Any classifier of timm (an extra), with its published weights and the preprocessing those were trained for."""
 
 import math
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from torch import nn
 
 from networks.classifier import Preprocessing, View, with_view
+
+NAME = re.compile(r"\w+(\.\w+)?", re.ASCII)  # of an architecture, and the tag of its weights
 
 
 def timm_network(architecture: str, classes: int) -> nn.Module:
@@ -77,7 +80,8 @@ def pretrained_config(architecture: str) -> Any:
 def known(architecture: str) -> str:
     """The name of a classifier that timm has."""
     timm = timm_library()
-    if not timm.is_model(architecture):
+    # a prefix such as hf-hub: or a path would be code or weights from elsewhere
+    if not NAME.fullmatch(architecture) or not timm.is_model(architecture):
         near = timm.list_models(f"*{architecture.split('.')[0]}*")[:3]
         hint = f"; did you mean {' or '.join(near)}?" if near else ": see timm.list_models()"
         raise ValueError(f"timm has no classifier {architecture!r}{hint}")

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,10 @@ from torch import Tensor, nn
 CONTAINER_ENTRIES = ("model_state", "model_state_dict", "state_dict")
 AUXILIARY_HEADS = ("network.AuxLogits.", "network.aux1.", "network.aux2.")
 CONTAINER_PREFIXES = r"^((module|segnet)\.)+"
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
+UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, OSError,
+    MemoryError, struct.error,
+)  # fmt: skip
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -47,6 +51,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "weights_only" in reason:  # PyTorch's advice would run code from the file
+            reason = "it holds other things than tensors, or is damaged"
         raise ValueError(
             f"{path} is not a file of plain weights ({reason}): save the model's state_dict() and use that"
         ) from error

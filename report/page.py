@@ -1,20 +1,24 @@
 """The report page: one HTML file that opens from disk, laid out from templates."""
 
-import html
+import base64
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from report.names import spaced
+from report.text import address, visible
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+STYLE = REPOSITORY / "report" / "templates" / "page.css"
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,9 @@ def render_page(title: str, parts: Sequence[Part], files: Mapping[str, str]) -> 
         files: Raw data to link to: text by path relative to the page.
 
     Returns:
-        HTML that refers only to files beside it.
+        HTML that refers only to files beside it, and tells the browser to run no script and to load nothing else.
     """
+    style = Markup(STYLE.read_text(encoding="utf-8"))  # noqa: S704 - a file of the project
     environment, contents = make_environment(), list[tuple[str, str]]()
     figures = {name for part in parts for name in part.figures}
     leads, sections = [], []
@@ -62,6 +67,8 @@ def render_page(title: str, parts: Sequence[Part], files: Mapping[str, str]) -> 
         sections.append(module.sections())
     return environment.get_template("report/templates/page.html.j2").render(
         title=title,
+        style=style,
+        policy=content_policy(style),
         lead=Markup(" ").join(lead.strip() for lead in leads),
         facts=[fact for part in parts for fact in part.facts],
         sections=sections,
@@ -71,18 +78,37 @@ def render_page(title: str, parts: Sequence[Part], files: Mapping[str, str]) -> 
     )
 
 
+def content_policy(style: str) -> str:
+    """What a browser may do with the page: show images of its folder and use its style; no script, no other address.
+
+    The page has no script, so that whatever a name may smuggle in cannot run.
+
+    Args:
+        style: The text between the tags of the page's only style.
+    """
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; img-src 'self' file:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def shown(value: Any) -> Any:
+    """What a template shows of a value: text that is no HTML of the project without invisible characters."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def make_environment() -> jinja2.Environment:
-    """The templates with their filters; every value is escaped unless a filter has made it HTML."""
+    """The templates with their filters; every value is made visible, and escaped unless a filter has made it HTML."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(REPOSITORY),
         autoescape=True,
+        finalize=shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.do"],
     )
     environment.filters |= {
-        "table": table_html,
+        "rows": table_rows,
+        "address": address,
         "name": typeset_html,
         "percent": lambda value, digits=0: f"{100 * value:.{digits}f} %",
         "number": lambda value, digits=3: f"{value:.{digits}f}".replace("-", "−"),
@@ -93,19 +119,25 @@ def make_environment() -> jinja2.Environment:
     return environment
 
 
-def table_html(table: pd.DataFrame) -> Markup:
-    """A table as HTML: numbers to three digits, a dash for NaN, ``A_S`` and its like with their subscript."""
-    named = table.rename_axis(index=None).rename(index=typeset_html, columns=typeset_html)
-    escaped = named.map(lambda cell: html.escape(cell) if isinstance(cell, str) else cell)
-    return Markup(escaped.to_html(float_format=lambda value: f"{value:.3f}", border=0, escape=False, na_rep="–"))  # noqa: S704
+def table_rows(table: pd.DataFrame) -> Iterator[tuple[object, list[object]]]:
+    """The rows of a table with their names: floats to three digits, a dash for NaN."""
+    for name, cells in zip(table.index, table.itertuples(index=False, name=None), strict=True):
+        yield name, [cell_text(cell) for cell in cells]
+
+
+def cell_text(cell: object) -> object:
+    """A number as text; other things as they are."""
+    if cell is None or cell is pd.NA or cell != cell:  # only NaN differs from itself
+        return "–"
+    return f"{cell:.3f}" if isinstance(cell, float | np.floating) else cell
 
 
 def typeset_html(name: object) -> Markup:
     """A name as HTML: of a name that begins with ``A_`` the rest becomes a subscript, in others ``A_S`` and ``A_i``."""
-    text = html.escape(str(name))
+    text = visible(name)
     if text.startswith("A_"):
-        return Markup(f"A<sub>{text.removeprefix('A_')}</sub>")  # noqa: S704
-    return Markup(re.sub(r"\bA_([Si])\b", r"A<sub>\1</sub>", text))  # noqa: S704
+        return Markup("A<sub>{}</sub>").format(text.removeprefix("A_"))
+    return Markup(re.sub(r"\bA_([Si])\b", r"A<sub>\1</sub>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def listed(names: Sequence[object]) -> str:

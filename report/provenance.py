@@ -22,6 +22,6 @@ def is_outdated(root: Path, folder: str) -> bool:
     predictions, provenance = root / "cross_evaluation" / "predictions.npz", root / folder / "provenance.json"
     if not (predictions.exists() and provenance.exists()):
         return False
-    used = json.loads(provenance.read_text(encoding="utf-8"))["inputs"]["predictions"]
+    used = json.loads(provenance.read_text(encoding="utf-8"))["inputs"]["predictions"].partition(",")[0]
     with predictions.open("rb") as file:
         return bool(hashlib.file_digest(file, "sha256").hexdigest() != used)

@@ -7,7 +7,7 @@ and the attributes are the autoencoders: a classifier has the attribute if the r
 Source: B. Ganter, R. Wille, "Formal Concept Analysis", Springer 1999, chapters 1 and 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -72,7 +72,22 @@ def formal_concepts(context: BoolArray) -> list[FormalConcept]:
     return sorted(concepts, key=lambda concept: (-len(concept.extent), concept.extent))
 
 
-def count_concepts(context: BoolArray) -> int:
+@dataclass
+class Budget:
+    """How many intersections of attribute sets may still be computed; counting stops when there are none left.
+
+    Attributes:
+        intersections: At least 0.
+
+    Example:
+        >>> Budget(intersections=10).intersections
+        10
+    """
+
+    intersections: int
+
+
+def count_concepts(context: BoolArray, most: int | None = None, budget: Budget | None = None) -> int | None:
     r"""Count the formal concepts of a context without listing their extents.
 
     .. math:: \left| \left\{ \bigcap_{g \in A} B_g : A \subseteq G \right\} \right|
@@ -81,18 +96,31 @@ def count_concepts(context: BoolArray) -> int:
 
     Args:
         context: Booleans of shape ``(objects, attributes)``.
+        most: Counting stops beyond this number; ``None`` counts them all, and there can be ``2 ** objects``.
+        budget: Is lowered by the intersections that were computed; ``None`` is no limit.
 
     Returns:
-        ``len(formal_concepts(context))``, at least 1.
+        ``len(formal_concepts(context))``, at least 1; ``most + 1`` if there are more than ``most``; ``None`` if the
+        budget was too small.
 
     Raises:
         ValueError: If ``context`` is not a two-dimensional boolean array.
 
     Example:
-        >>> count_concepts(np.eye(2, dtype=bool))
-        4
+        >>> count_concepts(np.eye(2, dtype=bool)), count_concepts(~np.eye(40, dtype=bool), most=10_000)
+        (4, 10001)
     """
-    return len(_closed_intents(_object_intents(context), context.shape[1]))
+    rows = _object_intents(context)
+    intents = {(1 << context.shape[1]) - 1}
+    for row in sorted(set(rows), key=int.bit_count):
+        if budget is not None:
+            if budget.intersections < len(intents):
+                return None
+            budget.intersections -= len(intents)
+        intents |= {intent & row for intent in intents}  # grows to at most twice its size
+        if most is not None and len(intents) > most:
+            return most + 1
+    return len(intents)
 
 
 def is_chain(context: BoolArray) -> bool:
@@ -117,8 +145,21 @@ def is_chain(context: BoolArray) -> bool:
         >>> is_chain(np.array([[True, False], [True, True]])), is_chain(np.eye(2, dtype=bool))
         (True, False)
     """
-    rows = sorted(_object_intents(context), key=int.bit_count)
-    return all(smaller & larger == smaller for smaller, larger in pairwise(rows))
+    return are_nested(_object_intents(context))
+
+
+def are_nested(masks: Iterable[int]) -> bool:
+    """Whether of any two sets one contains the other.
+
+    Args:
+        masks: The sets as bit masks.
+
+    Example:
+        >>> are_nested([0b11, 0b1]), are_nested([0b10, 0b01])
+        (True, False)
+    """
+    ascending = sorted(masks, key=int.bit_count)
+    return all(smaller & larger == smaller for smaller, larger in pairwise(ascending))
 
 
 def cover_relation(concepts: Sequence[FormalConcept]) -> list[tuple[int, int]]:
@@ -170,15 +211,21 @@ def lattice_document(rrc: FloatArray, names: Sequence[str], threshold: float) ->
         [{'classifiers': ['a'], 'autoencoders': ['a']}, {'classifiers': ['b'], 'autoencoders': ['b']}]
     """
     concepts = formal_concepts((rrc >= threshold).T)
-    nodes = []
-    # reduced: what a lower node has (classifiers) or a higher one has (autoencoders) is not named again
-    for concept in concepts:
-        lower = {j for other in concepts if set(other.extent) < set(concept.extent) for j in other.extent}
-        higher = {i for other in concepts if set(other.intent) < set(concept.intent) for i in other.intent}
-        classifiers = [names[j] for j in concept.extent if j not in lower]
-        autoencoders = [names[i] for i in concept.intent if i not in higher]
-        nodes.append({"classifiers": classifiers, "autoencoders": autoencoders})
-    return {"threshold": threshold, "nodes": nodes, "covers": [list(pair) for pair in cover_relation(concepts)]}
+    covers = cover_relation(concepts)
+    lower, higher = [set[int]() for _ in concepts], [set[int]() for _ in concepts]
+    # reduced: what a lower node has (classifiers) or a higher one has (autoencoders) is not named again; the nodes next
+    # to it have all that those beyond them have
+    for above, below in covers:
+        lower[above].update(concepts[below].extent)
+        higher[below].update(concepts[above].intent)
+    nodes = [
+        {
+            "classifiers": [names[j] for j in concept.extent if j not in lower[position]],
+            "autoencoders": [names[i] for i in concept.intent if i not in higher[position]],
+        }
+        for position, concept in enumerate(concepts)
+    ]
+    return {"threshold": threshold, "nodes": nodes, "covers": [list(pair) for pair in covers]}
 
 
 def _object_intents(context: BoolArray) -> list[int]:
@@ -188,7 +235,7 @@ def _object_intents(context: BoolArray) -> list[int]:
             f"context has shape {context.shape} and dtype {context.dtype}; expected booleans of shape "
             "(objects, attributes): compare with a threshold first"
         )
-    return [sum(1 << int(i) for i in np.flatnonzero(row)) for row in context]
+    return [int.from_bytes(bits.tobytes(), "little") for bits in np.packbits(context, axis=1, bitorder="little")]
 
 
 def _closed_intents(rows: Sequence[int], attributes: int) -> set[int]:

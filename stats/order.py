@@ -14,8 +14,18 @@ import numpy as np
 import pandas as pd
 
 from stats.accuracy_table import check_accuracies, check_same_names
-from stats.arrays import SAME_VALUE, FloatArray
-from stats.concept_lattice import count_concepts, is_chain
+from stats.arrays import SAME_VALUE, FloatArray, IntArray
+from stats.concept_lattice import Budget, are_nested, count_concepts
+
+MOST_CONCEPTS = 10_000
+"""Up to this number the concepts of a lattice are counted."""
+INTERSECTIONS = 10_000_000
+"""Intersections of attribute sets that are computed to count the concepts of all thresholds: a few seconds."""
+MOST_NAMES = 1_000_000
+"""Names in the orders of all thresholds, up to which all orders are in a document."""
+
+
+Order = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,8 @@ class ThresholdInterval:
     Attributes:
         lower: Excluded lower end, at least 0.
         upper: Included upper end, a value of the relative rate of change.
-        concepts: Number of formal concepts, at least 1.
+        concepts: Number of formal concepts, at least 1; ``MOST_CONCEPTS + 1`` stands for more than ``MOST_CONCEPTS``;
+            None where they were not counted.
         chain: Whether the lattice is a chain, so that the classifiers are ordered.
         order: Groups of classifier indices, from those with the fewest sufficient autoencoders to those with the most;
             classifiers with the same sufficient autoencoders share a group. None where the lattice is not a chain.
@@ -37,9 +48,9 @@ class ThresholdInterval:
 
     lower: float
     upper: float
-    concepts: int
+    concepts: int | None
     chain: bool
-    order: tuple[tuple[int, ...], ...] | None
+    order: Order | None
 
     @property
     def middle(self) -> float:
@@ -75,7 +86,7 @@ def relative_rates(accuracy: FloatArray) -> FloatArray:
     return np.divide(accuracy, smaller, out=np.full_like(accuracy, np.nan), where=smaller > 0)
 
 
-def threshold_intervals(rrc: FloatArray) -> list[ThresholdInterval]:
+def threshold_intervals(rrc: FloatArray, *, count: bool = True) -> list[ThresholdInterval]:
     r"""Compute the concept lattice at every threshold in ``(0, rrc.max()]``.
 
     .. math:: (j, i) \in I_t \iff \mathrm{RRC}_{ij} \ge t
@@ -86,6 +97,9 @@ def threshold_intervals(rrc: FloatArray) -> list[ThresholdInterval]:
 
     Args:
         rrc: Relative rates of change, non-negative, shape ``(n, n)``, rows autoencoders, columns classifiers.
+        count: Whether to count the concepts. Each lattice is counted up to ``MOST_CONCEPTS``, the lattices of the
+            widest intervals first, until ``INTERSECTIONS`` attribute sets were intersected in all: there can be
+            ``2 ** n`` concepts at each of ``n ** 2`` thresholds. Chains and orders need no concepts.
 
     Returns:
         Intervals in ascending order, each starting where the one before ends; none where all values are 0.
@@ -108,20 +122,18 @@ def threshold_intervals(rrc: FloatArray) -> list[ThresholdInterval]:
     cuts = _distinct_values(rrc)
     # the cut that stands for a value: every value of a merged group is at or below its cut and above the one before
     rank = np.where(rrc > 0, np.searchsorted(cuts, rrc), -1)
-    intervals = []
-    for k, upper in enumerate(cuts):
-        context = (rank >= k).T
-        chain = is_chain(context)
-        intervals.append(
-            ThresholdInterval(
-                lower=float(cuts[k - 1]) if k else 0.0,
-                upper=float(upper),
-                concepts=count_concepts(context),
-                chain=chain,
-                order=_groups_by_count(context.sum(axis=1).tolist()) if chain else None,
-            )
+    orders = _orders(rank, len(cuts))
+    concepts = _concept_counts(rank, cuts, orders) if count else {}
+    return [
+        ThresholdInterval(
+            lower=float(cuts[k - 1]) if k else 0.0,
+            upper=float(upper),
+            concepts=concepts.get(k),
+            chain=orders[k] is not None,
+            order=orders[k],
         )
-    return intervals
+        for k, upper in enumerate(cuts)
+    ]
 
 
 def widest_chain(intervals: Sequence[ThresholdInterval]) -> ThresholdInterval | None:
@@ -183,6 +195,9 @@ def order_document(accuracy: pd.DataFrame) -> dict[str, Any]:
         "widest", "shown"}`` where an interval is the thresholds in ``(from, to]`` and ``order`` holds groups of names,
         or None where the lattice is not a chain; ``widest`` is the interval of :func:`widest_chain`, or None, and
         ``shown`` are the positions from :func:`shown_intervals`. Names and rows follow the order of the columns.
+        ``concepts`` is the text ``more than 10,000`` where counting stopped there, and None where they were not
+        counted. If the orders of all thresholds together have more than ``MOST_NAMES`` names, only the intervals in
+        ``shown`` have their order; the other chains have ``order`` None and the number of its ``groups``.
 
     Raises:
         ValueError: If the names of rows and columns differ or repeat, or a value is not a possible accuracy.
@@ -199,22 +214,29 @@ def order_document(accuracy: pd.DataFrame) -> dict[str, Any]:
     rrc = relative_rates(values)
     intervals = threshold_intervals(rrc)
     chain = widest_chain(intervals)
-    entries = [
-        {
-            "from": interval.lower,
-            "to": interval.upper,
-            "concepts": interval.concepts,
-            "chain": interval.chain,
-            "order": None if interval.order is None else [[names[j] for j in group] for group in interval.order],
-        }
-        for interval in intervals
-    ]
+    shown = shown_intervals(intervals)
+    with_order = set(shown if len(names) * sum(i.chain for i in intervals) > MOST_NAMES else range(len(intervals)))
+    entries = [_entry(interval, names, number in with_order) for number, interval in enumerate(intervals)]
     return {
         "rrc": {name: dict(zip(names, row, strict=True)) for name, row in zip(names, rrc.tolist(), strict=True)},
         "intervals": entries,
         "widest": None if chain is None else entries[intervals.index(chain)],
-        "shown": shown_intervals(intervals),
+        "shown": shown,
     }
+
+
+def _entry(interval: ThresholdInterval, names: Sequence[str], with_order: bool) -> dict[str, Any]:
+    """An interval, ready for JSON."""
+    many = interval.concepts is not None and interval.concepts > MOST_CONCEPTS
+    order = interval.order if with_order else None
+    entry = {
+        "from": interval.lower,
+        "to": interval.upper,
+        "concepts": f"more than {MOST_CONCEPTS:,}" if many else interval.concepts,
+        "chain": interval.chain,
+        "order": None if order is None else [[names[j] for j in group] for group in order],
+    }
+    return entry if with_order or interval.order is None else entry | {"groups": len(interval.order)}
 
 
 def _distinct_values(rrc: FloatArray) -> FloatArray:
@@ -224,6 +246,40 @@ def _distinct_values(rrc: FloatArray) -> FloatArray:
     return values[last_of_run]
 
 
-def _groups_by_count(counts: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """Positions grouped by their count, ascending: in a chain, intents of equal size are equal."""
-    return tuple(tuple(j for j, count in enumerate(counts) if count == size) for size in sorted(set(counts)))
+def _orders(rank: IntArray, cuts: int) -> list[Order | None]:
+    """The order of the classifiers at each cut, None where there is no chain: pairs (i, j) hold up to their rank."""
+    pairs_at = [list[tuple[int, int]]() for _ in range(cuts)]
+    for (i, j), k in np.ndenumerate(rank):
+        if k >= 0:
+            pairs_at[k].append((i, j))
+    known: dict[tuple[int, ...], tuple[int, ...]] = {}  # neighbouring orders share nearly all their groups
+    masks, orders = [0] * len(rank), list[Order | None]()
+    for pairs in reversed(pairs_at):
+        for i, j in pairs:
+            masks[j] |= 1 << i
+        orders.append(_groups_by_count(masks, known) if are_nested(masks) else None)
+    return orders[::-1]
+
+
+def _concept_counts(rank: IntArray, cuts: FloatArray, orders: Sequence[Order | None]) -> dict[int, int | None]:
+    """The number of concepts at each cut: the widest intervals first, until the budget is spent."""
+    widths, budget, counts = np.diff(cuts, prepend=0.0), Budget(INTERSECTIONS), dict[int, int | None]()
+    for k in np.argsort(-widths, kind="stable").tolist():
+        if orders[k] is None and not budget.intersections:
+            continue
+        context = (rank >= k).T
+        if orders[k] is None:
+            counts[k] = count_concepts(context, MOST_CONCEPTS, budget)
+            budget.intersections = budget.intersections if counts[k] is not None else 0
+        else:  # in a chain every intersection is one of the sets
+            counts[k] = len(orders[k]) + (not context.all(axis=1).any())
+    return counts
+
+
+def _groups_by_count(masks: Sequence[int], known: dict[tuple[int, ...], tuple[int, ...]]) -> Order:
+    """Positions grouped by the size of their sets, ascending: in a chain, sets of equal size are equal."""
+    groups = dict[int, list[int]]()
+    for j, mask in enumerate(masks):
+        groups.setdefault(mask.bit_count(), []).append(j)
+    ordered = [tuple(groups[size]) for size in sorted(groups)]
+    return tuple(known.setdefault(group, group) for group in ordered)

@@ -44,7 +44,7 @@ def order_certainty(predictions: Predictions, sample: Sample, covariates: pd.Dat
     names = predictions.classifiers
     rates = rates_of(predictions, sample)
     rrc, resampled = rates(sample.means), finite_tables(rates(sample.resampled))
-    intervals = threshold_intervals(rrc)
+    intervals = threshold_intervals(rrc, count=False)
     shares = chain_shares(resampled, intervals)
     chain = widest_chain(intervals)
     threshold = None if chain is None else chain.middle

@@ -1,6 +1,7 @@
-"""Read a table of accuracies from a CSV file, bit for bit; an unusable file is refused with the cause and the fix.
+"""Read tables that users give as CSV files, those of accuracies bit for bit; an unusable file is refused, with the fix.
 
-Rows are autoencoders, columns classifiers: a cell is the classifier's accuracy on the autoencoder's reconstructions.
+Of a table of accuracies, rows are autoencoders and columns classifiers: a cell is the classifier's accuracy on the
+autoencoder's reconstructions.
 """
 
 import csv
@@ -8,11 +9,13 @@ import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stats.accuracy_table import check_accuracies, check_same_names
+from stats.csv_text import unguard
 from stats.names import ORIGINAL, PRETRAINED
 
 
@@ -61,6 +64,28 @@ def read_accuracy_table(path: str | Path, without: Collection[str] = ()) -> pd.D
     return pd.DataFrame(values, index=pd.Index(classifiers, name="autoencoder"), columns=pd.Index(classifiers))
 
 
+def read_given_table(path: Path, key: str, expected: str, **options: Any) -> pd.DataFrame:
+    """Read a table.
+
+    Args:
+        path: The file.
+        key: The key of the configuration that names it.
+        expected: What it must be, in words.
+        **options: Further arguments of ``pandas.read_csv``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no table; names key and file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{key}={path} does not exist: give {expected}")
+    try:
+        return pd.read_csv(path, **options)
+    except (ValueError, OSError, OverflowError) as error:  # also of no UTF-8, no columns or uneven rows
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{key}={path} cannot be read as a table ({reason}): give {expected}") from error
+
+
 def _read_cells(path: Path) -> list[list[str]]:
     """All non-blank lines of a CSV file as stripped cells, header first."""
     if not path.exists():
@@ -74,6 +99,7 @@ def _read_cells(path: Path) -> list[list[str]]:
             lines = [[cell.strip() for cell in line] for line in csv.reader(stream)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a text table; save it as comma-separated values in UTF-8") from error
+    lines = [[unguard(cell) for cell in line] for line in lines]
     lines = [line for line in lines if any(line)]
     if not lines:
         raise ValueError(f"{path} is empty; expected a line of classifier names, then one row per autoencoder")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import time
@@ -15,14 +16,21 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
+from datamodules.digests import read_checked, with_digest
+from study.configuration.environment import by_name
+from study.console import say
 from study.files import flush, partial, sha256, write_text
+from study.programs import program
 
 # keys of the data, of classifiers and autoencoders that do not decide a result: of files, the content counts (an input)
 PATHS_AND_NAMES = {"workers", "root", "weights", "title", "published", "cache", "expect", "on_error"}
 NETWORKS_AND_IMAGES = {"data", "pretrain_data", "classifier", "autoencoder"}
 CONTROLS = {"second_start", "extra_training", "on_error"}  # of a step; what a control makes has a path of its own
 LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")
+TRAINED = {"pretrain", "finetune", "train_classifier", "classifier"}  # keys that only steps with training read
+BATCHES = {"accumulate_grad_batches": 1, "sync_batchnorm": False}
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "scikit-image")
+GIT = program("git")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -41,8 +49,11 @@ def settings_of(cfg: DictConfig, *keys: str, data: str = "data") -> dict[str, An
         key: without(plain[key], PATHS_AND_NAMES if key in NETWORKS_AND_IMAGES else CONTROLS) for key in keys
     }
     made_with = {"seed": cfg.seed, "precision": cfg.trainer.precision}
-    limits = {key: plain["trainer"][key] for key in LIMITS if plain["trainer"].get(key)}  # conf/debug
-    return chosen | made_with | ({"trainer": limits} if limits else {})
+    trainer = plain["trainer"]
+    decisive = {key: trainer[key] for key in LIMITS if trainer.get(key)}  # conf/debug
+    if TRAINED & set(keys):  # both change what batch normalisation averages over
+        decisive |= {key: trainer[key] for key, usual in BATCHES.items() if trainer[key] != usual}
+    return chosen | made_with | ({"trainer": decisive} if decisive else {})
 
 
 def without(tree: Any, keys: set[str]) -> Any:
@@ -72,17 +83,19 @@ class Artifact:
         precious: bool,
     ) -> None:
         self.files, self.provenance, self.precious = list(files), provenance, precious
-        self.settings = json.loads(json.dumps(settings))  # as it will be read back
-        self.inputs = dict(inputs)
+        self.settings = json.loads(json.dumps(by_name(settings, digests=True)))  # as it will be read back
+        self.inputs = by_name(dict(inputs), digests=True)
         self._start = time.monotonic()
 
     def exists(self) -> bool:
         """Whether the artifact is there, whole, and made with these settings from these inputs.
 
         Raises:
-            ValueError: If it is there but was made with other settings, is damaged, or (when precious) was made from
-                other inputs or has no provenance; says which, and what to do.
+            ValueError: If a folder is in its place, or it is there but was made with other settings, is damaged, or
+                (when precious) was made from other inputs or has no provenance; says which, and what to do.
         """
+        if folders := [path for path in (*self.files, self.provenance) if path.is_dir()]:
+            raise ValueError(f"{folders[0]} is a folder where a file belongs: remove it to make the file again")
         if not all(file.exists() for file in self.files):
             return False
         first = self.files[0]
@@ -91,11 +104,13 @@ class Artifact:
                 raise ValueError(f"{first} has no {self.provenance.name} beside it: move it away to make it here")
             return False
         try:
-            record = json.loads(self.provenance.read_text())
-            made = (record["settings"], record["inputs"], record["sha256"])
+            record = read_checked(self.provenance)
+            settings, inputs, digests = record["settings"], record["inputs"], record["sha256"]
         except (ValueError, KeyError) as error:
-            raise ValueError(f"{self.provenance} is damaged: remove it and {first} to make them again") from error
-        settings, inputs, digests = made
+            if self.precious:
+                raise ValueError(f"{error}: remove it and {first} to make them again") from error
+            say(f"[yellow]{error}[/yellow]: {first} is made again")
+            return False
         changed = differences(settings, self.settings)
         if changed:
             raise ValueError(
@@ -108,10 +123,14 @@ class Artifact:
             raise ValueError(f"{first} was made from another version of: {names}. Remove it to make it again")
         if changed:
             return False
-        whole = all(sha256(file) == digests.get(file.name) for file in self.files)
+        whole = all(sha256(file) == digests.get(self.name_of(file)) for file in self.files)
         if not whole and self.precious:
             raise ValueError(f"{first} is damaged or was changed after it was made: remove it to make it again")
         return whole
+
+    def name_of(self, file: Path) -> str:
+        """The name of a file in the record: its path from the folder of the record."""
+        return Path(os.path.relpath(file, self.provenance.parent)).as_posix()
 
     @property
     def identity(self) -> str:
@@ -120,7 +139,7 @@ class Artifact:
 
     def objective(self) -> float:
         """The objective noted when the artifact was made."""
-        return float(json.loads(self.provenance.read_text())["objective"])
+        return float(read_checked(self.provenance)["objective"])
 
     @contextmanager
     def making(self, objective: float) -> Iterator[dict[Path, Path]]:
@@ -134,7 +153,7 @@ class Artifact:
             yield temporary
             for path in temporary.values():
                 flush(path)
-            digests = {file.name: sha256(path) for file, path in temporary.items()}
+            digests = {self.name_of(file): sha256(path) for file, path in temporary.items()}
             record = {
                 "settings": self.settings,
                 "inputs": self.inputs,
@@ -145,7 +164,7 @@ class Artifact:
                 "seconds": round(time.monotonic() - self._start, 2),
                 "hardware": hardware(),
             }
-            write_text(self.provenance, json.dumps(record, indent=2) + "\n")
+            write_text(self.provenance, json.dumps(with_digest(record), indent=2) + "\n")
             for file, path in temporary.items():
                 path.replace(file)
         finally:
@@ -176,10 +195,15 @@ def differences(old: Any, new: Any) -> list[str]:
 
 def git_commit() -> str | None:
     """The commit of this code, with ``+`` when files differ from it; ``None`` outside a repository."""
+    if GIT is None:
+        return None
+    # variables of git can name commands that it runs, such as GIT_EXTERNAL_DIFF
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],  # noqa: S607
+        described = subprocess.run(  # noqa: S603
+            [GIT, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
             cwd=REPOSITORY,
+            env=environment,
             capture_output=True,
             text=True,
             check=True,
@@ -192,7 +216,10 @@ def git_commit() -> str | None:
 def hardware() -> dict[str, Any]:
     """What the step ran on."""
     accelerators = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return {"machine": platform.machine(), "threads": torch.get_num_threads(), "accelerators": accelerators}
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    ranks = torch.distributed.get_world_size() if distributed else 1
+    threads = torch.get_num_threads()
+    return {"machine": platform.machine(), "threads": threads, "ranks": ranks, "accelerators": accelerators}
 
 
 def weights_artifact(

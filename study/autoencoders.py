@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from networks.segnet import SegNet
 from networks.weights import load_weights
-from study.instantiation import instantiate
+from study.configuration.instantiation import instantiate
 
 
 def has_autoencoders(cfg: DictConfig) -> bool:
@@ -25,7 +25,7 @@ def require_autoencoders(cfg: DictConfig, what: str) -> None:
 
 def make_autoencoder(cfg: DictConfig, weights: Path | None = None) -> SegNet:
     """The autoencoder, with the weights of a file if one is given."""
-    autoencoder: SegNet = instantiate(cfg.autoencoder.network, "autoencoder.network")
+    autoencoder: SegNet = instantiate(cfg.autoencoder.network, "autoencoder.network", "autoencoder")
     if weights is not None:
         load_weights(autoencoder, weights)
     return autoencoder

@@ -14,17 +14,21 @@ from datamodules.base import ImageDataModule
 from networks.classifier import Classifier, Preprocessing, calibrate, freeze
 from networks.compression import quantize_int8
 from networks.weights import load_weights
-from study.artifact import require
+from study.artifact import PATHS_AND_NAMES, require, settings_of, without
+from study.configuration.instantiation import instantiate
+from study.configuration.names import LIBRARIES
 from study.files import sha256
 from study.folder import CONF, classifier_file
-from study.instantiation import instantiate
+from study.inputs import verified
+from study.labels import own_labels, with_training_labels_of
+from study.settings.common import CLASSIFIER_KEYS
+from study.settings.fields import check_names
 
 RANDOM = "random"
 CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # others of `controls` are classifiers
 CALIBRATION_IMAGES = 64
 SIBLING_SEEDS = 1000  # more than a classifier has siblings
 COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and their options
-LIBRARIES = ("torchvision", "timm")
 
 
 def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
@@ -159,6 +163,7 @@ def read_config(entry: str, settings: DictConfig | None = None) -> DictConfig:
     config: DictConfig = composed.classifier
     apply_settings(config, settings)
     OmegaConf.resolve(config)
+    check_names(config, CLASSIFIER_KEYS, f"classifier {entry}")
     return config
 
 
@@ -180,16 +185,18 @@ def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
             "use data with the classes it was trained on, or another classifier"
         )
     random = config.weights == RANDOM
-    with torch.random.fork_rng(enabled=random):
+    # the CPU draws the weights: the generators of GPUs stay untouched, and no memory is taken on any GPU
+    with torch.random.fork_rng(devices=[], enabled=random):
         if random:
-            torch.manual_seed(config.weights_seed)
-        network = instantiate(config.network, "classifier.network", classes=classes)
+            torch.default_generator.manual_seed(config.weights_seed)
+        network = instantiate(config.network, "classifier.network", "classifier", classes=classes)
     return Classifier(network, preprocessing(config))
 
 
 def preprocessing(config: DictConfig) -> Preprocessing:
     """What a classifier does to an image before it looks."""
-    return instantiate(config.preprocessing, "classifier.preprocessing")
+    made: Preprocessing = instantiate(config.preprocessing, "classifier.preprocessing", "preprocessing")
+    return made
 
 
 def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) -> Classifier:
@@ -219,25 +226,33 @@ def classifier_weights(cfg: DictConfig, config: DictConfig) -> Path | None:
     path = Path(config.weights)
     if path.exists() or config.published is None or path.suffix or len(path.parts) > 1:
         return path
-    return instantiate(config.published.weights, "classifier.published.weights", weights=config.weights)
+    found: Path = instantiate(
+        config.published.weights, "classifier.published.weights", "published weights", weights=config.weights
+    )
+    return found
 
 
 def published_accuracy(config: DictConfig) -> tuple[float, float] | None:
     """Top-1 and top-5 accuracy in [0, 1] that was published for a classifier's weights, if it is known."""
     if config.published is None or config.published.accuracy is None:
         return None
-    return instantiate(config.published.accuracy, "classifier.published.accuracy")
+    accuracy: tuple[float, float] | None = instantiate(
+        config.published.accuracy, "classifier.published.accuracy", "published accuracy"
+    )
+    return accuracy
 
 
 def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:
-    """What tells a classifier's weights from others."""
+    """What tells a classifier's weights from others; weights made here must be of this classifier and these images."""
     path = classifier_weights(cfg, config)
-    return f"random, calibrated, seed {config.weights_seed}" if path is None else sha256(path)
-
-
-def own_labels(configs: Mapping[str, DictConfig]) -> dict[str, Any]:
-    """The ``labels`` of the classifiers that have other labels than the images."""
-    return {name: config.labels for name, config in configs.items() if config.get("labels") is not None}
+    if path is None:
+        return f"random, calibrated, seed {config.weights_seed}"
+    if config.weights:
+        return sha256(path)
+    node: Any = OmegaConf.to_container(config, resolve=True)
+    made_with = settings_of(with_training_labels_of(cfg, config)) | {"classifier": without(node, PATHS_AND_NAMES)}
+    del made_with["seed"]  # several seeds of A_i share a classifier
+    return verified(path, cfg, f"{training_task(config)} classifier={config.name}", made_with)
 
 
 def classifier_inputs(cfg: DictConfig, configs: Mapping[str, DictConfig]) -> dict[str, str]:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
+from rich.errors import MarkupError
 from rich.markup import escape
 from rich.table import Table
 
 from study.distributed import union_over_ranks
+from study.files import write_text
 
 WIDTH_OF_A_FILE = 140
 COLUMNS = 10  # of numbers, side by side; further ones follow below
@@ -32,7 +34,10 @@ def say(text: str) -> None:
     """Print one line, on one rank."""
     if not is_first_rank():
         return
-    console().print(text, soft_wrap=True, highlight=False)
+    try:
+        console().print(text, soft_wrap=True, highlight=False)
+    except MarkupError:  # a name in it looks like markup
+        console().print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def say_skipped(path: Path, objective: float) -> float:
@@ -60,8 +65,7 @@ def say_skipped_images(paths: Sequence[Path], job: Path) -> None:
     if not names or not is_first_rank():
         return
     listing = job / "unreadable.txt"
-    listing.parent.mkdir(parents=True, exist_ok=True)
-    listing.write_text("\n".join(names) + "\n", encoding="utf-8")
+    write_text(listing, "\n".join(names) + "\n")
     say(f"[yellow]{len(names)} images could not be read and were skipped[/yellow], such as {names[0]}: see {listing}")
 
 
@@ -73,14 +77,23 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
     size = -(-(len(header) - 1) // parts)
     for part in range(parts):
         shown = [0, *range(1 + part * size, min(1 + (part + 1) * size, len(header)))]
-        table = Table(title=title if part == 0 else None, title_justify="left")
+        table = Table(title=escape(title) if part == 0 else None, title_justify="left")
         for position in shown:
-            table.add_column(header[position], justify="left" if position == 0 else "right", overflow="fold")
+            table.add_column(escape(header[position]), justify="left" if position == 0 else "right", overflow="fold")
         for row in rows:
             table.add_row(*(escape(row[position]) for position in shown))
         console().print(table)
 
 
-def console() -> Console:
+class Terminal(Console):
+    """A console that goes on in silence when its reader has gone, as with ``| head -1``: the job is not done yet."""
+
+    def on_broken_pipe(self) -> None:
+        """Send further output nowhere; Rich would end the program."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def console() -> Terminal:
     """The terminal, or a file wide enough for the tables."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    return Terminal(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)

@@ -10,7 +10,7 @@ from datamodules.base import ImageDataModule
 from datamodules.poison import read_poison
 from datamodules.poisoned import PoisonedImages
 from study.autoencoders import has_autoencoders, make_autoencoder
-from study.instantiation import instantiate
+from study.configuration.instantiation import instantiate
 
 
 def make_data(
@@ -29,7 +29,7 @@ def make_data(
     described: Any = OmegaConf.to_container(cfg[node], resolve=True)
     poison = described.pop("poison", None)
     data: ImageDataModule = instantiate(
-        OmegaConf.create(described), node, batch_size=batch_size, seed=cfg.seed, augmentation=augmentation
+        described, node, "images", batch_size=batch_size, seed=cfg.seed, augmentation=augmentation
     )
     if node == "data" and cfg.task != "pretrain" and not data.labelled:
         raise ValueError(

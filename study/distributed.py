@@ -39,7 +39,9 @@ def wait_for_ranks() -> None:
     import torch
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.barrier()
+        # NCCL would otherwise guess a GPU from the number of the rank, a wrong one for trainer.devices=[2,3]
+        nccl = torch.distributed.get_backend() == "nccl"
+        torch.distributed.barrier(device_ids=[torch.cuda.current_device()] if nccl else None)
 
 
 def union_over_ranks(paths: Sequence[Path]) -> list[str]:

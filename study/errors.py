@@ -2,9 +2,12 @@
 
 import difflib
 import errno
+import os
 import re
 import subprocess
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -14,14 +17,21 @@ from typing import Any
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from callbacks.stopping import Stopped
+from callbacks.stopping import STOPPED, Stopped
+from study.configuration.environment import by_name
 from study.console import rank, say
 from study.distributed import is_spawned_rank
-from study.jobs import STOPPED
+from study.files import write_text
 from study.settings.fields import Settings, expected, settings_type
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 Explain = Callable[[BaseException], str]
+UNKNOWN_OPTION = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
+DEAD_LOADER = (
+    "a process that loads images died: {}. If memory ran out, lower data.workers; the same command goes on from the "
+    "last checkpoint"
+)
+FULL_DISK = "{}. Files that were complete still are: make room, and the same command goes on"
 
 
 class Explainer:
@@ -41,13 +51,19 @@ class Explainer:
             return self(error.__cause__)
         if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
             return missing_file(error.missing_cfg_file)
-        text = " ".join(str(error).split())
-        if isinstance(error, RuntimeError) and not isinstance(error, HydraException | OmegaConfBaseException):
-            return death(text)
+        text = plain(str(error))
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            return self(error.__context__)  # PyTorch hides a full disk behind its own words
+        if "weights_only" in text:  # PyTorch's advice would run code from the file
+            return "a file of weights holds other things than tensors: save the model's state_dict() and use that"
+        if known := of_libraries(error, text):
+            return known
+        if not isinstance(error, HydraException | OmegaConfBaseException | ValueError | OSError):
+            return death(text) if isinstance(error, RuntimeError) else ""
         if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             return f"{text}. Results need a folder that can be written: name one, as studies=/path/to/studies"
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"{text}. Files that were complete still are: make room, and the same command goes on"
+            return FULL_DISK.format(text)
         text = re.sub(r"^ValueError raised while resolving interpolation: (.*?) full_key: .*", r"\1", text)
         if mistyped := re.match(r"Could not override '([^']+)'", text):
             return self.unknown_key(mistyped.group(1), error)
@@ -91,13 +107,32 @@ def missing_file(name: str) -> str:
     return f"there is no conf/{name}.yaml. Choices of {group}: {', '.join(choices)}"
 
 
+def of_libraries(error: BaseException, text: str) -> str:
+    """What to say of an error that a library raises; empty if the error is another one."""
+    kind = type(error).__name__
+    if kind == "MisconfigurationException":  # Lightning's, which need not be loaded for this
+        if "No supported gpu backend" in text:
+            return "trainer=gpu, but PyTorch sees no GPU here: use trainer=cpu, or look at nvidia-smi and the driver"
+        return f"Lightning refuses these settings of trainer: {text}"
+    if kind == "SafetensorError" and re.search(r"code: (28|122)\b|No space left", text):
+        return FULL_DISK.format("No space left on device")
+    if kind == "OutOfMemoryError" or "DefaultCPUAllocator: can't allocate memory" in text:
+        return f"{text[:200]}. Not enough memory: lower batch_size of the task, or use a smaller data.size"
+    if isinstance(error, ConnectionError):  # of the processes that load images: ranks raise a RuntimeError
+        return DEAD_LOADER.format(text)
+    if isinstance(error, MemoryError):
+        return f"not enough memory {text}: lower batch_size of the task, or use fewer images or classifiers"
+    if isinstance(error, TypeError) and (option := UNKNOWN_OPTION.search(text)):
+        return f"{option.group(1)} has no option {option.group(2)!r}: remove that key, or correct its name"
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package {error.name} is not installed: pip install {error.name}"
+    return ""
+
+
 def death(text: str) -> str:
     """What to say when another process of the same job has died; empty if the error is another one."""
     if re.search(r"DataLoader worker .* (exited unexpectedly|is killed by signal)", text):
-        return (
-            f"a process that loads images died: {text}. If memory ran out, lower data.workers; the same command goes "
-            "on from the last checkpoint"
-        )
+        return DEAD_LOADER.format(text)
     if re.search(r"[Cc]onnection (closed|reset) by (remote )?peer|Gloo|gloo|NCCL|Broken pipe", text):
         return (
             f"another rank of this job died, see its own message ({text[:200]}). The same command goes on from the "
@@ -107,12 +142,13 @@ def death(text: str) -> str:
 
 
 @contextmanager
-def one_line_errors(explain: Explain, in_full: bool) -> Iterator[None]:
+def one_line_errors(explain: Explain, in_full: bool, folder: Path | None = None) -> Iterator[None]:
     """End the program with one line when a request cannot be carried out.
 
     Args:
         explain: Says the cause of an error, or nothing where it is unknown.
         in_full: Whether tracebacks are wanted (``HYDRA_FULL_ERROR=1``).
+        folder: The folder of the job, which gets the traceback of an error of unknown cause.
     """
     try:
         yield
@@ -121,7 +157,30 @@ def one_line_errors(explain: Explain, in_full: bool) -> Iterator[None]:
         sys.exit(0 if is_spawned_rank() else STOPPED)  # a rank's failure would have the first one killed
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)  # the job has printed the reason
-    except (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError) as error:
-        if in_full or not (text := explain(error)):
+    except Exception as error:
+        if in_full:
             raise
+        text = explain(error) or unexpected(error, folder)
         sys.exit(f"error: {text}" if rank() == 0 else f"error on rank {rank()}: {text}")
+
+
+def unexpected(error: Exception, folder: Path | None) -> str:
+    """What to say of an error of unknown cause; its traceback goes to a file, for the report."""
+    name = "error.log" if rank() == 0 else f"error.rank{rank()}.log"
+    text = by_name("".join(traceback.format_exception(error)))
+    try:
+        path = Path(tempfile.gettempdir()) / f"like-to-see-{os.getpid()}.log" if folder is None else folder / name
+        write_text(path, text)
+    except OSError:  # the disk is full, or cannot be written
+        return f"unexpected: {one_line(error)}. Please report it, with what HYDRA_FULL_ERROR=1 shows"
+    return f"unexpected: {one_line(error)}. Please report it, with the log at {path}"
+
+
+def one_line(error: BaseException) -> str:
+    """An error's class and message, without line breaks and colours."""
+    return f"{type(error).__name__}: {by_name(plain(str(error)))[:500]}"
+
+
+def plain(text: str) -> str:
+    """A message in one line, without the codes that colour a terminal."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())

@@ -1,7 +1,10 @@
 """Files that are written whole or not at all."""
 
+import glob
 import hashlib
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +15,16 @@ from torch import nn
 
 
 def partial(path: Path) -> Path:
-    """A temporary path in the same folder, which is made if need be."""
+    """A new temporary path in the same folder, which is made if need be; leftovers of killed jobs are removed.
+
+    Nobody can know the name beforehand: a link of that name, in a folder that people share, would be written through.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.stem}.partial{path.suffix}")
+    leftover = re.compile(rf"\.{re.escape(path.stem)}\.[0-9a-f]{{16}}\.partial{re.escape(path.suffix)}")
+    for old in path.parent.glob(f".{glob.escape(path.stem)}.*.partial{path.suffix}"):
+        if leftover.fullmatch(old.name):
+            old.unlink(missing_ok=True)
+    return path.with_name(f".{path.stem}.{secrets.token_hex(8)}.partial{path.suffix}")
 
 
 def flush(path: Path) -> None:
@@ -37,8 +47,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with whole_file(path) as temporary, temporary.open("x", encoding="utf-8") as file:
+        file.write(text)
 
 
 def save_weights(module: nn.Module, path: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -63,3 +64,8 @@ def study_folder(cfg: DictConfig) -> StudyFolder:
 def classifier_file(cfg: DictConfig, name: str) -> Path:
     """Where the weights of a classifier that is trained here are kept: in this study, or in one that shares them."""
     return StudyFolder(Path(cfg.studies) / str(cfg.classifiers_from)).classifier(name)
+
+
+def run_folder(folder: Path) -> str:
+    """The override that gives a job its folder, whatever quotes its path has."""
+    return f"hydra.run.dir={QuotedString(str(folder), Quote.single).with_quotes()}"

@@ -1,6 +1,7 @@
 """Labels: the right classes of images, which a classifier may define by other options of the data than the study."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -9,7 +10,6 @@ from torch import Tensor
 from datamodules.base import ImageDataModule, Split
 from datamodules.poison import Poison, read_poison
 from datamodules.sampling import Draw
-from study.classifiers import own_labels
 from study.data import make_data
 
 STUDY = "label"  # name of the labels that the images have in the study
@@ -59,6 +59,11 @@ def right_classes(cfg: DictConfig, configs: Mapping[str, DictConfig], data: Imag
     ``None`` stands for the labels of the images, where no classifier has others.
     """
     return split_labels(cfg, configs, data, "test") if own_labels(configs) else None
+
+
+def own_labels(configs: Mapping[str, DictConfig]) -> dict[str, Any]:
+    """The ``labels`` of the classifiers that have other labels than the images."""
+    return {name: config.labels for name, config in configs.items() if config.get("labels") is not None}
 
 
 def labels_name(config: DictConfig) -> str:

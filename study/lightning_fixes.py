@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from callbacks.checkpoint_file import add_digest
 from study.files import whole_file
 
 NOTICES = (
@@ -26,7 +27,7 @@ NOTICES = (
 
 
 class WholeFileCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint to a temporary file, flush and rename it.
+    """Write a checkpoint to a temporary file, with a digest of its content; flush and rename it.
 
     Lightning goes through ``TMPDIR``, which may be small, and overwrites the old file where it cannot rename: on a full
     disk a complete ``last.ckpt`` was replaced by a broken one (seen with 2.6.6).
@@ -34,8 +35,15 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write ``checkpoint`` to ``path``, whole or not at all."""
-        with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        with whole_file(Path(path)) as temporary:
+            try:
+                with temporary.open("xb") as file:
+                    torch.save(checkpoint, file)
+            except RuntimeError as error:
+                if isinstance(error.__context__, OSError):  # PyTorch hides a full disk behind its own words
+                    raise error.__context__ from None
+                raise
+            add_digest(temporary)
 
 
 def plugins() -> list[Any]:

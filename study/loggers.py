@@ -1,11 +1,11 @@
 """The loggers of a job: opened before its work, closed after, whatever happens."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
@@ -14,8 +14,10 @@ from torch import Tensor
 
 from callbacks.loggers import FaultTolerantLogger, RunName, first_line
 from datamodules.base import ImageDataModule, Split
+from study.configuration.environment import by_name
+from study.configuration.instantiation import instantiate
 from study.console import is_first_rank, say
-from study.instantiation import instantiate
+from study.jobs import refuse_link
 
 
 @contextmanager
@@ -38,7 +40,7 @@ def open_loggers(
     loggers = []
     for title, config in cfg.logger.items():
         try:
-            opened = instantiate(config, f"logger.{title}", save_dir=str(job), run=run, say=say)
+            opened = instantiate(config, f"logger.{title}", "logger", save_dir=str(job), run=run, say=say)
         except InstantiationException as error:
             cause = error.__cause__ or error
             if isinstance(cause, ModuleNotFoundError):
@@ -48,7 +50,7 @@ def open_loggers(
             say(f"[yellow]{title} cannot be opened[/yellow], the job goes on without it: {first_line(cause)}")
             continue
         loggers.append(FaultTolerantLogger(opened, str(title), say))
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    settings = by_name(OmegaConf.to_container(cfg, resolve=True))
     for logger in loggers:
         logger.log_hyperparams(settings)
     well = False
@@ -63,10 +65,22 @@ def open_loggers(
 def put_away_log(job: Path, keep: bool) -> None:
     """Make room for a log: the earlier parts of a training that goes on are numbered, all others removed."""
     if not keep:
-        for log in job.glob("log*"):
+        for log in logs(job):
             shutil.rmtree(log)
     elif (job / "log").exists():
-        (job / "log").rename(job / f"log-{len(list(job.glob('log-*'))) + 1}")
+        (job / "log").rename(job / f"log-{len(logs(job))}")
+
+
+def logs(job: Path) -> list[Path]:
+    """The logs of a job, the numbered ones of interrupted parts too; nothing else with such a name.
+
+    Raises:
+        ValueError: If one is a link; names it.
+    """
+    found = [path for path in job.glob("log*") if re.fullmatch(r"log(-\d+)?", path.name)]
+    for path in found:
+        refuse_link(path)
+    return [path for path in found if path.is_dir()]
 
 
 def fixed_images(data: ImageDataModule, name: Split, count: int) -> Tensor:

@@ -1,18 +1,17 @@
 """Every autoencoder and classifier of a study, for tasks that evaluate all of them."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
 from networks.classifier import Classifier
 from networks.segnet import SegNet
 from stats.names import ORIGINAL, PRETRAINED
-from study.artifact import differences, require
+from study.artifact import PATHS_AND_NAMES, differences, require, settings_of, without
 from study.autoencoders import make_autoencoder
 from study.classifiers import (
     CONTROL_STEPS,
@@ -20,10 +19,11 @@ from study.classifiers import (
     every_classifier,
     load_classifier,
     study_classifiers,
+    weights_fingerprint,
 )
-from study.files import sha256
 from study.folder import seeded, study_folder
-from study.labels import right_classes
+from study.inputs import record_of, verified
+from study.labels import right_classes, with_labels_of
 from study.trainer import accelerate
 
 
@@ -36,12 +36,14 @@ class StudyNetworks:
         paths: The file of each autoencoder: A_S, controls, then A_i for each classifier and seed.
         own: For each classifier the names of the A_i trained through it, one for each seed.
         controls: The names of classifiers and autoencoders that are controls.
+        fingerprints: That of each file of an autoencoder, which has been verified.
     """
 
     configs: dict[str, DictConfig]
     paths: dict[str, Path]
     own: dict[str, list[str]]
     controls: list[str]
+    fingerprints: dict[str, str]
 
     @property
     def studied(self) -> list[str]:
@@ -77,7 +79,7 @@ class StudyNetworks:
 
     def inputs(self, cfg: DictConfig, data: ImageDataModule) -> dict[str, str]:
         """Fingerprints of the images and of all weights, for provenance."""
-        autoencoders = {f"autoencoder {name}": sha256(path) for name, path in self.paths.items()}
+        autoencoders = {f"autoencoder {name}": self.fingerprints[name] for name in self.paths}
         return {"images": data.fingerprint()} | autoencoders | classifier_inputs(cfg, self.configs)
 
     def load(
@@ -114,14 +116,49 @@ def study_networks(cfg: DictConfig) -> StudyNetworks:
     """The networks of a study, all of which must have been trained; else the command that does it is named."""
     folder, configs, studied = study_folder(cfg), every_classifier(cfg), study_classifiers(cfg)
     controls = {name: step for name, step in CONTROL_STEPS.items() if name in cfg.controls}
-    paths = {PRETRAINED: require(folder.pretrained, cfg, "pretrain")}
-    paths |= {name: require(folder.control(name), cfg, f"{task} {task}.{name}=true") for name, task in controls.items()}
+    paths = {PRETRAINED: folder.pretrained} | {name: folder.control(name) for name in controls}
+    fingerprints = {PRETRAINED: pretrained_fingerprint(cfg)}
+    for name, task in controls.items():
+        data = pretraining_images(cfg) if task == "pretrain" else "data"
+        made_with = settings_of(cfg, "autoencoder", data=data) | {"seed": cfg.seed + (task == "pretrain")}
+        step = f"{task} {task}.{name}=true"
+        fingerprints[name] = verified(folder.control(name), cfg, step, made_with)
     own = {}
     for name in sorted(configs, key=lambda name: name in studied):  # controls come first
-        rows = {seeded(name, seed): path for seed, path in study_autoencoders(cfg, name).items()}
+        rows = {seeded(name, seed): seed for seed in study_autoencoders(cfg, name)}
         own[name] = list(rows)
-        paths |= rows
-    return StudyNetworks(configs, paths, own, [name for name in (*controls, *configs) if name not in studied])
+        for row, seed in rows.items():
+            paths[row] = folder.autoencoder(name, seed)
+            fingerprints[row] = finetuned_fingerprint(cfg, configs[name], seed)
+    return StudyNetworks(
+        configs, paths, own, [name for name in (*controls, *configs) if name not in studied], fingerprints
+    )
+
+
+def pretraining_images(cfg: DictConfig) -> str:
+    """The node of the images that A_S is trained on."""
+    return "pretrain_data" if "pretrain_data" in cfg else "data"
+
+
+def pretrained_fingerprint(cfg: DictConfig) -> str:
+    """The fingerprint of A_S, which must be there, and be of this architecture and these images."""
+    made_with = settings_of(cfg, "autoencoder", data=pretraining_images(cfg))
+    del made_with["seed"]  # A_i of several seeds share it
+    return verified(study_folder(cfg).pretrained, cfg, "pretrain", made_with)
+
+
+def finetuned_fingerprint(cfg: DictConfig, config: DictConfig, seed: int) -> str:
+    """The fingerprint of an A_i, which must be there, and come from the A_S and the classifier of the study.
+
+    Args:
+        cfg: The configuration.
+        config: The classifier.
+        seed: The seed of the A_i.
+    """
+    made_with = settings_of(with_labels_of(cfg, config), "autoencoder")
+    made_with |= {"classifier": without(OmegaConf.to_container(config, resolve=True), PATHS_AND_NAMES), "seed": seed}
+    path, step = study_folder(cfg).autoencoder(config.name, seed), f"finetune classifier={config.name}"
+    return verified(path, cfg, step, made_with, {f"classifier {config.name}": weights_fingerprint(cfg, config)})
 
 
 def study_autoencoders(cfg: DictConfig, name: str) -> dict[int, Path]:
@@ -130,7 +167,9 @@ def study_autoencoders(cfg: DictConfig, name: str) -> dict[int, Path]:
     paths = folder.autoencoders(name)
     if not paths:
         require(folder.autoencoder(name), cfg, f"finetune classifier={name}")
-    records = {path: json.loads(path.with_suffix(".json").read_text()) for path in paths.values()}
+    records = {path: record for path in paths.values() if isinstance(record := record_of(path), dict)}
+    if not records:
+        return paths  # refused when they are verified
     first = next(iter(records))
     for path, record in records.items():
         changed = differences(

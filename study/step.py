@@ -11,6 +11,9 @@ import pandas as pd
 import pytorch_lightning as pl
 from torch import nn
 
+from callbacks.stopping import STOP_REQUESTS
+from datamodules.digests import place, read_checked, with_digest
+from stats.csv_text import csv_bytes
 from study.artifact import Artifact
 from study.console import is_first_rank, say_made, say_skipped, say_skipped_images, show_table
 from study.distributed import wait_for_ranks
@@ -18,6 +21,7 @@ from study.files import save_weights, write_text
 
 NOT_FINITE = "loss_not_finite.json"
 CHECKPOINT = "last.ckpt"
+METRICS = "metrics.json"
 Content = pd.DataFrame | Mapping[str, Any] | nn.Module | str | Callable[[Path], None] | None
 
 
@@ -73,6 +77,7 @@ class Step:
         Args:
             make: Makes it, on every rank; the files are written by the first one.
         """
+        STOP_REQUESTS.check()
         first = self.artifact.files[0]
         if self.artifact.exists():
             return say_skipped(first, self.artifact.objective())
@@ -98,7 +103,7 @@ class Step:
 def write(content: Content, path: Path) -> None:
     """Write what a file is to hold; an index is written where it has a name."""
     if isinstance(content, pd.DataFrame):
-        content.to_csv(path, index=content.index.name is not None)
+        path.write_bytes(csv_bytes(content))
     elif isinstance(content, Mapping):
         np.savez_compressed(path, allow_pickle=False, **content)
     elif isinstance(content, nn.Module):
@@ -112,4 +117,14 @@ def write(content: Content, path: Path) -> None:
 def write_metrics(job: Path, numbers: Mapping[str, float]) -> None:
     """Keep the final numbers of a job in its folder, as ``metrics.json``."""
     plain = {name: float(value) for name, value in numbers.items()}
-    write_text(job / "metrics.json", json.dumps(plain, indent=2) + "\n")
+    write_text(job / METRICS, json.dumps(with_digest(plain, place(job / METRICS)), indent=2) + "\n")
+
+
+def read_metrics(job: Path) -> dict[str, float]:
+    """The final numbers of a job; empty if it has none.
+
+    Raises:
+        ValueError: If the file is damaged or that of another job; names it.
+    """
+    path = job / METRICS
+    return read_checked(path, place(path)) if path.exists() else {}

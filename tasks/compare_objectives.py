@@ -6,11 +6,14 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
+from report.tables import read_table
+from stats.csv_text import csv_bytes
 from stats.cue_retention import ENDS, ROWS, probe_retention, separation
 from stats.intervals import Resampling, Sample
 from study.console import say_made, show_table
 from study.files import whole_file
 from study.folder import StudyFolder, study_folder
+from study.inputs import check_file
 from study.predictions import read_predictions
 
 SEED = re.compile(r"-seed\d+$")  # at the end of a study's name
@@ -35,7 +38,7 @@ def run(cfg: DictConfig) -> float:
     root = study_folder(cfg).root / "objectives"
     for path, content in ((root / "separation.csv", table), (root / "by_objective.csv", together)):
         with whole_file(path) as temporary:
-            content.to_csv(temporary)
+            temporary.write_bytes(csv_bytes(content))
     read = [name for name in map(str, table) if name.startswith("readers")]
     rows = [
         [str(study), f"{row['seeds']:.0f}", *(cell(row, name) for name in ROWS),
@@ -55,12 +58,16 @@ def cell(row: pd.Series, name: str) -> str:
 
 def numbers(folder: StudyFolder, resampling: Resampling) -> dict[str, float]:
     """Cue retention of one study, the least share of its own accuracy that a classifier keeps, and what probes read."""
+    check_file(folder.predictions)
     read = read_predictions(folder.predictions)
     table = separation(read, Sample(read.top1, read.sources, resampling))
     values = {name if end == "estimate" else f"{name} {end}": float(table[end][name]) for name in ROWS for end in ENDS}
     values["own kept"] = float(table[table.index.str.startswith("own kept")]["estimate"].min())
     probes = folder.root / "probe" / "accuracy.csv"
-    return values | (probe_retention(pd.read_csv(probes)) if probes.exists() else {})
+    if not probes.exists():
+        return values
+    check_file(probes)
+    return values | probe_retention(read_table(probes))
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:

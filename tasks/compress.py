@@ -12,10 +12,10 @@ from networks.classifier import Classifier
 from networks.compression import prune, quantize_int8, sparsity
 from study.artifact import settings_of, weights_artifact
 from study.classifiers import load_classifier, make_classifier, parent_of, study_classifiers, weights_fingerprint
+from study.configuration.instantiation import instantiate
 from study.console import say
 from study.data import make_data
 from study.folder import classifier_file, study_folder
-from study.instantiation import instantiate
 from study.step import Result, Step
 from study.trainer import Length, accelerate
 from study.training import train
@@ -65,7 +65,7 @@ def make_module(cfg: DictConfig, child: Classifier, parent: Classifier) -> Class
         quantize_int8(child)
         return ClassifierTraining(child, torch.optim.SGD, "constant", label_smoothing=0.0)  # only measured
     recipe = cfg.compress[block.how]
-    optimizer = instantiate(recipe.optimizer, f"compress.{block.how}.optimizer")
+    optimizer = instantiate(recipe.optimizer, f"compress.{block.how}.optimizer", "optimizer")
     if block.how == "pruned":
         prune(child, block.amount)
         return PrunedTraining(child, optimizer, recipe.schedule, label_smoothing=0.0)

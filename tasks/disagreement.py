@@ -1,6 +1,5 @@
 """``task=disagreement``: where compressed classifiers and their parents disagree, with pictures for the report."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,16 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
+from datamodules.digests import read_checked
 from stats.compression import class_shares, exemplar_table
 from stats.disagreement import children_of, disagreements, exemplars, modal, predicted_classes
 from stats.names import ORIGINAL
 from stats.predictions import Predictions
-from study.artifact import Artifact, require
+from study.artifact import Artifact
 from study.classifiers import compression, study_classifiers
 from study.data import make_data
-from study.files import sha256
 from study.folder import study_folder
+from study.inputs import verified
 from study.predictions import read_predictions
 from study.step import Result, Step, Table
 
@@ -32,15 +32,15 @@ def run(cfg: DictConfig) -> float:
     }
     if not parents:
         raise ValueError(f"none of classifiers={list(configs)} is compressed from another: add one, as vgg_pruned")
-    source = require(folder.predictions, cfg, "cross_evaluate")
-    check_images(source.with_name("cross_evaluation.json"), data, cfg)
+    source = folder.predictions
+    inputs = {"predictions": verified(source, cfg, "cross_evaluate")}
+    check_images(source.with_name("cross_evaluation.json"), data)
     predictions = read_predictions(source)
     missing = sorted({*parents, *parents.values()} - set(predictions.columns))
     if missing:
         raise ValueError(f"{source} has no {', '.join(missing)}: evaluate again, with task=cross_evaluate")
     root = folder.root / "disagreement"
     settings = {"disagreement": {"images": cfg.disagreement.images}, "parents": parents}
-    inputs = {"predictions": sha256(source)}
     artifact = Artifact([root / name for name in FILES], root / "provenance.json", settings, inputs, precious=False)
 
     def make() -> Result:
@@ -69,10 +69,9 @@ def summary(table: pd.DataFrame) -> Table:
     return Table("compressed classifiers and their parents", header, rows)
 
 
-def check_images(provenance: Path, data: ImageDataModule, cfg: DictConfig) -> None:
+def check_images(provenance: Path, data: ImageDataModule) -> None:
     """Refuse predictions about other images than those at hand."""
-    record = json.loads(require(provenance, cfg, "cross_evaluate").read_text(encoding="utf-8"))
-    if record["inputs"]["images"] != data.fingerprint():
+    if read_checked(provenance)["inputs"]["images"] != data.fingerprint():
         raise ValueError(f"{provenance} is about other images than data: use those, or evaluate again")
 
 

@@ -5,14 +5,14 @@ from omegaconf import DictConfig
 from datamodules.base import ImageDataModule
 from lightning_modules.pretraining import Pretraining
 from lightning_modules.signal_autoencoder import SignalAutoencoder
-from study.artifact import require, settings_of, weights_artifact
+from study.artifact import settings_of, weights_artifact
 from study.autoencoders import make_autoencoder
 from study.classifiers import load_classifier, siblings, weights_fingerprint
+from study.configuration.instantiation import instantiate
 from study.data import make_data
-from study.files import sha256
 from study.folder import study_folder
-from study.instantiation import instantiate
 from study.labels import with_labels_of
+from study.networks import pretrained_fingerprint
 from study.step import Result, Step
 from study.trainer import Length, accelerate
 from study.training import train
@@ -28,10 +28,10 @@ def run(cfg: DictConfig) -> float:
 def finetune(cfg: DictConfig) -> float:
     """A_i: the only loss is that of the classifier, unless the objective adds to it."""
     config, options, folder = cfg.classifier, cfg.finetune, study_folder(cfg)
+    inputs = {"pretrained autoencoder": pretrained_fingerprint(cfg)}  # made with the labels of the images
     cfg = with_labels_of(cfg, config)
     data = make_data(cfg, options.batch_size, options.augmentation)
     through = [config, *siblings(config, options.siblings)]
-    inputs = {"pretrained autoencoder": sha256(require(folder.pretrained, cfg, "pretrain"))}
     inputs |= {f"classifier {one.name}": weights_fingerprint(cfg, one) for one in through}
     settings = settings_of(cfg, "autoencoder", "classifier", "finetune")
     artifact = weights_artifact(folder.autoencoder(config.name, cfg.seed), settings, data, inputs)
@@ -44,7 +44,7 @@ def finetune(cfg: DictConfig) -> float:
         module = SignalAutoencoder(
             autoencoder,
             classifier,
-            instantiate(options.optimizer, "finetune.optimizer"),
+            instantiate(options.optimizer, "finetune.optimizer", "optimizer"),
             options.schedule,
             options.trained,
             nmi_bins=cfg.cross_evaluate.nmi_bins,
@@ -60,14 +60,14 @@ def extra_training(cfg: DictConfig) -> float:
     """A control: A_S trained on for as long as every A_i, by mean squared error alone; returns the validation loss."""
     options, folder = cfg.finetune, study_folder(cfg)
     data = make_data(cfg, options.batch_size, options.augmentation)
-    inputs = {"pretrained autoencoder": sha256(require(folder.pretrained, cfg, "pretrain"))}
+    inputs = {"pretrained autoencoder": pretrained_fingerprint(cfg)}
     path, settings = folder.control("extra_training"), settings_of(cfg, "autoencoder", "finetune")
     step = Step(weights_artifact(path, settings, data, inputs), folder.job("extra_training"), cfg.seed)
 
     def make() -> Result:
         autoencoder = make_autoencoder(cfg, folder.pretrained)
         accelerate(cfg, autoencoder)
-        make_optimizer = instantiate(options.optimizer, "finetune.optimizer")
+        make_optimizer = instantiate(options.optimizer, "finetune.optimizer", "optimizer")
         module = Pretraining(autoencoder, make_optimizer, options.schedule, options.trained)
         return training(cfg, step, module, data, "val/loss")
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
@@ -14,24 +15,27 @@ from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_interval
 from stats.order_certainty import order_certainty
 from stats.predictions import Predictions
 from stats.tables import mean_gains
-from study.artifact import Artifact, require
+from study.accuracy_csv import read_given_table
+from study.artifact import Artifact
 from study.classifiers import make_classifier, study_classifiers
 from study.console import say
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
+from study.inputs import verified
 from study.predictions import read_predictions
 from study.step import Result, Step, Table
 
 ROWS = 40  # at most, in the terminal
+COVARIATES = "intervals.covariates"
 TABLES = ("accuracy", "accuracy_top5", "differences", "gains", "rrc", "nmi", "cues", "cue_pairs")
 
 
 def run(cfg: DictConfig) -> float:
     """Write every number with its interval; returns the share of resamples that are a chain at the widest one."""
     folder, options = study_folder(cfg), cfg.intervals
-    path = require(folder.predictions, cfg, "cross_evaluate")
-    inputs, given = {"predictions": sha256(path)}, []
+    path = folder.predictions
+    inputs, given = {"predictions": verified(path, cfg, "cross_evaluate")}, []
     if options.covariates is not None:
         given = [read_covariates(Path(options.covariates))]
         inputs["covariates"] = sha256(Path(options.covariates))
@@ -43,7 +47,8 @@ def run(cfg: DictConfig) -> float:
 
     def make() -> Result:
         predictions = read_predictions(path)
-        covariates = pd.concat([costs(cfg, predictions.classifiers), *given], axis=1)
+        names = predictions.classifiers
+        covariates = pd.concat([costs(cfg, names), *(of_classifiers(table, names) for table in given)], axis=1)
         tables, order = compute(predictions, resampling, covariates)
         share = float(order["widest"]["chain_share"]) if order["widest"] else 0.0
         contents: dict[str, Any] = {f"{name}.csv": table for name, table in tables.items()}
@@ -93,12 +98,25 @@ def compute(
 
 def read_covariates(path: Path) -> pd.DataFrame:
     """A table of numbers, with the classifiers' names in its first column."""
-    if not path.is_file():
-        raise FileNotFoundError(f"intervals.covariates={path} does not exist: give a CSV file, a row per classifier")
-    table = pd.read_csv(path, index_col=0)
+    table = read_given_table(path, COVARIATES, "a CSV file, a row per classifier", index_col=0)
     texts = [str(name) for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
     if texts:
-        raise ValueError(f"intervals.covariates={path}: {', '.join(texts)} holds other things than numbers")
+        raise ValueError(f"{COVARIATES}={path}: {', '.join(texts)} holds other things than numbers")
+    if twice := [str(name) for name in table.index[table.index.duplicated()]]:
+        raise ValueError(f"{COVARIATES}={path} has more than one row of {twice[0]}: give each classifier one")
+    return table
+
+
+def of_classifiers(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The rows of some classifiers in a table of covariates, which must have a finite number in each cell."""
+    if missing := [name for name in names if name not in table.index]:
+        raise ValueError(f"{COVARIATES} has no row of {', '.join(missing)}: add it, or correct the names")
+    table = table.loc[names]
+    for name, values in table.items():
+        if broken := [str(row) for row in values.index[~np.isfinite(values.to_numpy(dtype=float))]]:
+            raise ValueError(
+                f"{COVARIATES}: {name!r} of {broken[0]} is no finite number: fill it in, or leave the column out"
+            )
     return table
 
 

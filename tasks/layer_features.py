@@ -11,6 +11,7 @@ from methods.layer_features.image_set import ImageSet, folder_images, split_imag
 from methods.layer_features.job import FeatureJobs
 from methods.layer_features.networks import FeatureNetwork, WithoutResizing, feature_networks
 from methods.layer_features.results import BASELINES, METHODS, START, means_table, summary_table
+from report.tables import read_table
 from study.artifact import Artifact, settings_of, without
 from study.console import say, show_table
 from study.data import make_data
@@ -39,7 +40,7 @@ def make(jobs: list[FeatureJobs], seeds: list[int]) -> Result:
             say(f"[bold]features[/bold] of {job.source.name}, seed {seed}")
             job.run(seed)
     numbers, differences = (
-        pd.concat([pd.read_csv(job.paths(seed)[file]) for job in jobs for seed in seeds], ignore_index=True)
+        pd.concat([read_table(job.paths(seed)[file]) for job in jobs for seed in seeds], ignore_index=True)
         for file in (1, 2)
     )
     costs = pd.concat([job.costs() for job in jobs], ignore_index=True)

@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 from stats.concept_lattice import lattice_document
 from stats.order import order_document
 from study.accuracy_csv import read_accuracy_table
-from study.artifact import Artifact, require
+from study.artifact import Artifact
 from study.console import say, show_table
 from study.files import sha256
 from study.folder import study_folder
+from study.inputs import verified
 from study.loggers import open_loggers
 from study.predictions import read_predictions
 from study.step import Result, Step
@@ -22,13 +23,19 @@ from study.step import Result, Step
 def run(cfg: DictConfig) -> float:
     """Write the relative rates of change and the lattice of every threshold; return the width of the widest chain."""
     folder = study_folder(cfg)
-    path = require(folder.accuracy, cfg, "cross_evaluate") if cfg.accuracy is None else Path(cfg.accuracy)
-    controls = read_predictions(folder.predictions).controls if cfg.accuracy is None else []
+    path, controls = folder.accuracy, []
+    if cfg.accuracy is None:
+        inputs = {"accuracy": verified(path, cfg, "cross_evaluate")}
+        verified(folder.predictions, cfg, "cross_evaluate")
+        controls = read_predictions(folder.predictions).controls
+    else:
+        path = Path(cfg.accuracy)
     document = order_document(read_accuracy_table(path, without=controls))
+    if cfg.accuracy is not None:
+        inputs = {"accuracy": sha256(path)}
     rates = pd.DataFrame(document["rrc"]).T.rename_axis("autoencoder")
     width = document["widest"]["to"] - document["widest"]["from"] if document["widest"] else 0.0
     files = [folder.order / name for name in ("rrc.csv", "order.json", "lattice.json")]
-    inputs = {"accuracy": sha256(path)}
     step = Step(Artifact(files, folder.order / "provenance.json", {}, inputs, precious=False), folder.job("order"))
 
     def make() -> Result:
@@ -56,7 +63,7 @@ def show(document: dict[str, Any]) -> None:
     """Print the widest ranges of thresholds, and the order read at the widest chain."""
     intervals = document["intervals"]
     rows = [
-        [f"({entry['from']:.3f}, {entry['to']:.3f}]", str(entry["concepts"]), describe(entry["order"])]
+        [f"({entry['from']:.3f}, {entry['to']:.3f}]", count_text(entry["concepts"]), describe(entry["order"])]
         for entry in (intervals[number] for number in document["shown"])
     ]
     left_out = len(intervals) - len(rows)
@@ -65,6 +72,11 @@ def show(document: dict[str, Any]) -> None:
     show_table("order of the classifiers at every threshold", ["threshold", "concepts", "order"], rows)
     if widest := document["widest"]:
         say(f"widest chain: ({widest['from']:.3f}, {widest['to']:.3f}]  {describe(widest['order'])}")
+
+
+def count_text(concepts: int | str | None) -> str:
+    """The number of concepts at a threshold, as text."""
+    return "not counted" if concepts is None else str(concepts)
 
 
 def describe(order: list[list[str]] | None) -> str:

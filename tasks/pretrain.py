@@ -8,10 +8,11 @@ from datamodules.base import ImageDataModule
 from lightning_modules.pretraining import Pretraining
 from study.artifact import settings_of, weights_artifact
 from study.autoencoders import make_autoencoder
+from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
-from study.instantiation import instantiate
+from study.networks import pretraining_images
 from study.step import Result, Step
 from study.trainer import Length, accelerate
 from study.training import train
@@ -30,7 +31,7 @@ def run(cfg: DictConfig) -> float:
 
 def pretrain(cfg: DictConfig, path: Path, job: Path) -> float:
     """Train an autoencoder from the beginning, keep its weights at ``path``, and return its validation loss."""
-    options, node = cfg.pretrain, "pretrain_data" if "pretrain_data" in cfg else "data"
+    options, node = cfg.pretrain, pretraining_images(cfg)
     data = make_data(cfg, options.batch_size, options.augmentation, node)
     given = Path(cfg.autoencoder.weights) if cfg.autoencoder.weights else None
     if given is not None and not given.is_file():
@@ -43,7 +44,7 @@ def pretrain(cfg: DictConfig, path: Path, job: Path) -> float:
     def make() -> Result:
         autoencoder = make_autoencoder(cfg, given)
         accelerate(cfg, autoencoder)
-        make_optimizer = instantiate(options.optimizer, "pretrain.optimizer")
+        make_optimizer = instantiate(options.optimizer, "pretrain.optimizer", "optimizer")
         module = Pretraining(autoencoder, make_optimizer, options.schedule, "both")
         return train(cfg, step, module, data, length=length, network=autoencoder, objective="val/loss")
 

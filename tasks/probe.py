@@ -21,12 +21,13 @@ from stats.proportion import wilson_interval
 from study.artifact import Artifact, settings_of
 from study.autoencoders import make_autoencoder
 from study.classifiers import preprocessing
+from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
-from study.instantiation import instantiate
 from study.labels import classifiers_by_labels, labels_name, split_labels
 from study.networks import study_networks
+from study.records import read_arrays
 from study.step import Result, Step, Table
 from study.trainer import Length, make_trainer
 
@@ -112,7 +113,7 @@ class Probes:
         return Readers(
             {
                 name: Classifier(
-                    instantiate(config.network, "probe.reader", classes=classes),
+                    instantiate(config.network, "probe.reader", "classifier", classes=classes),
                     preprocessing(config) if "preprocessing" in config else None,
                 )
                 for name, config in self.architectures.items()
@@ -145,9 +146,7 @@ class Probes:
         artifact = Artifact(files, files[0].with_suffix(".json"), settings, inputs, precious=False)
         step = Step(artifact, self.job, self.cfg.seed)
         step.run(lambda: self.train(weights, start if adapted else None, [path.name for path in files]))
-        with np.load(files[0]) as arrays:
-            right: np.ndarray = arrays["right"]
-        return right[:, self.columns()]
+        return read_arrays(files[0])["right"][:, self.columns()]
 
     def train(self, weights: Path | None, start: Path | None, files: list[str]) -> Result:
         """Train the readers of one source, from those of the originals if these are given, and test them."""
@@ -160,7 +159,7 @@ class Probes:
             readers,
             targets,
             len(self.data.classes),
-            instantiate(options.optimizer, "probe.optimizer"),
+            instantiate(options.optimizer, "probe.optimizer", "optimizer"),
             options.schedule,
             noise=options.noise,
             seed=cfg.seed,

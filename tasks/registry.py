@@ -13,8 +13,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from study.settings.common import Common, Trainer
-from study.settings.fields import Settings, check_node, default_of, resolved
+from study.configuration.names import check_classifier
+from study.settings.common import AUTOENCODER_KEYS, CLASSIFIER_KEYS, Common, Trainer
+from study.settings.fields import Settings, check_names, check_node, default_of, resolved
 
 STEP, MEASUREMENT, ANALYSIS, RESULT, TOOL = (
     "Steps of a study",
@@ -135,6 +136,9 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return " or ".join(difflib.get_close_matches(name, known) or known)
 
 
+GROUPS = ("data", "pretrain_data", "autoencoder", "classifier", "objective", "trainer", "logger", "hydra")
+
+
 def settings_classes() -> dict[str, type[Settings]]:
     """The dataclass of every node of settings, by the name of the node."""
     return {task.name: settings for task in TASKS if (settings := task.settings_class()) is not None}
@@ -158,6 +162,11 @@ def check_settings(cfg: DictConfig) -> None:
     """
     check_node(cfg, Common, "")
     task_named(cfg.task)
+    check_names(cfg, [*(field.name for field in fields(Common)), *settings_classes(), *GROUPS])
+    check_names(cfg.autoencoder, AUTOENCODER_KEYS, "autoencoder")
+    check_names(cfg.classifier, CLASSIFIER_KEYS, "classifier")
+    if not OmegaConf.is_missing(cfg.classifier, "name"):
+        check_classifier(cfg.classifier.get("name"), "classifier.name")
     resolved(cfg.trainer, Trainer, "trainer")
     for name, settings in settings_classes().items():
         check_node(cfg[name], settings, name)

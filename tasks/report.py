@@ -20,6 +20,7 @@ from study.classifiers import every_classifier
 from study.data import make_data
 from study.files import sha256, whole_file
 from study.folder import StudyFolder, study_folder
+from study.inputs import check_shown, check_study
 from study.loggers import open_loggers
 from study.pages import origin, shown_autoencoders, titles_of, views_table
 from study.showcase import choose_test_images, reconstruct
@@ -33,6 +34,7 @@ def run(cfg: DictConfig) -> float:
     The page shows what was measured. It is a page of the classifiers alone if the study has no autoencoders, or if only
     other measurements than the cross evaluation exist.
     """
+    check_study(cfg)
     folder, data, configs = study_folder(cfg), make_data(cfg), every_classifier(cfg)
     titles = titles_of(configs)
     parts = written_parts(folder.root, titles)
@@ -40,6 +42,7 @@ def run(cfg: DictConfig) -> float:
     first, weights = first_part(cfg, data, titles, with_autoencoders)
     parts = [first, *parts]
     files = list(dict.fromkeys(path for part in parts for path in part.files))
+    check_shown([*files, *(path for path in weights.values() if path.suffix != ".json")], cfg)
     inputs = {named(folder, path): sha256(path) for path in [*files, *weights.values()]}
     inputs |= {"images": data.fingerprint()}
     index, settings = folder.report / "index.html", settings_of(cfg, "report", "study")

@@ -19,10 +19,10 @@ from stats.names import ORIGINAL, PRETRAINED
 from stats.predictions import Predictions
 from stats.similarity import measure_correlations, similarity_pairs
 from stats.tables import CHANNELS, checkerboard_table, lab_table, pair_table, spectrum_table
-from study.artifact import Artifact, require, settings_of
+from study.artifact import Artifact, settings_of
 from study.data import make_data
-from study.files import sha256
 from study.folder import study_folder
+from study.inputs import verified
 from study.networks import StudyNetworks, study_networks
 from study.predictions import read_predictions
 from study.step import Result, Step, Table
@@ -41,10 +41,9 @@ Strides = dict[str, dict[int, float]]
 def run(cfg: DictConfig) -> float:
     """Write the tables, and return the mean LAB distance of the reconstructions to the originals."""
     folder, data, networks = study_folder(cfg), make_data(cfg, cfg.signal_statistics.batch_size), study_networks(cfg)
-    predictions = require(folder.predictions, cfg, "cross_evaluate")
     root, settings = folder.root / "signal_statistics", settings_of(cfg, "signal_statistics")
-    files = [root / f"{name}.csv" for name in TABLES]
-    inputs = {"predictions": sha256(predictions)} | networks.inputs(cfg, data)
+    predictions, files = folder.predictions, [root / f"{name}.csv" for name in TABLES]
+    inputs = {"predictions": verified(predictions, cfg, "cross_evaluate")} | networks.inputs(cfg, data)
     artifact = Artifact(files, root / "signal_statistics.json", settings, inputs, precious=False)
 
     def make() -> Result:

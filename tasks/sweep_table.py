@@ -1,20 +1,22 @@
 """``task=sweep_table``: the jobs of a sweep, or of several studies, as one table and one figure."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from report.figures.style import save_figure
 from report.figures.sweep import sweep_figure
+from stats.csv_text import csv_bytes
 from stats.sweeps import factors, means, sweep_table
 from study.console import say, say_made, show_table
 from study.files import whole_file
 from study.folder import study_folder
-from study.jobs import failures_of_ranks, read_record
+from study.jobs import CONFIG, checked_config, checked_record, failures_of_ranks
 from study.loggers import open_loggers
+from study.step import read_metrics
 
 
 def run(cfg: DictConfig) -> float:
@@ -33,7 +35,7 @@ def run(cfg: DictConfig) -> float:
         raise ValueError(f"no job has sweep_table.number={options.number}; choose from {', '.join(numbers)}")
     csv, png, pdf = (folder / "sweep" / f"jobs.{suffix}" for suffix in ("csv", "png", "pdf"))
     with whole_file(csv) as temporary:
-        table.to_csv(temporary, index=False)
+        temporary.write_bytes(csv_bytes(table))
     figure = sweep_figure(table, options.number, factors(table))
     with whole_file(png) as temporary_png, whole_file(pdf) as temporary_pdf:
         save_figure(figure, temporary_png, temporary_pdf)
@@ -50,19 +52,26 @@ def read_jobs(study: Path) -> list[dict[str, Any]]:
     """What is known of every job of a study."""
     found = []
     for folder in sorted(study.glob("jobs/*")):
-        record, saved = read_record(folder), folder / ".hydra" / "config.yaml"
-        if not record or not saved.exists():
-            continue
-        config: Any = OmegaConf.to_container(OmegaConf.load(saved), resolve=False)
-        overrides = dict(override.split("=", 1) for override in record["overrides"] if "=" in override)
-        path = folder / "metrics.json"
+        try:
+            record = checked_record(folder)
+            if "config_sha256" not in record or not (folder / CONFIG).exists():
+                continue  # it has not begun
+            config: Any = OmegaConf.to_container(OmegaConf.create(checked_config(folder, record)), resolve=False)
+            overrides = dict(override.split("=", 1) for override in record["overrides"] if "=" in override)
+            known = {"task": config["task"], "seed": config["seed"], "classifier": config["classifier"].get("name")}
+            metrics = read_metrics(folder)
+        except (OSError, ValueError, LookupError, AttributeError, TypeError, YAMLError) as error:
+            raise ValueError(
+                f"the record of {folder} is damaged ({error}): move the folder away, or run the job again"
+            ) from error
         errors = [str(record["error"])] if record.get("error") else failures_of_ranks(folder)
         found.append(
             {key: record.get(key) for key in ("status", "objective", "seconds")}
-            | {"study": study.name, "job": folder.name, "task": config["task"], "seed": config["seed"]}
-            | {"classifier": config["classifier"]["name"] if "-" in folder.name else None}
+            | {"study": study.name, "job": folder.name}
+            | known
+            | ({} if "-" in folder.name else {"classifier": None})
             | {"overrides": overrides, "error": "; ".join(errors) or None}
-            | {"metrics": json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}}
+            | {"metrics": metrics}
         )
     return found
 

@@ -11,9 +11,9 @@ from networks.classifier import Classifier
 from study.adversaries import adversary_of, with_adversary
 from study.artifact import settings_of, weights_artifact
 from study.classifiers import compression, make_classifier
+from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.folder import classifier_file, study_folder
-from study.instantiation import instantiate
 from study.labels import with_training_labels_of
 from study.step import Result, Step
 from study.trainer import Length, accelerate
@@ -53,7 +53,7 @@ def run(cfg: DictConfig) -> float:
 def training(cfg: DictConfig, classifier: Classifier, data: ImageDataModule) -> ClassifierTraining:
     """The module that trains a classifier: on images as they are, or on attacked ones."""
     options, adversary = cfg.train_classifier, adversary_of(cfg.train_classifier.adversary)
-    make_optimizer = instantiate(options.optimizer, "train_classifier.optimizer")
+    make_optimizer = instantiate(options.optimizer, "train_classifier.optimizer", "optimizer")
     arguments = (classifier, make_optimizer, options.schedule, options.label_smoothing)
     if adversary is None:
         return ClassifierTraining(*arguments)

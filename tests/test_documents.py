@@ -12,7 +12,7 @@ from study.folder import CONF
 from tasks.registry import TASKS, check_settings
 from tests.studies import REPOSITORY, compose_any
 
-DOCUMENTS = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
+DOCUMENTS = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "benchmarks").glob("*.md")]
 OTHERS = ("wide_vgg", "brightness", "mine")  # what the examples of CONTRIBUTING.md and docs/cluster.md add
 WIDE = 120
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from report.figures.matrices import heat_map
 from report.figures.style import ACCENT, GREY, INK, LETTER, PAGE, PALE, STYLE, name_columns, typeset
 from report.names import spaced
+from report.text import LONGEST, figure_text
 
 ABSENT = (216, 204, 236)  # behind transparent pixels: a lilac, since photographs are often black, white or grey
 MOST_NAMES = 30  # along an axis
@@ -37,7 +38,7 @@ def pattern_grid(pictures: Mapping[str, Sequence[npt.NDArray]], names: Sequence[
         names: Of the classes.
     """
     side = min(0.9, (PAGE - 0.8) / max(1, len(names)))
-    title = 0.2 + 0.75 * LETTER * max(map(len, names)) * 0.8
+    title = 0.2 + 0.75 * LETTER * min(LONGEST, max(map(len, names))) * 0.8
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(0.8 + side * len(names), title + side * len(pictures)))
         axes = figure.subplots(len(pictures), len(names), squeeze=False)
@@ -54,7 +55,7 @@ def pattern_grid(pictures: Mapping[str, Sequence[npt.NDArray]], names: Sequence[
             of_kind[0].set_ylabel(kind, rotation=0, ha="right", va="center", fontsize=8, color=INK)
         turned = {"rotation": 45, "ha": "left", "va": "bottom", "rotation_mode": "anchor"}
         for ax, name in zip(axes[0], names, strict=True):
-            ax.text(0.3, 1.06, name, fontsize=8, color=INK, transform=ax.transAxes, **turned)
+            ax.text(0.3, 1.06, figure_text(name), fontsize=8, color=INK, transform=ax.transAxes, **turned)
     return figure
 
 
@@ -80,7 +81,7 @@ def budget_curves(table: pd.DataFrame) -> Figure:
             ax.set_visible(False)
         for ax, (name, part) in zip(axes.flatten(), classifiers, strict=False):
             budget_panel(ax, part)
-            ax.set_title(name, color=INK)
+            ax.set_title(figure_text(name), color=INK)
         for ax in axes[:, 0]:
             ax.set_ylabel("success")
         figure.supxlabel("pixels of the pattern, share of all", fontsize=9)
@@ -148,7 +149,7 @@ def source_matrices(tables: Mapping[str, pd.DataFrame]) -> Figure:
     down = math.ceil(len(tables) / across)
     side = min(2.5, max(1.4, 0.16 * max(first.shape)))
     height = min(2.5, max(0.8, side * first.shape[0] / first.shape[1]))
-    label = 0.75 * LETTER * max(len(str(name)) for name in first.index)
+    label = 0.75 * LETTER * min(LONGEST, max(len(str(name)) for name in first.index))
     with mpl.rc_context(STYLE):
         figure = Figure((side * across + label + 1.0, (height + label + 0.5) * down), layout="constrained")
         axes = figure.subplots(down, across, squeeze=False, sharey=True)
@@ -157,10 +158,10 @@ def source_matrices(tables: Mapping[str, pd.DataFrame]) -> Figure:
         for ax, (title, table) in zip(axes.flatten(), tables.items(), strict=False):
             image = heat_map(ax, table, (0, 1), None)
             ax.set_facecolor("#eceff2")  # seen where a cell is empty
-            ax.set_title(title, color=INK)
+            ax.set_title(figure_text(title), color=INK)
             for axis, names in ((ax.xaxis, list(table.columns)), (ax.yaxis, list(table.index))):
                 every = math.ceil(len(names) / MOST_NAMES)
-                axis.set_ticks(range(0, len(names), every), names[::every], fontsize=6)
+                axis.set_ticks(range(0, len(names), every), list(map(figure_text, names[::every])), fontsize=6)
             ax.tick_params(axis="x", rotation=90)
         axes[0, 0].set_ylabel("pattern of")
         figure.supxlabel("images of", fontsize=9)
@@ -187,7 +188,7 @@ def class_costs(table: pd.DataFrame) -> Figure:
                 pixels, planted = record["pixels"], record["planted"]
                 if planted:
                     ax.plot(pixels, row, "o", markerfacecolor="none", markeredgecolor=ACCENT, markersize=9)
-                text = spaced(record["class"]) + (", flagged" if record["flagged"] else "")
+                text = figure_text(spaced(record["class"])) + (", flagged" if record["flagged"] else "")
                 style: Any = {"color": ACCENT if planted else INK, "fontsize": 7, "ha": "center", "va": "bottom"}
                 ax.annotate(text, (pixels, row), (0, 6), textcoords="offset points", **style)
         what = "pixels with learned colours that turn half of the images into the class (line: median class)"

@@ -29,7 +29,7 @@ from study.data import make_data
 from study.files import sha256
 from study.folder import seeded, study_folder
 from study.labels import labels_name
-from study.records import arrays_of, read_record
+from study.records import arrays_of, read_arrays, read_record
 from study.step import Result, Step
 from study.trainer import Length, accelerate, make_trainer, without_accumulation
 from study.training import fitted, guards, identity_of
@@ -201,13 +201,12 @@ def evaluate(searches: Searches, everyone: Mapping[str, Searches]) -> tuple[Patt
     path, patterns = searches.folder / "predictions" / f"{searches.name}.npz", searches.read(seed)
     pictures = []
     for target, kind, number in zip(patterns.targets, patterns.kinds, patterns.numbers, strict=True):
-        name = re.sub(r"[^\w.-]+", "_", f"{patterns.classes[target]} {kind} {number}")
+        name = re.sub(r"[^\w.-]+", "_", f"{str(patterns.classes[target])[:40]} {kind} {number}")
         pictures.append(searches.folder / "pictures" / searches.name / f"{target:04d}_{name}.png")
     provenance, job = path.with_suffix(".json"), study_folder(searches.cfg).job("class_patterns")
     artifact = Artifact([path, *pictures], provenance, settings, searches.inputs | inputs, precious=False)
     Step(artifact, job).run(lambda: predict(pictures, searches, everyone))
-    with np.load(path, allow_pickle=False) as file:
-        rows = {name.removeprefix(ROW): file[name] for name in file.files if name.startswith(ROW)}
+    rows = {name.removeprefix(ROW): array for name, array in read_arrays(path).items() if name.startswith(ROW)}
     return read_record(PatternPredictions, path), pd.DataFrame(rows)
 
 

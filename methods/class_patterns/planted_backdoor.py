@@ -1,6 +1,5 @@
 """Planted backdoors: whether the classifier sees the trigger, how often it succeeds, and whether patterns hold it."""
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +22,7 @@ from stats.proportion import wilson_interval
 from study import classifiers
 from study.artifact import Artifact, settings_of
 from study.folder import study_folder
-from study.step import Result, Step, Table
+from study.step import Result, Step, Table, read_metrics
 from study.trainer import accelerate, make_trainer
 
 ACCURACY, SUCCESS, WITHOUT = "clean accuracy", "attack success", "predicted as target without trigger"
@@ -108,8 +107,7 @@ def predict(cfg: DictConfig, config: DictConfig, data: PoisonedImages, job: Path
     make_trainer(cfg).test(module, datamodule=clean, verbose=False)
     labels, without_trigger, triggered = module.result.T
     table = backdoor_rates(labels, without_trigger, triggered, data.poison.target)
-    metrics = job / "metrics.json"  # of the training: the numbers are added to it
-    numbers = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}
+    numbers = read_metrics(job)  # of the training: the others are added to them
     rows = []
     for name, share, lower, upper, images in table.itertuples(index=False):
         numbers[f"test/{name.replace(' ', '_')}"] = share

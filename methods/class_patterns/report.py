@@ -1,6 +1,5 @@
 """The section of the page on class-wise patterns; its prose is in ``report.html.j2``."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,12 @@ from matplotlib.figure import Figure
 from methods.class_patterns import figures
 from methods.class_patterns.class_anomaly import CLEAN_RATE
 from methods.class_patterns.patterns import COST_BUDGETS, NEURAL_CLEANSE, PATTERN, Patterns
-from methods.class_patterns.success import TABLES, read_table
+from methods.class_patterns.success import TABLES
 from methods.class_patterns.summaries import SUMMARIES
 from report.names import spaced
 from report.page import Part
+from report.tables import read_table
+from report.text import file_key
 from study.folder import seeded
 from study.records import read_record
 
@@ -39,7 +40,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     folder = root / "class_patterns"
     if not (folder / "success.csv").exists():
         return None
-    transfer = read_table(folder / "transfer.csv", "source")
+    transfer = read_table(folder / "transfer.csv", "target")
     budget, seed = float(transfer["budget"].iloc[0]), int(transfer["seed"].iloc[0])
     paths = {name: folder / f"{seeded(name, seed)}.npz" for name in transfer["target"].unique()}
     records = {name: read_record(Patterns, path) for name, path in paths.items()}
@@ -51,7 +52,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     curves = tables["curves"]
     # at these budgets learned colours have no controls to compare with
     tables["curves"] = curves[(curves["method"] != NEURAL_CLEANSE) | ~curves["budget"].isin(COST_BUDGETS)]
-    grids = {f"patterns_{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}": name for name in paths}
+    grids = {f"patterns_{file_key(name)}": name for name in paths}
     drawn = {figure: draw_grid(records[name], budget, seed) for figure, name in grids.items()}
     classes = list(dict.fromkeys(str(name) for record in records.values() for name in record.classes))
     values = {
@@ -71,7 +72,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
 
 def titled(path: Path, titles: Mapping[str, str]) -> pd.DataFrame:
     """A table with the display names of classifiers; elsewhere, ``source`` and ``target`` are classes."""
-    table = read_table(path, "source")
+    table = read_table(path, *(["target"] if path.stem.startswith("transfer") else []))  # elsewhere it may be true
     columns = {"classifier"} if "classifier" in table else {"source", "target"}
     return table.replace({column: dict(titles) for column in columns & set(table.columns)})
 
@@ -162,7 +163,7 @@ def anomaly_values(anomaly: pd.DataFrame, backdoors: Mapping[str, Path], trigger
     }
     tables = {"The three cheapest classes, and planted ones": pd.DataFrame(columns)}
     if backdoors:
-        rates = pd.concat([pd.read_csv(path).assign(classifier=title) for title, path in backdoors.items()])
+        rates = pd.concat([read_table(path).assign(classifier=title) for title, path in backdoors.items()])
         texts = rates.apply(lambda row: f"{row['share']:.1%} [{row['lower']:.1%}, {row['upper']:.1%}]", axis=1)
         rates = wide(rates["classifier"], rates["measure"], texts, {name: name for name in rates["measure"]})
         tables["Planted backdoors, on test images with and without the trigger"] = rates
@@ -185,8 +186,9 @@ def trigger_table(triggers: pd.DataFrame) -> pd.DataFrame:
 
 def source_matrices(by_source: pd.DataFrame, classes: Sequence[str]) -> dict[str, pd.DataFrame]:
     """The success on images of each class, by classifier; equal rows and columns, as the panels share their axes."""
-    rows = [name for name in classes if name in set(by_source["class"])]
-    columns = rows + [name for name in classes if name in set(by_source["source"]) - set(rows)]
+    with_patterns, with_images = set(by_source["class"].unique()), set(by_source["source"].unique())
+    rows = [name for name in classes if name in with_patterns]
+    columns = rows + [name for name in classes if name in with_images - with_patterns]
     wide = by_source.pivot(index=["classifier", "class"], columns="source", values="success").reindex(columns=columns)
     return {str(name): wide.loc[name].reindex(rows) for name in by_source["classifier"].unique()}
 

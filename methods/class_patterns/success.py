@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -173,23 +172,42 @@ def success_by_source(predictions: PatternPredictions, rows: pd.DataFrame, class
         Columns ``BY_SOURCE``; ``success`` is the mean over canvases and seeds.
     """
     searched = rows[(rows["mask"] == HARD) & rows["method"].isin(SEARCHED)]
-    records = []
+    sources, source_of = np.unique(predictions.labels, return_inverse=True)
+    by_label = np.argsort(source_of, kind="stable")
     groups: Any = searched.groupby(["target", "method", "budget"], sort=False)
-    for (target, method, budget), part in groups:
+    keys, means, counts = [], [np.zeros((0, len(sources)))], [np.zeros((0, len(sources)), dtype=int)]
+    for key, part in groups:
         shares = predictions.hits[:, part.index].mean(axis=1, dtype=np.float64)
-        for source in np.unique(predictions.labels):
-            used = (predictions.labels == source) & (predictions.clean != target)
-            if used.any():
-                success, images = shares[used].mean(), int(used.sum())
-                records.append((classes[target], classes[source], method, budget, success, images))
-    return pd.DataFrame(records, columns=BY_SOURCE)
+        used = by_label[predictions.clean[by_label] != key[0]]
+        keys.append(key)
+        counts.append(np.bincount(source_of[used], minlength=len(sources))[None])
+        means.append(means_of_runs(shares[used], counts[-1][0])[None])
+    success, images = np.concatenate(means), np.concatenate(counts)
+    group, source = np.nonzero(images)
+    names, targets = np.array(classes, dtype=object), np.array([key[0] for key in keys], dtype=int)
+    columns = {
+        "class": names[targets[group]],
+        "source": names[sources[source]],
+        "method": np.array([key[1] for key in keys], dtype=object)[group],
+        "budget": np.array([key[2] for key in keys], dtype=float)[group],
+        "success": success[group, source],
+        "images": images[group, source],
+    }
+    return pd.DataFrame(columns)[BY_SOURCE]
 
 
-def read_table(path: Path, *names: str) -> pd.DataFrame:
-    """A table of patterns; names of classes such as ``007`` or ``null`` stay text.
+def means_of_runs(values: Array, counts: Array) -> Array:
+    """The means of neighbouring runs of values.
 
     Args:
-        path: The CSV.
-        names: Columns with names of classes, beside ``class``.
+        values: Shape ``(sum of counts,)``.
+        counts: Length of each run, ``(S,)``.
+
+    Returns:
+        Shape ``(S,)``; NaN for an empty run.
     """
-    return pd.read_csv(path, dtype=dict.fromkeys(("class", *names), str), keep_default_na=False, na_values=[""])
+    starts, means = np.cumsum(counts) - counts, np.full(len(counts), np.nan)
+    for count in np.unique(counts[counts > 0]).tolist():  # runs of one length at once
+        runs = np.flatnonzero(counts == count)
+        means[runs] = values[starts[runs][:, None] + np.arange(count)].mean(axis=1)
+    return means

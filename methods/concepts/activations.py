@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from methods.concepts.record import PIXELS, Integers
 from networks.activations import find_layer
 from networks.classifier import Classifier
 from study.artifact import Artifact, settings_of
-from study.files import partial
 from study.folder import study_folder
 from study.records import arrays_of, read_record
 from study.step import Result, Step
@@ -203,12 +202,14 @@ def collect(
     artifact = Artifact([known, *paths], folder / "activations.json", decisive, inputs, precious=False)
 
     widths = [int(np.prod(shape)) for shape in shapes]
-    temporary = [partial(path) for path in paths]
+    working = [path.with_name(f".{path.stem}.working{path.suffix}") for path in paths]  # known to every rank
     module = ActivationCollection(
-        classifier, layers, temporary, widths, settings.storage, images.chosen, settings.pool, settings.negative
+        classifier, layers, working, widths, settings.storage, images.chosen, settings.pool, settings.negative
     )
     subset = ImageSubset(data, images.chosen, images.split)
-    Step(artifact, study_folder(cfg).job("concepts")).run(lambda: measure(cfg, module, subset, known, paths))
+    Step(artifact, study_folder(cfg).job("concepts")).run(
+        lambda: measure(cfg, module, subset, known, dict(zip(paths, working, strict=True)))
+    )
     collected = read_record(Collected, known)
     rows = np.flatnonzero(collected.seen)
     matrices = [StoredMatrix.find(path) for path in paths]
@@ -216,17 +217,17 @@ def collect(
 
 
 def measure(
-    cfg: DictConfig, module: ActivationCollection, subset: ImageSubset, known: Path, paths: Sequence[Path]
+    cfg: DictConfig, module: ActivationCollection, subset: ImageSubset, known: Path, working: Mapping[Path, Path]
 ) -> Result:
-    """Pass the images through the classifier; the module writes the blocks as batches come."""
+    """Pass the images through the classifier; the module writes the blocks to working files as batches come."""
     trainer = make_trainer(without_accumulation(cfg, "32-true"))  # sums of rounded numbers would be rough
     try:
         trainer.test(module, datamodule=subset, verbose=False)
     except BaseException:
-        for path in paths:  # large, and useless when incomplete
-            partial(path).unlink(missing_ok=True)
+        for path in working.values():  # large, and useless when incomplete
+            path.unlink(missing_ok=True)
         raise
-    blocks: dict[str, Any] = {path.name: None for path in paths}  # written already
+    blocks: dict[str, Any] = {path.name: working[path].replace for path in working}
     return Result(0.0, blocks | {known.name: arrays_of(module.result)}, unreadable=subset.unreadable())
 
 

@@ -32,8 +32,9 @@ class StoredMatrix:
 
     @classmethod
     def create(cls, path: Path, rows: int, width: int, dtype: str) -> "StoredMatrix":
-        """Make a file of zeros."""
+        """Make a file of zeros; what had its name, such as a link, is removed and not written through."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
         np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=(rows, width))
         return cls.find(path)
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from methods.concepts.record import PIXELS, Array, ConceptRecord, Floats
 from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE
+from report.text import figure_text
 
 SIDE = 0.86  # inches of the picture on a card
 IMAGES = 8  # on a card at most, in two rows
@@ -71,8 +72,8 @@ def draw_card(figure: Figure, card: Card, left: float, bottom: float, side: floa
     def write(x: float, above: float, text: str, **look: Any) -> None:
         figure.text((left + x) / wide, (top + above) / tall, text, va="bottom", **look)
 
-    write(0, 0.06, card.title, fontsize=8.5, fontweight="bold", color=INK)
-    write(right, 0.06, card.note, fontsize=7, color=SOFT, ha="right")
+    write(0, 0.06, figure_text(card.title), fontsize=8.5, fontweight="bold", color=INK)
+    write(right, 0.06, figure_text(card.note), fontsize=7, color=SOFT, ha="right")
     shift = 0.0
     if card.picture is not None:
         picture_axes(axes(0, bottom, side - 0.03, side - 0.03)).imshow(signed_picture(card.picture), aspect="auto")
@@ -107,7 +108,7 @@ def profile_bars(ax: Axes, profile: Mapping[Any, float]) -> None:
             share - 0.03 if inside else share + 0.03, row, f"{100 * share:.0f} %", va="center", fontsize=5.5,
             color="white" if inside else INK, ha="right" if inside else "left",
         )  # fmt: skip
-    ax.set_yticks(range(len(shares)), [shortened(name) for name in profile], fontsize=SMALL, color=INK)
+    ax.set_yticks(range(len(shares)), [figure_text(shortened(name)) for name in profile], fontsize=SMALL, color=INK)
     ax.set(xticks=[], xlim=(0, 1), ylim=(len(shares) - 0.5, -0.5))
     ax.tick_params(length=0, pad=2)
     ax.spines[:].set_visible(False)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from methods.concepts.record import Floats
 from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE, name_columns, typeset
+from report.text import figure_text
 
 SECOND = "#d08c2f"  # beside the accent; the two differ for colour-blind readers, too
 BAND = "#dfe5ea"  # the range of chance
@@ -31,7 +32,8 @@ def class_map(table: pd.DataFrame, groups: Sequence[str] | None = None) -> Figur
         ax = figure.subplots()
         heat_map(ax, values, max(float(values.max()), 1e-9), "share of the concept", aspect="auto")
         size = min(8.0, 72 * row * 0.8)
-        ax.set_yticks(range(len(table)), [str(name).replace("_", " ") for name in table.index], fontsize=size)
+        names = [figure_text(str(name).replace("_", " ")) for name in table.index]
+        ax.set_yticks(range(len(table)), names, fontsize=size)
         slanted = 90 if cell < 0.2 else 0
         ax.set_xticks(range(len(table.columns)), table.columns, fontsize=min(8.0, 72 * cell * 0.7), rotation=slanted)
         ax.set(xlabel="concept")
@@ -46,7 +48,7 @@ def name_groups(ax: Axes, groups: Sequence[str], size: float) -> None:
     for start, end in zip(starts, [*starts[1:], len(groups)], strict=True):
         if start:
             ax.axhline(start - 0.5, color="white", linewidth=2)
-        middle, name = (start + end - 1) / 2, groups[start].replace("_", " ")
+        middle, name = (start + end - 1) / 2, figure_text(groups[start].replace("_", " "))
         ax.text(1.01, middle, name, transform=ax.get_yaxis_transform(), va="center", fontsize=size, color=ACCENT)
 
 
@@ -84,7 +86,7 @@ def control_dots(table: pd.DataFrame) -> Figure:
                 ax.axvline(float(part[column].iloc[0]), color=ACCENT, linewidth=0.8, linestyle=":")
                 ax.tick_params(axis="y", length=0)
                 ax.spines["left"].set_visible(False)
-            left.set_yticks(rows, [str(control) for control in part["control"]])
+            left.set_yticks(rows, [figure_text(control) for control in part["control"]])
             left.get_yticklabels()[0].set(color=ACCENT, fontweight="bold")
             left.set_ylim(len(part) - 0.4, -0.6)
             left.set_title(typeset(name), color=INK, loc="left", fontweight="bold")
@@ -102,7 +104,7 @@ def layer_entropies(table: pd.DataFrame) -> Figure:
         table: ``classifier``, ``layer``, ``class_entropy``, ``null_lower``, ``null_upper``; ``together``, the entropy
             of the concepts of all blocks; ``untrained``, that of the layer with random weights, or NaN.
     """
-    parts = {typeset(str(name)): part.reset_index(drop=True) for name, part in table.groupby("classifier", sort=False)}
+    parts = {str(name): part.reset_index(drop=True) for name, part in table.groupby("classifier", sort=False)}
     axes, figure = panels(list(parts), "class entropy", 3.1, 3.2)
     with mpl.rc_context(STYLE):
         for ax, part in zip(axes, parts.values(), strict=True):
@@ -177,7 +179,7 @@ def impurity_curves(table: pd.DataFrame) -> Figure:
         table: ``classifier``, ``images`` (``fitted`` or ``heldout``), ``low``, ``high``, ``accuracy``, ``lower``,
             ``upper``.
     """
-    parts = {typeset(str(name)): part for name, part in table.groupby("classifier", sort=False)}
+    parts = {str(name): part for name, part in table.groupby("classifier", sort=False)}
     kinds = {"fitted": ("images factorised", ACCENT, "o-", 0.0), "heldout": ("images held out", SECOND, "s--", 0.012)}
     axes, figure = panels(list(parts), "accuracy", 2.9, 2.6)
     with mpl.rc_context(STYLE):
@@ -228,7 +230,7 @@ def panels(titles: Sequence[str], ylabel: str, width: float, height: float) -> t
         figure = Figure(figsize=(max(4.4, width * across), height * down), layout="constrained")
         axes: list[Axes] = list(figure.subplots(down, across, squeeze=False).flatten())
         for ax, title in zip(axes, titles, strict=False):
-            ax.set_title(title, color=INK)
+            ax.set_title(typeset(title), color=INK)
         axes[0].set_ylabel(ylabel)
     for ax in axes[len(titles) :]:
         ax.set_visible(False)

@@ -1,6 +1,5 @@
 """The part of the report on concepts: reads what the task has written; ``report.html.j2`` has the words."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from methods.concepts.controls import CONCEPTS, LAYER, PERMUTED, UNTRAINED
 from methods.concepts.record import ConceptRecord
 from report.names import spaced
 from report.page import Part
+from report.tables import read_table
+from report.text import file_key
 from study.records import read_record
 
 TEMPLATE = "methods/concepts/report.html.j2"
 METHOD = "Concepts shared by images, neurons and pixels: arXiv 2012.12516."
 FILES = ("concepts", "controls", "profile", "classes")
 OPTIONAL = ("cues", "stability", "ranks", "importance", "impurity")
-TEXT = ("classifier", "class", "superclass", "top_class", "top_superclass", "block")
 MOST_CARDS = 40
 MOST_CLASSES = 100
 SIGNIFICANT = 0.05
@@ -62,7 +62,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         return None
     paths = [path for name in (*FILES, *OPTIONAL) if (path := folder / f"{name}.csv").exists()]
     tables = dict.fromkeys(OPTIONAL, pd.DataFrame(columns=["classifier"])) | {
-        path.stem: read_table(path) for path in paths
+        path.stem: read_table(path, "cue", "value") for path in paths
     }
     controls = renamed(tables["controls"], titles)
     dots = figures.control_dots(controls.assign(control=controls["control"].map(control_name)))
@@ -72,7 +72,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
             table: content[content["classifier"] == name].reset_index(drop=True) for table, content in tables.items()
         }
         record, matrix = folder / f"{name}.npz", folder / f"{name}-stability.npz"
-        key = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        key = file_key(name)
         classifiers.append({"title": titles.get(name, name), "key": key} | described(selected))
         drawn |= {f"concepts_{what}{key}": figure for what, figure in draw(selected, record, matrix).items()}
         paths += [path for path in (record, matrix) if path.exists()]
@@ -92,11 +92,6 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         "impurity_table": impurity_table(impurity),
     }
     return Part(TEMPLATE, values, drawn, paths, METHOD)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A table of this task; names of classes such as ``007`` or ``null`` stay text."""
-    return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
 
 
 def renamed(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:

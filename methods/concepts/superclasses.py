@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from methods.concepts.record import Array, Integers
+from study.accuracy_csv import read_given_table
 
 HEADER = ["class", "superclass"]
 KEY = "concepts.superclasses"
@@ -27,9 +28,8 @@ def read_superclasses(path: Path, classes: Sequence[str]) -> list[str]:
         FileNotFoundError: If there is no such file.
         ValueError: If a column is missing, a class is unknown, missing, there twice, or has no super-class.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{KEY}={path} does not exist; expected a CSV with the header {','.join(HEADER)}")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    expected = f"a CSV with the header {','.join(HEADER)}"
+    table = read_given_table(path, KEY, expected, dtype=str, keep_default_na=False, skipinitialspace=True)
     table.columns = table.columns.str.strip()
     missing = [name for name in HEADER if name not in table]
     if missing:

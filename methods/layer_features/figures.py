@@ -16,6 +16,7 @@ from matplotlib.ticker import NullFormatter
 
 from methods.layer_features.results import INVERSION, MAXIMIZATION, METHODS, START, SYNTHESIS, FeatureRecord
 from report.figures.style import ACCENT, GREY, INK, PAGE
+from report.text import figure_text, visible
 
 NAMES = {
     START: "start",
@@ -68,9 +69,9 @@ def add_row_name(figure: Figure, text: str, right: float, middle: float) -> None
 
 
 def wrapped(name: str) -> str:
-    """A layer's name, broken at dots into lines that fit beside a row."""
-    lines = textwrap.wrap(name.replace(".", ". "), 12, break_long_words=False)
-    return "\n".join(line.replace(" ", "") for line in lines)
+    """A layer's name as text of a figure, broken at dots into lines that fit beside a row."""
+    lines = textwrap.wrap(visible(name).replace(".", ". "), 12, break_long_words=False)
+    return "\n".join(figure_text(line.replace(" ", "")) for line in lines)
 
 
 def methods_grid(record: FeatureRecord, layer: int) -> Figure:
@@ -117,7 +118,7 @@ def image_map(record: FeatureRecord) -> Figure:
             picture = OffsetImage(record.real[image].transpose(1, 2, 0), zoom=zoom)
             frame = {"edgecolor": colours[image], "linewidth": 1.0, "boxstyle": "square,pad=0.06"}
             ax.add_artist(AnnotationBbox(picture, points[image], pad=0, bboxprops=frame))
-        ax.set_title(str(record.layers[layer]), color=INK)
+        ax.set_title(figure_text(record.layers[layer]), color=INK)
         ax.set_axis_off()
         ax.margins(0.08)
     return figure
@@ -145,7 +146,7 @@ def progress(record: FeatureRecord) -> Figure:
             iterations = np.arange(1, len(loss) + 1)
             axes[0, layer].plot(iterations, loss, **line)
             axes[1, layer].plot(iterations, np.maximum(1 - cosine, NEAREST_TO_ZERO), **line)
-        axes[0, layer].set_title(name, color=INK)
+        axes[0, layer].set_title(figure_text(name), color=INK)
         set_logarithmic(axes[1, layer])
     axes[0, 0].set_ylabel("loss")
     axes[1, 0].set_ylabel("1 − cosine")
@@ -180,6 +181,6 @@ def cosine_pairs(numbers: pd.DataFrame) -> Figure:
             ax.plot([column] * len(wide), differences[:, column], "o", color=COLOURS[method], markersize=3.5)
         set_logarithmic(ax)
         ax.set_xticks(range(len(NAMES)), texts, fontsize=7, rotation=90 if len(layers) > 3 else 0)
-        ax.set_title(str(layer), color=INK)
+        ax.set_title(figure_text(layer), color=INK)
     axes[0].set_ylabel("1 − cosine to target")
     return figure

@@ -1,6 +1,5 @@
 """Part of the report: images that show the features of layers."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from methods.layer_features import figures
 from methods.layer_features.results import BASELINES, START, SYNTHESIS, FeatureRecord
 from report.figures.style import STYLE
 from report.page import Part
+from report.tables import read_table
+from report.text import file_key
 from study.folder import seeded
 from study.records import read_record
 
@@ -37,14 +38,14 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     files = [folder / f"{name}.csv" for name in (*TABLES, "diversity")]
     if not all(path.exists() for path in files):
         return None
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
+    tables = {name: read_table(folder / f"{name}.csv") for name in TABLES}
     drawn: dict[str, Figure] = {}
     networks = []
     for network in tables["summary"]["network"]:
         rows = {name: table[table["network"] == network] for name, table in tables.items()}
         path = folder / f"{seeded(network, int(rows['numbers']['seed'].iloc[0]))}.npz"
         if path.exists():
-            key = f"features_{re.sub(r'[^A-Za-z0-9_.-]', '_', network)}"
+            key = f"features_{file_key(network)}"
             drawn |= draw(read_record(FeatureRecord, path), rows["numbers"], key)
             networks.append(values_of(rows) | {"title": titles.get(network, network), "key": key})
             files.append(path)

@@ -14,6 +14,8 @@ from methods.robustness.tables import FILES
 from report.figures.matrices import heat_map, slanted_columns
 from report.figures.style import ACCENT, GREY, INK, PALE, STYLE
 from report.page import Part
+from report.tables import read_table
+from report.text import figure_text
 
 TEMPLATE = "methods/robustness/report.html.j2"
 TITLES = {"linf": "$L_\\infty$", "l2": "$L_2$"}
@@ -41,7 +43,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     if not all(path.exists() for path in files):
         return None
     named = dict.fromkeys(("classifier", "source", "target"), titles)
-    accuracy, transfer, masking, findings = (pd.read_csv(path).replace(named) for path in files[:4])
+    accuracy, transfer, masking, findings = (read_table(path, "target").replace(named) for path in files[:4])
     figures, norms = {}, []
     for finding in findings.to_dict("records"):
         norm = str(finding["norm"])
@@ -110,7 +112,7 @@ def curves(table: pd.DataFrame, norm: str) -> Figure:
                 continue
             panel(ax, table[table["classifier"] == names[number]], list(BEHIND)[defence], norm)
             if defence == 0:
-                ax.set_title(names[number], color=INK, pad=4)
+                ax.set_title(figure_text(names[number]), color=INK, pad=4)
             if number % across == 0:
                 ax.set_ylabel(list(BEHIND.values())[defence])
         figure.supylabel("accuracy", fontsize=9)

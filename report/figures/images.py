@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from report.figures.style import INK, LETTER, STYLE, typeset
+from report.text import LONGEST, figure_text
 
 MANY = 10  # sources of images, beyond which each has a row instead of a column
 
@@ -40,7 +41,7 @@ def image_grid(images: Mapping[str, Sequence[np.ndarray]], row_names: Sequence[s
                 ax = axes[row, column]
                 draw_image(ax, image)
                 if column == 0 and row_names:
-                    ax.set_ylabel(row_names[row], fontsize=8, color=INK)
+                    ax.set_ylabel(lines_of(row_names[row]), fontsize=8, color=INK)
     return figure
 
 
@@ -54,7 +55,7 @@ def image_rows(images: Mapping[str, Sequence[np.ndarray]], names: Sequence[str],
     """
     widths = [height * image.shape[-1] / image.shape[-2] for image in next(iter(images.values()))]
     rows, gap, title = -(-len(images) // 2), 0.03, 0.5 if names else 0.0
-    label = 0.2 + 0.75 * LETTER * max(map(len, images))
+    label = 0.2 + 0.75 * LETTER * min(LONGEST, max(map(len, images)))
     block = label + sum(widths) + gap * len(widths)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2 * block, rows * height + title))
@@ -68,9 +69,14 @@ def image_rows(images: Mapping[str, Sequence[np.ndarray]], names: Sequence[str],
                 ax = figure.add_axes((left / wide, bottom / tall, widths[position] / wide, (height - gap) / tall))
                 draw_image(ax, image)
                 if row == 0 and names:
-                    ax.set_title(names[position], fontsize=7, color=INK, pad=3)
+                    ax.set_title(lines_of(names[position]), fontsize=7, color=INK, pad=3)
                 left += widths[position] + gap
     return figure
+
+
+def lines_of(name: str) -> str:
+    """A name that the project has broken into lines, as text of a figure."""
+    return "\n".join(map(figure_text, name.split("\n")))
 
 
 def draw_image(ax: Axes, image: np.ndarray) -> None:

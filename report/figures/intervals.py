@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from report.figures.style import ACCENT, DEEP, FAINT, GREY, INK, PALE, STYLE, typeset
+from report.text import figure_text
+from stats.names import OWN
 
 CONTROL_COLOURS = ("#b7791f", "#8a5a83", "#c05640", "#5b7fa3")
 MARKERS = ("o", "s", "D", "v", "^", "P", "X")
@@ -33,7 +35,7 @@ def forest(series: Mapping[str, pd.DataFrame]) -> Figure:
         for (source, table), offset, look in zip(series.items(), offsets, looks(list(series)), strict=True):
             of_names, heights = table.loc[names], np.arange(len(names)) + offset
             ax.hlines(heights, of_names["lower"], of_names["upper"], color=look["color"], linewidth=1.2, zorder=2)
-            label = typeset(source).replace("A_i", "$A_i$")
+            label = "own $A_i$" if source == OWN else typeset(source)
             ax.plot(of_names["estimate"], heights, linestyle="none", markersize=3.8, label=label, zorder=3, **look)
         ax.set_xlabel("top-1 accuracy")
         legend_above(figure, ax, len(series))
@@ -42,7 +44,7 @@ def forest(series: Mapping[str, pd.DataFrame]) -> Figure:
 
 def looks(sources: Sequence[str]) -> list[dict[str, Any]]:
     """Colour and marker of each source: each source has always the same."""
-    known = {"originals": INK, "A_S": GREY, "own A_i": ACCENT}
+    known = {"originals": INK, "A_S": GREY, OWN: ACCENT}
     others = [source for source in sources if source not in known]
     colours = known | {name: CONTROL_COLOURS[k % len(CONTROL_COLOURS)] for k, name in enumerate(others)}
     return [{"color": colours[name], "marker": MARKERS[k % len(MARKERS)]} for k, name in enumerate(sources)]
@@ -106,7 +108,7 @@ def name_bands(ax: Axes, names: Sequence[str]) -> None:
     """A row for each name, from the top; every second one is shaded."""
     for row in range(0, len(names), 2):
         ax.axhspan(row - 0.5, row + 0.5, color=FAINT, linewidth=0, zorder=0)
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [figure_text(name) for name in names])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(names) - 0.5, -0.5)
 

@@ -10,6 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from report.figures.style import INK, PAGE, STYLE, name_columns, typeset
+from report.text import figure_text
+
+MANY = 60  # columns of a heat map, beyond which its cells have no numbers and some rows and columns no names
+WIDEST = 20.0  # inches of such a heat map
 
 
 def heat_map(
@@ -48,8 +52,16 @@ def heat_map(
 
 def slanted_columns(ax: Axes, table: pd.DataFrame) -> None:
     """Names under the columns of a heat map, slanted."""
-    ax.set_xticks(range(len(table.columns)), [str(name) for name in table.columns],
+    ax.set_xticks(range(len(table.columns)), [figure_text(name) for name in table.columns],
                   rotation=50, ha="right", rotation_mode="anchor")  # fmt: skip
+
+
+def name_some(ax: Axes, table: pd.DataFrame) -> None:
+    """Names of at most ``MANY`` rows and columns, evenly spread."""
+    for axis, names in ((ax.xaxis, list(table.columns)), (ax.yaxis, list(table.index))):
+        every = -(-len(names) // MANY)
+        axis.set_ticks(range(0, len(names), every), [typeset(str(name)) for name in names[::every]], fontsize=7)
+    ax.tick_params(axis="x", rotation=90)
 
 
 def accuracy_matrix(table: pd.DataFrame, baselines: int) -> Figure:
@@ -59,14 +71,18 @@ def accuracy_matrix(table: pd.DataFrame, baselines: int) -> Figure:
         table: Accuracies in [0, 1], with names as they shall be read.
         baselines: How many rows at the top are no fine-tuned autoencoders; a line parts them from the others.
     """
-    cell = min(0.95, max(0.36, PAGE / len(table.columns)))
-    row = min(0.42, max(0.26, PAGE / len(table.index)))
+    many = len(table.columns) > MANY
+    cell = min(0.95, max(0.36, PAGE / len(table.columns))) if not many else WIDEST / len(table.columns)
+    row = min(0.42, max(0.26, PAGE / len(table.index))) if not many else cell
     digits, size = (1, 9) if cell > 0.5 else (0, 8)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.5 + cell * len(table.columns), 0.9 + row * len(table.index)))
         ax = figure.subplots()
-        image = heat_map(ax, table, (0, 1), lambda value: f"{100 * value:.{digits}f}", size)
-        name_columns(ax, list(table.columns), cell)
+        image = heat_map(ax, table, (0, 1), None if many else lambda value: f"{100 * value:.{digits}f}", size)
+        if many:
+            name_some(ax, table)
+        else:
+            name_columns(ax, list(table.columns), cell)
         ax.set_xlabel("classifier")
         ax.axhline(baselines - 0.5, color="white", linewidth=3)
         figure.colorbar(image, ax=ax, label="top-1 accuracy", fraction=0.05, pad=0.03).outline.set_visible(False)

@@ -1,11 +1,14 @@
 """The look that all figures share: colours, sizes, names with subscripts, and how a figure is written."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from report.text import figure_text
 
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -19,6 +22,7 @@ STYLE: Any = {
 INK, ACCENT, PALE, GREY = "#1f2933", "#0b6e69", "#e3f1ef", "#9fb3c8"
 DEEP, FAINT = "#b5dcd6", "#f5f7f8"
 PAGE = 8.6  # inches that the columns of a wide figure share, so that its text is readable on a page
+SUBSCRIPT = re.compile(r"[\w .,:;!?+\-*/=<>()\[\]|@&×–—…−∞≤≥]+")  # what mathtext writes as it is
 LETTER = 0.075  # inches, about, at the font size of the style
 
 
@@ -40,8 +44,9 @@ def name_columns(ax: Axes, names: Sequence[str], room: float) -> None:
 
 
 def typeset(name: str) -> str:
-    """A name for a figure: ``A_S`` and its like get their subscript."""
-    if not name.startswith("A_"):
-        return name
-    subscript = name.removeprefix("A_").replace("_", r"\_").replace(" ", "~").replace("$", "")
+    """A name for a figure: ``A_S`` and its like get their subscript, unless mathematics would read it otherwise."""
+    text = figure_text(name)
+    if not (text.startswith("A_") and SUBSCRIPT.fullmatch(text, 2)):
+        return text
+    subscript = text.removeprefix("A_").replace("_", r"\_").replace(" ", "~")
     return f"$A_{{\\mathrm{{{subscript}}}}}$"

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from report.figures.style import ACCENT, GREY, INK, STYLE
+from report.text import figure_text
 
 COLOURS = (ACCENT, "#c2571a", "#5b4fa0", "#7a8b1f", "#b02a5b", GREY)
 
@@ -34,13 +35,15 @@ def sweep_figure(table: pd.DataFrame, number: str, factors: Sequence[str]) -> Fi
                 dots = table[(groups == name) & (table[across].astype(str) == value)][number].to_numpy(dtype=float)
                 x = position + (number_of_group - (len(names) - 1) / 2) * width
                 spread = (np.arange(len(dots)) - (len(dots) - 1) / 2) * width * 0.15
-                ax.plot(x + spread, dots, "o", color=colour, markersize=4, alpha=0.8, label=None if position else name)
+                label = None if position else figure_text(name)
+                ax.plot(x + spread, dots, "o", color=colour, markersize=4, alpha=0.8, label=label)
                 if len(dots) > 1:
                     ax.hlines(dots.mean(), x - 0.35 * width, x + 0.35 * width, color=INK, linewidth=1.2)
-        ax.set_xticks(range(len(values)), values, rotation=30 if len(values) > 4 else 0)
+        ax.set_xticks(range(len(values)), list(map(figure_text, values)), rotation=30 if len(values) > 4 else 0)
         ax.set_xlim(-0.6, len(values) - 0.4)
-        ax.set_xlabel(across)
-        ax.set_ylabel(number)
+        ax.set_xlabel(figure_text(across))
+        ax.set_ylabel(figure_text(number))
         if others:
-            ax.legend(frameon=False, fontsize=8, title=", ".join(others), loc="upper left", bbox_to_anchor=(1, 1))
+            title = figure_text(", ".join(others))
+            ax.legend(frameon=False, fontsize=8, title=title, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -14,10 +14,13 @@ from report.figures.matrices import heat_map, slanted_columns
 from report.figures.style import ACCENT, INK, STYLE
 from report.names import classifier_title, shortened, spaced
 from report.page import Part
+from report.tables import read_table
+from report.text import figure_text
 
 TEMPLATE = "report/templates/agreement.html.j2"
 FEW = 8  # classifiers, up to which cells hold their numbers
 LOSS = "#c8553d"
+LONGEST = 24  # letters of a title beside a heat map
 MEASURES = {"kappa": "Cohen’s κ", "cka": "CKA", "rrc": "RRC, symmetrised"}
 
 
@@ -27,7 +30,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     paths = [root / "signal_statistics" / f"{name}.csv" for name in names]
     if not all(path.exists() for path in paths):
         return None
-    classes, changed, pairs, correlations = (pd.read_csv(path) for path in paths)
+    classes, changed, pairs, correlations = (read_table(path) for path in paths)
     values: dict[str, Any] = {"classes": None, "pairs": None}
     figures: dict[str, Figure] = {}
     if len(changed):
@@ -62,9 +65,9 @@ def draw_changes(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
             for height, value in zip(heights, change, strict=True):
                 side = "left" if value > 0 else "right"
                 ax.text(value, height, f" {value:+.0f} ".replace("-", "−"), ha=side, va="center", fontsize=7, color=INK)
-            ax.set_yticks(heights, [shortened(value, 22) for value in of_classifier["name"]], fontsize=7)
+            ax.set_yticks(heights, [figure_text(shortened(value, 22)) for value in of_classifier["name"]], fontsize=7)
             ax.axvline(0, color=INK, linewidth=0.6)
-            ax.set_title(classifier_title(name, titles), fontsize=8, color=INK)
+            ax.set_title(figure_text(classifier_title(name, titles)), fontsize=8, color=INK)
             ax.set_xlim(-limit, limit)
             ax.set_ylim(-most + 0.4, 0.6)
             ax.tick_params(axis="y", length=0)
@@ -101,8 +104,8 @@ def draw_matrices(measures: Mapping[str, pd.DataFrame], titles: Mapping[str, str
         axes = figure.subplots(1, len(measures), squeeze=False)[0]
         for ax, (key, table) in zip(axes, measures.items(), strict=True):
             low, high = float(np.nanmin(table.to_numpy())), max(1.0, float(np.nanmax(table.to_numpy())))
-            named = table.rename(index=lambda name: classifier_title(name, titles),
-                                 columns=lambda name: classifier_title(name, titles))  # fmt: skip
+            named = table.rename(index=lambda name: brief(classifier_title(name, titles)),
+                                 columns=lambda name: brief(classifier_title(name, titles)))  # fmt: skip
             image = heat_map(ax, named, (low - 0.2 * (high - low), high), cell_text if count <= FEW else None, 7,
                              square=True)  # fmt: skip
             slanted_columns(ax, named)
@@ -110,6 +113,11 @@ def draw_matrices(measures: Mapping[str, pd.DataFrame], titles: Mapping[str, str
             ax.set_title(MEASURES[key])
             figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03).outline.set_visible(False)
     return figure
+
+
+def brief(title: str) -> str:
+    """A title that leaves room for small heat maps beside it."""
+    return title if len(title) <= LONGEST else f"{title[: LONGEST - 1]}…"
 
 
 def cell_text(value: float) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from report.page import Part
 from report.parts.study import native_table, spread
 from report.provenance import settings_of
+from report.tables import read_table
 
 TEMPLATE = "report/templates/classifiers.html.j2"
 VALIDATED, TESTED, ATTACKED = (
@@ -32,7 +33,7 @@ def read(
         records: For each classifier the provenance of its weights; words for weights from elsewhere.
     """
     robust, native = root / "robustness" / "alone.csv", root / "cross_evaluation" / "native_accuracy.csv"
-    attacked = pd.read_csv(robust, index_col=0) if robust.exists() else pd.DataFrame()
+    attacked = read_table(robust, index=0) if robust.exists() else pd.DataFrame()
     accuracy, training = {}, {}
     for name, source in records.items():
         record = json.loads(source.read_text(encoding="utf-8")) if isinstance(source, Path) else {}

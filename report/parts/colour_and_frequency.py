@@ -13,14 +13,17 @@ from matplotlib.figure import Figure
 
 from report.figures.matrices import heat_map
 from report.figures.source_lines import add_legend, line_styles
-from report.figures.style import STYLE
+from report.figures.style import LETTER, STYLE
 from report.names import classifier_title, source_title
 from report.page import Part
+from report.tables import read_table
+from report.text import LONGEST
 from stats.names import ORIGINAL, PRETRAINED
 
 TEMPLATE = "report/templates/colour_and_frequency.html.j2"
 FILES = ("lab_histograms.csv", "lab_distances.csv", "spectra.csv", "checkerboard.csv")
 CHANNELS = {"L": "lightness L", "a": "a: green – red", "b": "b: blue – yellow"}
+USUAL = 16  # letters of a name, for which a figure has room
 RAREST = 0.01  # % of pixels per unit: colours below are not shown
 MERGED = {"L": 8, "a": 2, "b": 2}  # bins drawn as one: pixels of 8 bits leave gaps between finer ones
 
@@ -31,7 +34,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     paths = [folder / name for name in FILES]
     if not all(path.exists() for path in paths):
         return None
-    histograms, distances, spectra, boards = (pd.read_csv(path) for path in paths)
+    histograms, distances, spectra, boards = (read_table(path) for path in paths)
     far = distances[distances["other"] == ORIGINAL].set_index("source")[list(CHANNELS)]
     figures = {
         "lab_histograms": draw_histograms(histograms, far.mean(axis=1), titles),
@@ -129,8 +132,10 @@ def draw_checkerboards(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure
     scores = scores[sorted(scores.columns)]
     named = scores.rename(index=lambda name: source_title(name, titles))
     limit = max(6.0, float(np.nanmax(np.abs(scores.to_numpy()))))
+    label = LETTER * max(0, min(LONGEST, max(len(str(name)) for name in named.index)) - USUAL)
+    size = (2.2 + label + 0.75 * len(scores.columns), 0.9 + 0.26 * len(scores))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.2 + 0.75 * len(scores.columns), 0.9 + 0.26 * len(scores)), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         ax = figure.subplots()
         image = heat_map(ax, named, (-limit, limit), score_text, colours="BrBG")
         ax.set_xticks(range(len(scores.columns)), [f"{period:.4g}" for period in scores.columns])

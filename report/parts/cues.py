@@ -13,6 +13,7 @@ from report.figures.style import ACCENT, GREY, INK, STYLE, typeset
 from report.names import source_titles
 from report.page import Part
 from report.parts.intervals import level_of
+from report.tables import read_table
 
 TEMPLATE = "report/templates/cues.html.j2"
 KEPT = "own kept"
@@ -24,13 +25,13 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     probes = root / "probe" / "accuracy.csv"
     if not all(path.exists() for path in paths):
         return None
-    retention, pairs = pd.read_csv(paths[0], index_col="number"), pd.read_csv(paths[1])
-    names = list(dict.fromkeys(pd.read_csv(paths[2])["autoencoder"]))
+    retention, pairs = read_table(paths[0], index="number"), read_table(paths[1])
+    names = list(dict.fromkeys(read_table(paths[2])["autoencoder"]))
     if not len(retention):
         return None
     figures = {"cue_rrc": retention_figure(pairs, names, titles, float(retention["estimate"]["guessing"]))}
     if probes.exists():
-        accuracy = pd.read_csv(probes).pivot_table("accuracy", "source", "classifier", sort=False)
+        accuracy = read_table(probes).pivot_table("accuracy", "source", "classifier", sort=False)
         baselines = sum(name not in names for name in accuracy.index)
         named = accuracy.rename(index=source_titles(titles), columns=titles)
         figures["cue_probes"] = accuracy_matrix(named, baselines)

@@ -15,6 +15,8 @@ from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE, name_columns
 from report.names import shortened, source_titles, spaced
 from report.page import Part
 from report.provenance import is_outdated
+from report.tables import read_table
+from report.text import figure_text
 from stats.names import ORIGINAL, OWN, PRETRAINED
 
 TEMPLATE = "report/templates/disagreement.html.j2"
@@ -37,8 +39,8 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     files = [root / "disagreement" / name for name in names]
     if not all(path.exists() for path in files):
         return None
-    table, classes = pd.read_csv(files[0]), pd.read_csv(files[1], index_col="class")
-    exemplars = pd.read_csv(files[2], index_col="parent").rename(index=titles, columns=spaced)
+    table, classes = read_table(files[0]), read_table(files[1], index="class")
+    exemplars = read_table(files[2], index="parent").rename(index=titles, columns=spaced)
     with np.load(files[3]) as file:
         pictures = {name: file[name] for name in file.files}
     mean, shares = classes["mean"], classes.drop(columns="mean").rename(columns=titles)
@@ -88,7 +90,8 @@ def disagreement_figure(table: pd.DataFrame, titles: Mapping[str, str]) -> Figur
                 part["share"], y, xerr=spread, fmt=marker, color=colour, markersize=4.5, elinewidth=0.8, label=text,
                 clip_on=False,
             )  # fmt: skip
-        names = [f"{titles[child]}  (of {titles[parent]})" for child, parent in parents.items()]
+        shown = {name: figure_text(titles[name]) for pair in parents.items() for name in pair}
+        names = [f"{shown[child]}  (of {shown[parent]})" for child, parent in parents.items()]
         ax.set_yticks(range(len(children)), names)
         ax.set_ylim(len(children) - 0.5, -0.5)
         ax.set_xlim(0, None)
@@ -126,5 +129,5 @@ def exemplars_figure(pictures: Mapping[str, Any], titles: Mapping[str, str]) -> 
             ax.imshow(image.transpose(1, 2, 0), interpolation="nearest")
             label, theirs, ours = (str(pictures[key][number]) for key in ("label", "parent_sees", "children_see"))
             lines = [label, f"{titles[str(pictures['of'][number])]}: {theirs}", f"compressed: {ours}"]
-            ax.set_title("\n".join(shortened(line, 26) for line in lines), fontsize=7, color=INK, pad=3)
+            ax.set_title("\n".join(figure_text(shortened(line, 26)) for line in lines), fontsize=7, color=INK, pad=3)
     return figure

@@ -12,6 +12,7 @@ from report.figures import intervals as interval_figures
 from report.names import classifier_title, order_text, source_title
 from report.page import Part
 from report.provenance import is_outdated
+from report.tables import read_table
 from stats.names import ORIGINAL, OWN, PRETRAINED
 
 TEMPLATE = "report/templates/intervals.html.j2"
@@ -32,7 +33,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     files = [*(folder / f"{name}.csv" for name in TABLES), folder / "order.json"]
     if not all(path.exists() for path in files):
         return None
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
+    tables = {name: read_table(folder / f"{name}.csv") for name in TABLES}
     order = json.loads((folder / "order.json").read_text(encoding="utf-8"))
     widest, seeds = order["widest"], order["seeds"]
     level, classifiers = level_of(root), list(dict.fromkeys(tables["rrc"]["classifier"]))

@@ -13,6 +13,8 @@ from report.figures.source_lines import START_COLOUR, add_legend
 from report.figures.style import ACCENT, INK, STYLE
 from report.names import classifier_title
 from report.page import Part
+from report.tables import read_table
+from report.text import figure_text
 from stats.names import ORIGINAL, PRETRAINED
 
 TEMPLATE = "report/templates/noise.html.j2"
@@ -30,7 +32,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     paths = [root / "noise" / name for name in ("accuracy.csv", "means.csv", "predictions.npz")]
     if not all(path.exists() for path in paths[:2]):
         return None
-    table, means = (pd.read_csv(path) for path in paths[:2])
+    table, means = (read_table(path) for path in paths[:2])
     table["curve"] = table["source"].where(table["source"] != table["classifier"], OWN)
     table = table[table["curve"].isin(list(CURVES))]
     wide = table.pivot_table("accuracy", ["classifier", "curve"], "epsilon", sort=False)
@@ -60,7 +62,7 @@ def draw_curves(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for ax, name in zip(axes.flat, names, strict=False):
             draw_panel(ax, table[table["classifier"] == name])
-            ax.set_title(classifier_title(name, titles), fontsize=8, color=INK)
+            ax.set_title(figure_text(classifier_title(name, titles)), fontsize=8, color=INK)
         for ax in axes.flat[len(names) :]:
             ax.set_visible(False)
         axes[0, 0].set_ylim(0, 1.02)

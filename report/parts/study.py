@@ -14,9 +14,11 @@ from report.figures.nmi import nmi_bars
 from report.figures.rrc import rrc_curve
 from report.names import IMAGES, START, order_text, source_titles
 from report.page import Part
+from report.tables import read_table
 from stats.names import OWN
 
 TEMPLATE = "report/templates/study.html.j2"
+MOST_NODES = 60  # of a lattice that is drawn
 METHOD = (
     "S. Palacio, J. Folz, J. Hees, F. Raue, D. Borth, A. Dengel, “What do Deep Networks Like to See?”, CVPR 2018 "
     "(arXiv 1803.08337)."
@@ -37,8 +39,8 @@ def read(root: Path, titles: Mapping[str, str], views: pd.DataFrame) -> Part | N
     if not all(path.exists() for path in files):
         return None
     rows = source_titles(titles)
-    accuracy, top5, nmi = (pd.read_csv(path, index_col=0).rename(index=rows, columns=titles) for path in files[:3])
-    rrc = pd.read_csv(order / "rrc.csv", index_col=0).rename(index=rows, columns=titles)
+    accuracy, top5, nmi = (read_table(path, index=0).rename(index=rows, columns=titles) for path in files[:3])
+    rrc = read_table(order / "rrc.csv", index=0).rename(index=rows, columns=titles)
     document = json.loads((order / "order.json").read_text(encoding="utf-8"))
     nodes = json.loads((order / "lattice.json").read_text(encoding="utf-8"))
     intervals, widest = document["intervals"], document["widest"]
@@ -50,7 +52,7 @@ def read(root: Path, titles: Mapping[str, str], views: pd.DataFrame) -> Part | N
         "rrc": rrc_curve(intervals, rrc, None if widest is None else intervals.index(widest)),
         "nmi": nmi_bars(nmi.drop(index=IMAGES), float(nmi["inter_mean"].to_dict()[IMAGES])),
     }
-    if nodes is not None:
+    if nodes is not None and len(nodes["nodes"]) <= MOST_NODES:
         named = [
             {"classifiers": [titles.get(name, name) for name in node["classifiers"]],
              "autoencoders": [rows.get(name, f"A_{name}") for name in node["autoencoders"]]}
@@ -66,6 +68,7 @@ def read(root: Path, titles: Mapping[str, str], views: pd.DataFrame) -> Part | N
         "nmi": nmi,
         "rrc": rrc,
         "widest": widest,
+        "nodes": None if nodes is None else len(nodes["nodes"]),
         "order": None if widest is None else titled_order(widest["order"], titles),
         "thresholds": threshold_table([intervals[number] for number in document["shown"]], titles),
         "ranges": len(intervals),
@@ -91,7 +94,7 @@ def threshold_table(intervals: list[dict[str, Any]], titles: Mapping[str, str]) 
     """Ranges of thresholds with the size of their lattice and their order."""
     rows = {
         f"({entry['from']:.3f}, {entry['to']:.3f}]": (
-            entry["concepts"],
+            "not counted" if entry["concepts"] is None else entry["concepts"],
             "no order" if entry["order"] is None else titled_order(entry["order"], titles),
         )
         for entry in intervals
@@ -103,7 +106,7 @@ def native_table(path: Path, titles: Mapping[str, str]) -> pd.DataFrame | None:
     """Accuracy on the originals in the native view of each classifier, if ``task=native_accuracy`` measured it."""
     if not path.exists():
         return None
-    return pd.read_csv(path, index_col=0).rename(index=titles, columns=lambda column: column.replace("_", " "))
+    return read_table(path, index=0).rename(index=titles, columns=lambda column: column.replace("_", " "))
 
 
 def spread(values: pd.Series) -> str:

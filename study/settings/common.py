@@ -1,9 +1,18 @@
 """Settings that every task has, and those of classifiers and trainers."""
 
 from dataclasses import MISSING, dataclass
+from pathlib import Path
 from typing import Any
 
+from study.configuration.names import CONTROLS, check_apart, check_entry, check_folder, check_study
 from study.settings.fields import Settings, setting
+
+
+@dataclass
+class Inputs(Settings):
+    """Files that other steps made."""
+
+    trusted: bool = setting(False, "use files that are not what their record says, such as weights made elsewhere")
 
 
 @dataclass
@@ -32,11 +41,31 @@ class Common(Settings):
     controls: list[str] = setting(
         [], "second_start, extra_training, and classifiers that are controls, as random_weights", unique=True
     )
+    inputs: Inputs = setting(Inputs(), "files that other steps made")
     accuracy: str | None = setting(None, "CSV for task=order: a row per autoencoder, a column per classifier")
     layer: Any = setting(None, "for task=layer_features: a name, a list, {network: [names]}, or list to print them")
     images: str | None = setting(None, "for task=layer_features: a folder of images; null: the test images")
     log_every: int = setting(50, "optimiser steps between two entries of the log of a training", low=1)
     checkpoint_every: float = setting(60, "seconds between two checkpoints: what a kill loses at most", low=0)
+
+    @classmethod
+    def check(cls, node: Any, key: str) -> None:
+        """Check what folders and files are named after."""
+        for name in ("studies", "cache"):
+            check_folder(node[name], name)
+        for name in ("study", "classifiers_from"):
+            check_apart(Path(node.studies) / check_study(node[name], name), Path(node.cache), name)
+        for name in ("classifiers", "controls"):
+            for entry in node[name]:
+                if name != "controls" or entry not in CONTROLS:
+                    check_entry(entry, name)
+
+
+AUTOENCODER_KEYS = ("network", "weights")  # of conf/autoencoder
+CLASSIFIER_KEYS = (  # of conf/classifier
+    "name", "title", "network", "preprocessing", "published", "weights", "weights_seed", "classes",
+    "labels", "labels_name", "poison", "adversary", "compressed",
+)  # fmt: skip
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from study.configuration.names import check_patterns
 from study.settings.fields import Settings, setting
 from study.settings.training import Optimized, optimizer, schedule
 
@@ -99,9 +100,19 @@ class SweepTable(Settings):
     number: str = setting("objective", "number in the figure: objective, or one that the jobs log, as val/nmi")
     task: str | None = setting(None, "task of the jobs; null: the one that most jobs have")
 
+    @classmethod
+    def check(cls, node: Any, key: str) -> None:
+        """Check the patterns."""
+        check_patterns(node.studies or (), f"{key}.studies")
+
 
 @dataclass
 class CompareObjectives(Settings):
     """How far each objective separates planted cues: several studies in one table."""
 
     studies: list[str] = setting(["planted_cues_*"], "names or patterns of studies", least=1, unique=True)
+
+    @classmethod
+    def check(cls, node: Any, key: str) -> None:
+        """Check the patterns."""
+        check_patterns(node.studies, f"{key}.studies")

@@ -6,6 +6,7 @@ by :func:`check_node` directly afterwards. Nothing here imports PyTorch, so that
 
 import copy
 import dataclasses
+import difflib
 import math
 import types
 import typing
@@ -80,6 +81,8 @@ def check_node(node: Any, settings: type[Settings], key: str) -> None:
     """
     if not isinstance(node, Mapping | DictConfig):
         raise ValueError(f"{key}={node}: a group of settings; give one of them, as {key}.{_names(settings)[0]}=…")
+    if key:
+        check_names(node, _names(settings), key)
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         name = f"{key}.{field.name}" if key else field.name
         if OmegaConf.is_missing(node, field.name):
@@ -91,6 +94,23 @@ def check_node(node: Any, settings: type[Settings], key: str) -> None:
         elif not _is_right(value, field):
             raise ValueError(f"{name}={_shown(value)}: give {expected(field)}")
     settings.check(node, key)
+
+
+def check_names(node: Any, known: Sequence[str], key: str = "") -> None:
+    """Refuse a key that nothing reads: a misspelt one would change nothing, in silence.
+
+    Args:
+        node: A node of the configuration.
+        known: The keys that it may have.
+        key: Its dotted name; empty for the top level.
+
+    Raises:
+        ValueError: Names the key, and those most like it.
+    """
+    for name in map(str, node):
+        if name not in known:
+            near = difflib.get_close_matches(name, known) or known
+            raise ValueError(f"there is no key {key + '.' if key else ''}{name}; did you mean {', '.join(near)}?")
 
 
 def expected(field: "dataclasses.Field[Any]") -> str:
@@ -219,9 +239,7 @@ def resolved(node: Any, settings: type[Settings], key: str) -> DictConfig:
     """
     if not isinstance(node, Mapping | DictConfig):
         raise ValueError(f"{key}={node}: give {', '.join(_names(settings))} as {{{_names(settings)[0]}: …}}")
-    unknown = [str(name) for name in node if name not in _names(settings)]
-    if unknown:
-        raise ValueError(f"there is no key {key}.{unknown[0]}; choose from {', '.join(_names(settings))}")
+    check_names(node, _names(settings), key)
     defaults = OmegaConf.structured(settings)
     try:
         complete: Any = OmegaConf.merge(defaults, node)

@@ -14,6 +14,7 @@ from matplotlib.text import Text
 
 from report.figures.images import image_grid
 from report.figures.lattice import lattice
+from report.figures.matrices import accuracy_matrix
 from report.names import source_titles
 from report.page import Part
 from report.parts import study
@@ -164,3 +165,24 @@ def test_wide_tables_go_on_below(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.count(ORIGINAL) == 3
     assert printed.count("matrix") == 1
     assert [f"{number}.5%" for number in range(24)] == [word for word in printed.split() if word.endswith("%")]
+
+
+def test_the_accuracies_of_two_hundred_classifiers_fit_on_a_page() -> None:
+    names = [f"net_{number}" for number in range(200)]
+    figure = accuracy_matrix(pd.DataFrame(np.eye(200), names, names), baselines=0)
+    assert max(figure.get_size_inches()) < 25
+    assert not figure.axes[0].texts
+    assert [len(axis.get_ticklabels()) for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis)] == [50, 50]
+    few = accuracy_matrix(pd.DataFrame(np.eye(60), names[:60], names[:60]), baselines=0)
+    assert len(few.axes[0].texts) == 60 * 60
+
+
+def test_a_long_chain_is_said_in_words(tmp_path: Path) -> None:
+    names = [f"net_{number}" for number in range(70)]
+    write_study(tmp_path, accuracies(names))
+    nodes = [{"classifiers": [name], "autoencoders": []} for name in names]
+    (tmp_path / "order" / "lattice.json").write_text(json.dumps({"threshold": 0.5, "nodes": nodes, "covers": []}))
+    part = study.read(tmp_path, dict(zip(names, names, strict=True)), pd.DataFrame(index=names))
+    assert part is not None
+    assert "lattice" not in part.figures
+    assert "a chain of 70 concepts, too many to draw" in rendered(part)

@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,6 +11,7 @@ import torch
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 import run
+from datamodules.digests import read_checked, with_digest
 from networks.attacks import pgd
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactAlexNet
@@ -121,11 +121,11 @@ def test_another_attacker_needs_no_other_weights(whole: Path, tmp_path: Path) ->
 def test_weights_made_before_there_were_adversaries_are_kept(tmp_path: Path) -> None:
     run.run(compose(tmp_path, *TRAINING))
     path = tmp_path / "smoke" / "classifiers" / "alexnet_compact.json"
-    record: dict[str, Any] = json.loads(path.read_text())
+    record = read_checked(path)
     del record["settings"]["train_classifier"]["adversary"]
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps(with_digest(record)))
     run.run(compose(tmp_path, *TRAINING))
-    assert json.loads(path.read_text()) == record
+    assert read_checked(path) == record
     with pytest.raises(ValueError, match=r"other settings: train_classifier.adversary.epsilon was absent, now 0.02"):
         run.run(compose(tmp_path, *TRAINING, ADVERSARY))
 
@@ -151,7 +151,7 @@ def test_the_built_in_adversarial_network_is_the_natural_ones_twin(tmp_path: Pat
         (["train_classifier.adversary={norm:linf,epsilon:8/255}"], r"adversary.epsilon=8/255: give a number from 0 on"),
         (
             ["+classifier.adversary={norm:linf,eps:0.03}"],
-            r"no key classifier resnet_compact: adversary.eps; choose from",
+            r"no key classifier resnet_compact: adversary.eps; did you mean steps, epsilon",
         ),
         (["+classifier.adversary=pgd"], r"classifier resnet_compact: adversary=pgd; give options, as \{norm: linf"),
         (

@@ -144,8 +144,12 @@ def test_a_read_only_study_is_left_as_it_is(finished: Path, tmp_path: Path, monk
             raise OSError(30, "Read-only file system", str(self))
         return original(self, *arguments, **options)
 
+    def refuse_lock(path: Path, *_: Any) -> int:
+        raise OSError(30, "Read-only file system", str(path))
+
     original: Any = Path.open
     monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("study.jobs.os.open", refuse_lock)
     with pytest.raises(OSError, match="Read-only file system") as caught:
         run.run(compose(tmp_path, "task=pretrain", "pretrain.epochs=1"))
     assert "Results need a folder that can be written" in run.EXPLAIN(caught.value)

@@ -49,7 +49,7 @@ def test_a_failed_job_takes_no_other_down_and_a_second_run_mends_it(
         record = json.loads((folder / "job.json").read_text())
         assert record["status"] == "finished"
         assert f"classifier={name}" in record["overrides"]
-        assert f"name: {name}" in (folder / ".hydra" / "config.yaml").read_text()
+        assert f"name: {name}" in (folder / "config.yaml").read_text()
     program("experiment=smoke", f"studies={tmp_path}", "task=train_classifier", "classifier=alexnet_compact",
             "train_classifier.epochs=1")  # fmt: skip
     made = {name: (tmp_path / "smoke" / "autoencoders" / f"{name}.safetensors").stat().st_mtime_ns for name in NAMES}

@@ -9,6 +9,7 @@ import pytest
 import run
 from stats.cue_retention import separation
 from stats.intervals import Resampling, Sample
+from study.artifact import Artifact
 from study.predictions import prediction_arrays
 from tasks.compare_objectives import over_seeds
 from tests.stats.drawn import planted_cues
@@ -19,8 +20,9 @@ def test_studies_are_rows_and_the_numbers_are_theirs(tmp_path: Path) -> None:
     predictions = planted_cues()
     for name in ("planted_cues_a", "planted_cues_b"):
         path = tmp_path / name / "cross_evaluation" / "predictions.npz"
-        path.parent.mkdir(parents=True)
-        np.savez(path, allow_pickle=False, **prediction_arrays(predictions))
+        artifact = Artifact([path], path.with_name("cross_evaluation.json"), {}, {}, precious=False)
+        with artifact.making(0.0) as temporary:
+            np.savez(temporary[path], allow_pickle=False, **prediction_arrays(predictions))
     (tmp_path / "planted_cues").mkdir()  # of the classifiers, without predictions
     best = run.run(compose_any(tmp_path, "task=compare_objectives", "study=signals"))
     table = pd.read_csv(tmp_path / "signals" / "objectives" / "separation.csv", index_col=0)

@@ -77,7 +77,9 @@ def test_a_student_has_its_own_size(study: Path) -> None:
 def test_a_parent_that_was_made_anew_is_noticed(study: Path) -> None:
     run.run(compose(study, *QUICK, "classifier=vgg_int8"))
     folder = study / "smoke" / "classifiers"
-    shutil.copy(folder / "resnet_compact.safetensors", folder / "vgg_compact.safetensors")
+    for suffix in (".safetensors", ".json"):
+        (folder / "vgg_compact").with_suffix(suffix).unlink()
+    run.run(compose(study, "task=train_classifier", "classifier=vgg_compact", "train_classifier.epochs=1"))
     with pytest.raises(ValueError, match=r"made from another version of: classifier.*Remove it"):
         run.run(compose(study, *QUICK, "classifier=vgg_int8"))
 
@@ -121,7 +123,10 @@ def test_torchvisions_networks_can_be_compressed(study: Path) -> None:
     own, parent = (classifiers.preprocessing(configs[name]) for name in ("resnet50_pruned", "resnet50"))
     assert own == parent
     with torch.device("meta"):
-        networks = [tasks.compress.instantiate(configs[name].network, "network", classes=9) for name in configs]
+        networks = [
+            tasks.compress.instantiate(config.network, "network", "classifier", classes=9)
+            for config in configs.values()
+        ]
     assert networks[0].state_dict().keys() == networks[1].state_dict().keys()
 
 
@@ -135,7 +140,8 @@ def test_disagreement_of_a_study(finished: Path, tmp_path: Path) -> None:
         name: np.char.replace(arrays[name], "resnet_compact", "vgg_pruned") for name in ("rows", "sources", "columns")
     }
     np.savez(folder / "predictions.npz", **arrays | renamed)
-    cfg = compose(tmp_path, "task=disagreement", "classifiers=[vgg_compact,vgg_pruned]")
+    renamed_study = ("task=disagreement", "classifiers=[vgg_compact,vgg_pruned]", "inputs.trusted=true")
+    cfg = compose(tmp_path, *renamed_study)
     share = run.run(cfg)
     table = pd.read_csv(tmp_path / "smoke" / "disagreement" / "disagreement.csv")
     different = arrays["predicted"][:, 0, 0] != arrays["predicted"][:, 0, 1]
@@ -148,7 +154,7 @@ def test_disagreement_of_a_study(finished: Path, tmp_path: Path) -> None:
         for image, index in zip(pictures["images"], pictures["index"], strict=True):
             assert np.array_equal(image, data.split("test")[int(index)][0].numpy())
     with pytest.raises(ValueError, match="about other images"):
-        run.run(compose(tmp_path, "task=disagreement", "classifiers=[vgg_compact,vgg_pruned]", "data.images=20"))
+        run.run(compose(tmp_path, *renamed_study, "data.images=20"))
 
 
 def test_disagreement_needs_compressed_classifiers(composed: Compose) -> None:

@@ -203,7 +203,7 @@ def test_a_rate_needs_an_encoder_that_learns(base: DictConfig) -> None:
 def test_a_node_is_completed_with_its_defaults() -> None:
     complete = resolved(OmegaConf.create({"precision": "32-true"}), PrecisionOnly, "node")
     assert dict(complete) == {"precision": "32-true", "steps": 3}
-    with pytest.raises(ValueError, match=r"there is no key node\.stepz; choose from precision, steps"):
+    with pytest.raises(ValueError, match=r"there is no key node\.stepz; did you mean steps"):
         resolved(OmegaConf.create({"stepz": 1}), PrecisionOnly, "node")
 
 

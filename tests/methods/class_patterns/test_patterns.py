@@ -1,6 +1,8 @@
 """Masks by their definition, and tables of made-up predictions counted by hand."""
 
 import dataclasses
+import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,6 +140,48 @@ def test_success_by_source_leaves_out_what_is_of_the_class_already() -> None:
     assert (found["class"] == "a").all()
     assert found["images"].to_dict() == {"b": 1, "c": 2}  # the image of a is seen as a
     assert found["success"].to_dict() == {"b": 1.0, "c": 0.5}
+
+
+def test_success_by_source_is_that_of_a_loop_to_the_last_bit() -> None:
+    random, classes = np.random.default_rng(0), [f"class {label}" for label in range(6)]
+    images, pairs = 90, [(target, pair) for target in range(5) for pair in range(3)]
+    labels = random.integers(0, 5, images)  # no image of the last class
+    clean = np.where(random.random(images) < 0.8, labels, random.integers(0, 5, images))
+    clean[labels == 2] = 2  # nothing is left of this class for its own patterns
+    table = pd.DataFrame(
+        {"target": target, "pair": pair, "method": method, "mask": "hard", "budget": budget, "seed": 0}
+        for target, pair in pairs for method in ("pattern", "neural_cleanse", "random") for budget in (0.05, 0.2)
+    )  # fmt: skip
+    hits = random.integers(0, 2, (images, len(table)), dtype=np.uint8)
+    expected = []
+    groups: Any = table[table["method"] != "random"].groupby(["target", "method", "budget"], sort=False)
+    for (target, method, budget), part in groups:
+        shares = hits[:, part.index].mean(axis=1, dtype=np.float64)
+        for source in range(5):
+            used = (labels == source) & (clean != target)
+            if used.any():
+                expected.append(
+                    (classes[int(str(target))], classes[source], method, budget, shares[used].mean(), used.sum())
+                )
+    found = success_by_source(PatternPredictions(np.arange(images), labels, clean, hits), table, classes)
+    assert len(found) == len(expected) < 5 * 5 * 4
+    assert list(found.itertuples(index=False, name=None)) == expected
+    nothing = success_by_source(PatternPredictions(np.arange(images), labels, clean, hits), table[:0], classes)
+    assert nothing.columns.tolist() == found.columns.tolist()
+    assert nothing.empty
+
+
+def test_a_thousand_classes_are_summarised_in_seconds() -> None:
+    random, count = np.random.default_rng(0), 1000
+    methods = ("pattern", "neural_cleanse")
+    table = pd.DataFrame({"target": np.repeat(np.arange(count), 2), "method": methods * count})
+    table = table.assign(mask="hard", budget=0.05, seed=0)
+    hits = random.integers(0, 2, (2 * count, len(table)), dtype=np.uint8)
+    labels, clean = np.arange(2 * count) % count, random.integers(0, count, 2 * count)
+    start = time.perf_counter()
+    found = success_by_source(PatternPredictions(labels, labels, clean, hits), table, [str(k) for k in range(count)])
+    assert time.perf_counter() - start < 20
+    assert 0.99 < len(found) / (2 * count * count) <= 1
 
 
 def test_means_are_over_classes_and_margins_are_paired() -> None:

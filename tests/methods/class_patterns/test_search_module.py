@@ -19,6 +19,7 @@ from datamodules.sampling import TrainingSampler
 from methods.class_patterns.search_images import NO_IMAGE, SearchImages, choose_canvases
 from methods.class_patterns.search_module import PatternSearch, SignDescent
 from networks.classifier import Classifier
+from study.lightning_fixes import plugins
 from tests.images import fake_images
 from tests.replicas import replicates
 
@@ -237,7 +238,7 @@ def test_a_search_that_was_cut_off_ends_with_the_same_bits(
         data = SearchImages(small, "train", range(14), 4, 0, None)
         data.consumed_batches = consumed
         module = make_search(classifier, LEARNED)
-        trainer = make_trainer(max_epochs=2, callbacks=[SeededBatches(0), *callbacks])
+        trainer = make_trainer(max_epochs=2, callbacks=[SeededBatches(0), *callbacks], plugins=plugins())
         trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True if resumed else None)
         return module.patterns()
 

@@ -1,8 +1,12 @@
 """Resolvers of the configuration: the folder of a job, and the resources that it asks of a launcher."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+
+from study.configuration.environment import read_decoded, read_variable
+from study.configuration.names import check_classifier, check_folder, check_study
 
 
 def ranks_per_node(*, _root_: DictConfig) -> int:
@@ -23,6 +27,12 @@ def cpus_per_rank(*, _root_: DictConfig) -> int:
     return 1 + int(_root_.data.get("workers", 0))
 
 
+def study_root(*, _root_: DictConfig) -> str:
+    """The folder of the study; resolved before Hydra makes the folder of a job, so a wrong name makes none."""
+    check_folder(_root_.studies, "studies")
+    return str(Path(_root_.studies) / check_study(_root_.study, "study"))
+
+
 def register_resolvers(job_name: Callable[[DictConfig], str]) -> None:
     """Make the resolvers known to OmegaConf.
 
@@ -33,8 +43,11 @@ def register_resolvers(job_name: Callable[[DictConfig], str]) -> None:
     def name_of_job(*, _root_: DictConfig) -> str:
         if OmegaConf.is_missing(_root_.classifier, "name"):
             raise ValueError("classifier.name is not set: name one of the library, as classifier.name=resnet18")
+        check_classifier(_root_.classifier.get("name"), "classifier.name")
         return job_name(_root_)
 
-    for resolver in (ranks_per_node, gpus_per_node, cpus_per_rank):
+    for resolver in (ranks_per_node, gpus_per_node, cpus_per_rank, study_root):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     OmegaConf.register_new_resolver("job_name", name_of_job, replace=True)
+    OmegaConf.register_new_resolver("oc.env", read_variable, replace=True)
+    OmegaConf.register_new_resolver("oc.decode", read_decoded, replace=True)

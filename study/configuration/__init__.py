@@ -1,0 +1,1 @@
+"""Configurations: what their files may say, which names are allowed, and the objects that they describe."""
