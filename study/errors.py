@@ -91,8 +91,9 @@ class Explainer:
     def field(self, name: str) -> Any:
         """The field of settings that a dotted key names, if it names one."""
         first, *rest = re.sub(r"\[\d+\]$", "", name).split(".")
-        node = self.nodes.get(first) if rest else self.nodes.get("")
-        for part in rest if rest else [first]:
+        inside = bool(rest) and first in self.nodes
+        node, parts = (self.nodes[first], rest) if inside else (self.nodes.get(""), [first, *rest])
+        for part in parts:
             field = {one.name: one for one in fields(node)}.get(part) if node is not None else None  # type: ignore[arg-type]
             node = settings_type(field.type) if field is not None else None
         return field
