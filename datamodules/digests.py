@@ -23,7 +23,7 @@ def with_digest(document: Mapping[str, Any], of: str = "") -> dict[str, Any]:
     return content | {DIGEST: hashlib.sha256((of + json.dumps(content, sort_keys=True)).encode()).hexdigest()}
 
 
-def place(path: Path) -> str:
+def name_in_folder(path: Path) -> str:
     """The name of a file with that of its folder: what a document belongs to, wherever the folder is moved."""
     return f"{path.parent.name}/{path.name}"
 

@@ -202,15 +202,16 @@ class SlurmLauncher(SubmititLauncher):
         for job in jobs:
             record, resources = read_record(job.folder), job.resources()
             number = record.get("slurm_job")
-            if number in queue and record.get("overrides") != job.arguments:
+            if number not in queue:
+                continue
+            if record.get("overrides") != job.arguments:
                 raise ValueError(
                     f"{job.folder} is in use by Slurm job {number}, which has other settings: wait for it, cancel it, "
                     "or use another study=<name>"
                 )
-            if number in queue and record.get("overrides") == job.arguments:
-                ranks = range(resources["nodes"] * resources["tasks_per_node"])
-                job.handle = submitit.SlurmJob(resources["submitit_folder"], str(number), list(ranks))
-                say(f"Slurm job {number} is in the queue already: {label(job, jobs)}")
+            ranks = range(resources["nodes"] * resources["tasks_per_node"])
+            job.handle = submitit.SlurmJob(resources["submitit_folder"], str(number), list(ranks))
+            say(f"Slurm job {number} is in the queue already: {label(job, jobs)}")
 
 
 def note_submission(job: SweepJob, number: str) -> None:

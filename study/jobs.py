@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.stopping import Stopped
-from datamodules.digests import place, read_checked, with_digest
+from datamodules.digests import name_in_folder, read_checked, with_digest
 from study.configuration.environment import by_name
 from study.console import is_first_rank, rank, say
 from study.files import write_text
@@ -126,7 +126,7 @@ def recorded(
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Keep a record of the job of a folder, with a digest of its content."""
-    write_text(path, json.dumps(with_digest(record, place(path)), indent=2) + "\n")
+    write_text(path, json.dumps(with_digest(record, name_in_folder(path)), indent=2) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def checked_record(folder: Path) -> dict[str, Any]:
         ValueError: If it is damaged or that of another job; names it.
     """
     path = folder / "job.json"
-    return read_checked(path, place(path)) if path.exists() else {}
+    return read_checked(path, name_in_folder(path)) if path.exists() else {}
 
 
 def checked_config(folder: Path, record: Mapping[str, Any]) -> str:
@@ -178,7 +178,7 @@ def failures_of_ranks(folder: Path) -> list[str]:
     for path in sorted(folder.glob("job.rank*.json")):
         number = path.name.removeprefix("job.rank").removesuffix(".json")
         try:
-            errors.append(f"rank {number}: {read_checked(path, place(path))['error']}")
+            errors.append(f"rank {number}: {read_checked(path, name_in_folder(path))['error']}")
         except (OSError, ValueError, KeyError):
             errors.append(f"rank {number}: its record {path} is damaged")
     return errors

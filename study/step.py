@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from torch import nn
 
 from callbacks.stopping import STOP_REQUESTS
-from datamodules.digests import place, read_checked, with_digest
+from datamodules.digests import name_in_folder, read_checked, with_digest
 from stats.csv_text import csv_bytes
 from study.artifact import Artifact
 from study.console import is_first_rank, say_made, say_skipped, say_skipped_images, show_table
@@ -117,7 +117,7 @@ def write(content: Content, path: Path) -> None:
 def write_metrics(job: Path, numbers: Mapping[str, float]) -> None:
     """Keep the final numbers of a job in its folder, as ``metrics.json``."""
     plain = {name: float(value) for name, value in numbers.items()}
-    write_text(job / METRICS, json.dumps(with_digest(plain, place(job / METRICS)), indent=2) + "\n")
+    write_text(job / METRICS, json.dumps(with_digest(plain, name_in_folder(job / METRICS)), indent=2) + "\n")
 
 
 def read_metrics(job: Path) -> dict[str, float]:
@@ -127,4 +127,4 @@ def read_metrics(job: Path) -> dict[str, float]:
         ValueError: If the file is damaged or that of another job; names it.
     """
     path = job / METRICS
-    return read_checked(path, place(path)) if path.exists() else {}
+    return read_checked(path, name_in_folder(path)) if path.exists() else {}

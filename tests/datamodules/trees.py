@@ -1,6 +1,8 @@
 """Trees of images for tests."""
 
 import io
+import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,3 +30,12 @@ def make_tree(root: Path, train: int, val: int, width: int = 60, height: int = 5
                 seed += 1
                 (folder / f"{wnid}_{number}.JPEG").write_bytes(jpeg(seed, width, height))
     return root
+
+
+def write_tar(path: Path, images: Mapping[str, bytes]) -> None:
+    """Write a shard of images, by their names in it."""
+    with tarfile.open(path, "w") as tar:
+        for name, content in images.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))

@@ -1,9 +1,7 @@
 """Kinds of files besides those of a study: checkpoints, caches, images, and what a user gives."""
 
-import io
 import os
 import shutil
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from networks.weights import load_weights, read_weights
 from study.autoencoders import make_autoencoder
 from study.files import save_weights
 from study.lightning_fixes import WholeFileCheckpointIO
-from tests.datamodules.trees import WNIDS, jpeg, make_tree
+from tests.datamodules.trees import WNIDS, jpeg, make_tree, write_tar
 from tests.fuzz.engine import Reader, Subject
 from tests.fuzz.of_studies import copy_of, pairs, runs
 from tests.images import image_folder, image_shards
@@ -94,12 +92,8 @@ def tars(root: Path) -> list[Path]:
     root.mkdir()
     paths = [root / f"{number}.tar" for number in range(3)]
     for number, path in enumerate(paths):
-        with tarfile.open(path, "w") as tar:
-            for image in range(3):
-                content = jpeg(10 * number + image, 30, 30)
-                member = tarfile.TarInfo(f"{10 * number + image}.jpg")
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
+        numbers = [10 * number + image for image in range(3)]
+        write_tar(path, {f"{image}.jpg": jpeg(image, 30, 30) for image in numbers})
     return paths
 
 

@@ -1,6 +1,5 @@
 """A study in which every name is hostile: its page has the elements of the same study with plain names."""
 
-import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,26 +10,21 @@ from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from methods.robustness.tables import tables as robustness_tables
 from report.figures.images import image_grid
 from report.figures.style import SUBSCRIPT, save_figure, typeset
 from report.figures.sweep import sweep_figure
 from report.page import Part, cell_text, content_policy, render_page, table_rows, typeset_html
 from report.parts import classifiers, disagreement, study
 from report.text import LONGEST, address, characters_of_font, figure_text, file_key, visible
-from stats.intervals import Resampling
-from tasks import intervals as intervals_task
 from tasks.report import written_parts
 from tests.methods.class_patterns.test_report import write as write_patterns
 from tests.methods.concepts.test_report import write as write_concepts
 from tests.methods.concepts.test_report import write_more as write_more_concepts
 from tests.report import test_disagreement
 from tests.report.hostile import MARK, PAYLOADS, Rename, hostile, rename_texts, write_features
-from tests.report.measurements import write_measurements
 from tests.report.test_many_classifiers import accuracies, write_study
-from tests.report.test_templates import attacked
+from tests.report.test_templates import write_results
 from tests.stats.compressed import COLUMNS
-from tests.stats.drawn import planted_cues
 
 NAMES = list("abcd")
 OWN_MATHEMATICS = {"$A_i$", "$A_S$", "A$_S$", "A$_i$", "$L_\\infty$", "$L_2$"}
@@ -39,19 +33,7 @@ OWN_MATHEMATICS = {"$A_i$", "$A_S$", "A$_S$", "A$_i$", "$L_\\infty$", "$L_2$"}
 def write_everything(root: Path) -> None:
     """The files of every task but disagreement."""
     root.mkdir(parents=True)
-    write_measurements(root, NAMES)
-    write_study(root, accuracies(NAMES))
-    contents, order = intervals_task.compute(planted_cues(), Resampling(50, 0.9, 0), None)
-    (root / "intervals").mkdir()
-    for name, table in contents.items():
-        table.to_csv(root / "intervals" / f"{name}.csv", index=False)
-    (root / "intervals" / "order.json").write_text(json.dumps(order))
-    (root / "robustness").mkdir()
-    for name, content in robustness_tables(attacked()).items():
-        if isinstance(content, pd.DataFrame):
-            content.to_csv(root / "robustness" / name, index=False)
-        else:
-            np.savez(root / "robustness" / name, **content)
+    write_results(root)
     write_concepts(root, ["a", "b"])
     write_more_concepts(root, ["a", "b"])
     write_patterns(root, ["a", "b"], planted=True)

@@ -28,19 +28,24 @@ TITLES = {name: f"<b>{name} & co" for name in NAMES}
 LAYOUT = {"macros", "page", "views"}  # what templates of parts are made of
 
 
+def write_results(root: Path) -> None:
+    """The files of the cross evaluation, the measurements, the intervals and robustness."""
+    write_measurements(root, NAMES)
+    write_study(root, accuracies(NAMES))
+    contents, order = intervals_task.compute(planted_cues(), Resampling(50, 0.9, 0), None)
+    (root / "intervals").mkdir()
+    for name, table in contents.items():
+        table.to_csv(root / "intervals" / f"{name}.csv", index=False)
+    (root / "intervals" / "order.json").write_text(json.dumps(order))
+    (root / "robustness").mkdir()
+    for name, content in tables(attacked()).items():
+        write(content, root / "robustness" / name)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A study with the files of every task."""
-    write_measurements(tmp_path, NAMES)
-    write_study(tmp_path, accuracies(NAMES))
-    contents, order = intervals_task.compute(planted_cues(), Resampling(50, 0.9, 0), None)
-    (tmp_path / "intervals").mkdir()
-    for name, table in contents.items():
-        table.to_csv(tmp_path / "intervals" / f"{name}.csv", index=False)
-    (tmp_path / "intervals" / "order.json").write_text(json.dumps(order))
-    (tmp_path / "robustness").mkdir()
-    for name, content in tables(attacked()).items():
-        write(content, tmp_path / "robustness" / name)
+    """A study with the files of these tasks."""
+    write_results(tmp_path)
     return tmp_path
 
 

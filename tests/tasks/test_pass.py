@@ -17,7 +17,7 @@ import torch
 import run
 from lightning_modules.pretraining import Pretraining
 from study import training
-from tests.datamodules.trees import jpeg
+from tests.datamodules.trees import jpeg, write_tar
 from tests.studies import REPOSITORY, Program, compose
 
 BUDGET = (
@@ -44,12 +44,7 @@ def shards(tmp_path: Path) -> Path:
     root = tmp_path / "shards"
     root.mkdir()
     for shard in range(4):
-        with tarfile.open(root / f"{shard}.tar", "w") as tar:
-            for number in range(10):
-                content = jpeg(10 * shard + number, 40, 36)
-                member = tarfile.TarInfo(f"{number}.jpg")
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
+        write_tar(root / f"{shard}.tar", {f"{number}.jpg": jpeg(10 * shard + number, 40, 36) for number in range(10)})
     return root
 
 
