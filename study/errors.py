@@ -119,7 +119,7 @@ def of_libraries(error: BaseException, text: str) -> str:
         return FULL_DISK.format("No space left on device")
     if kind == "OutOfMemoryError" or "DefaultCPUAllocator: can't allocate memory" in text:
         return f"{text[:200]}. Not enough memory: lower batch_size of the task, or use a smaller data.size"
-    if isinstance(error, ConnectionRefusedError | ConnectionResetError):  # of the processes that load images: ranks raise a RuntimeError
+    if isinstance(error, ConnectionRefusedError | ConnectionResetError):  # of a loading process; ranks differ
         return DEAD_LOADER.format(text)
     if isinstance(error, MemoryError):
         return f"not enough memory {text}: lower batch_size of the task, or use fewer images or classifiers"
