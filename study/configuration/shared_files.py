@@ -97,7 +97,7 @@ def load_checked(self: ConfigLoaderImpl, *arguments: Any, **options: Any) -> Dic
         raise ValueError("a file of the configuration chooses itself in its defaults: remove that entry") from error
     if OmegaConf.select(cfg, "hydra.job.env_copy"):
         raise ValueError(
-            "hydra.job.env_copy would save values of the environment with Hydra's own settings: remove it, because every "
+            "hydra.job.env_copy would save values of the environment with Hydra's settings: remove it, because every "
             "job inherits the environment"
         )
     return cfg
