@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from datamodules.base import ImageDataModule, ImageDataset, Item, LabelledSplit, Split
+from datamodules.sampling import Draw
 from datamodules.wrapped import WrappedImages
 
 
@@ -61,3 +62,40 @@ class ChosenSplit(LabelledSplit):
 
     def __getitem__(self, index: int) -> Item:
         return self.all[self.chosen[index]]
+
+
+class TrainingSubset(WrappedImages):
+    """Other images with a smaller training split, in batches of a size and an order of their own.
+
+    Args:
+        images: All images.
+        chosen: Positions of the chosen images in their split, ascending; each image keeps its index.
+        source: The split that they come from; of ``train``, the images are cropped anew in each epoch.
+        batch_size: Images of a step, over all devices.
+        seed: Of the order, and of the crops.
+    """
+
+    def __init__(
+        self, images: ImageDataModule, chosen: Sequence[int], source: Split, *, batch_size: int, seed: int
+    ) -> None:
+        super().__init__(images)
+        self.chosen, self.source, self.batch_size, self.seed = list(chosen), source, batch_size, seed
+        self.augmentation = "crop_flip"
+
+    def split(self, name: Split) -> ImageDataset:
+        """The chosen images for ``train``; the other splits are complete."""
+        if name != "train":
+            return self.images.split(name)
+        return DrawnSplit(self.images.split(self.source), self.chosen, self.source)
+
+
+class DrawnSplit(ChosenSplit):
+    """See :class:`TrainingSubset`."""
+
+    def __init__(self, split: ImageDataset, chosen: Sequence[int], source: Split) -> None:
+        super().__init__(split, chosen)
+        self.source = source
+
+    def __getitem__(self, key: Draw) -> Item:  # type: ignore[override]
+        index = self.chosen[key.image]
+        return self.all[Draw(index, key.seed) if self.source == "train" else index]

@@ -14,7 +14,7 @@ from stats.accuracy_table import check_accuracies
 from stats.arrays import FloatArray, Values
 from stats.bootstrap import Interval, Statistic, acceleration, bca_interval, means_of_all, resampled_means
 from stats.order import relative_rates
-from stats.predictions import Predictions
+from stats.predictions import Predictions, ReconstructionPredictions
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def paired_differences(
     return pd.DataFrame(list(pairs), columns=["autoencoder", "minus", "classifier"]).assign(**interval.columns())
 
 
-def nmi_intervals(predictions: Predictions, how: Resampling) -> pd.DataFrame:
+def nmi_intervals(predictions: ReconstructionPredictions, how: Resampling) -> pd.DataFrame:
     r"""The mean nMI of every source of images with its interval: within images, and between the images of a pair.
 
     .. math:: \frac{1}{N} \sum_{n=1}^{N} \mathrm{nMI}_n

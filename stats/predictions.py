@@ -1,4 +1,4 @@
-"""The per-image results of a cross evaluation, as arrays."""
+"""The per-image results of classifiers on several sources of images, as arrays."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,8 @@ class Predictions:
     Attributes:
         rows: The sources of images: ``original``, ``pretrained`` (A_S), controls, and the autoencoders A_i, one for
             each of their seeds.
-        sources: For each row its name without the seed: the classifier that an A_i was fine-tuned through.
+        sources: For each row its name without the seed: the classifier that an A_i was fine-tuned through, or that a
+            band channel was fitted to.
         columns: The classifiers.
         controls: Rows and columns that are controls: they have no part in the order.
         label_sets: Which labels each classifier predicts, a name for each column; ``label`` are the images' usual ones.
@@ -20,9 +21,6 @@ class Predictions:
         labels: The right class of each image for each classifier, ``(N, C)``.
         predicted: The predicted class, ``(N, R, C)``.
         top1: Whether the predicted class is the right one, ``(N, R, C)``.
-        top5: Whether the right class is among the five with the largest logits, ``(N, R, C)``.
-        nmi_intra: nMI of each image and its reconstruction, ``(N, R)``.
-        nmi_inter: nMI of the reconstructions of two different images, ``(pairs, R)``.
 
     Example:
         >>> from tests.stats.example import example_predictions
@@ -40,9 +38,6 @@ class Predictions:
     labels: IntArray
     predicted: IntArray
     top1: BoolArray
-    top5: BoolArray
-    nmi_intra: FloatArray
-    nmi_inter: FloatArray
 
     @property
     def classifiers(self) -> list[str]:
@@ -66,3 +61,23 @@ class Predictions:
     def column(self, name: str) -> int:
         """Position of a classifier among the columns."""
         return self.columns.index(name)
+
+
+@dataclass(frozen=True)
+class ReconstructionPredictions(Predictions):
+    """Predictions from reconstructions, and how much these have in common with the images.
+
+    Attributes:
+        top5: Whether the right class is among the five with the largest logits, ``(N, R, C)``.
+        nmi_intra: nMI of each image and its reconstruction, ``(N, R)``.
+        nmi_inter: nMI of the reconstructions of two different images, ``(pairs, R)``.
+
+    Example:
+        >>> from tests.stats.example import example_predictions
+        >>> example_predictions().nmi_inter.shape
+        (3, 4)
+    """
+
+    top5: BoolArray
+    nmi_intra: FloatArray
+    nmi_inter: FloatArray

@@ -22,6 +22,7 @@ NOTICES = (
     ".*your dataloader is not resumable.*",  # its sampler is: order and position are functions of (seed, epoch, index)
     ".*`srun` command is available on your system but is not used.*",  # one process is enough for one device
     ".*`IterableDataset` has `__len__` defined.*",  # and the length is right
+    ".*You passed in a `val_dataloader` but have no `validation_step`.*",  # steps of a fit have no validation
     ".*You requested to overfit but enabled train dataloader shuffling.*",  # debug=overfit: Lightning turns it off
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stats.predictions import Predictions
+from stats.predictions import ReconstructionPredictions
 from study.records import read_arrays
 
 SEEDED = r"{}(-seed\d+)?"  # study.folder.seeded
@@ -29,7 +29,7 @@ SHAPES = {
 }
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: Path) -> ReconstructionPredictions:
     """Read a file of predictions; also an older one, which has no controls and one set of labels.
 
     Args:
@@ -48,7 +48,7 @@ def read_predictions(path: Path) -> Predictions:
     arrays["labels"] = labels if labels.ndim != 1 else np.repeat(labels[:, None], len(columns), axis=1)
     check_arrays(path, arrays)
     lists = {name: values.tolist() for name, values in arrays.items() if values.dtype.kind == "U"}
-    return Predictions(**arrays | lists)
+    return ReconstructionPredictions(**arrays | lists)
 
 
 def check_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -78,7 +78,7 @@ def check_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         raise ValueError(f"{path} is damaged: a row or a column is there twice")
 
 
-def prediction_arrays(predictions: Predictions) -> dict[str, Any]:
+def prediction_arrays(predictions: ReconstructionPredictions) -> dict[str, Any]:
     """The arrays of a file of predictions, by their names in it.
 
     Args:

@@ -10,7 +10,7 @@ from callbacks.loggers import FaultTolerantLogger
 from callbacks.monitoring import picture_rows
 from datamodules.base import ImageDataModule
 from lightning_modules.cross_evaluation import CrossEvaluation, CrossEvaluationResult
-from stats.predictions import Predictions
+from stats.predictions import ReconstructionPredictions
 from stats.tables import accuracy_table, mean_over_seeds, nmi_table
 from study.artifact import Artifact, settings_of
 from study.console import say
@@ -74,7 +74,7 @@ def tables(result: CrossEvaluationResult, sources: list[str], networks: StudyNet
     """
     rows, columns = result.rows, result.columns
     by_seed = accuracy_table(result.top1, rows, columns)
-    predictions = Predictions(
+    predictions = ReconstructionPredictions(
         rows=rows,
         sources=sources,
         columns=columns,

@@ -13,7 +13,7 @@ from networks.cost import flop_count, parameter_count
 from stats.cue_retention import cue_tables
 from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_intervals, paired_differences, rrc_intervals
 from stats.order_certainty import order_certainty
-from stats.predictions import Predictions
+from stats.predictions import ReconstructionPredictions
 from stats.tables import mean_gains
 from study.accuracy_csv import read_given_table
 from study.artifact import Artifact
@@ -78,7 +78,7 @@ def costs(cfg: DictConfig, names: list[str]) -> pd.DataFrame:
 
 
 def compute(
-    predictions: Predictions, resampling: Resampling, covariates: pd.DataFrame | None
+    predictions: ReconstructionPredictions, resampling: Resampling, covariates: pd.DataFrame | None
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """The tables by the names of their files, and the document about the order."""
     top1, top5 = (Sample(correct, predictions.sources, resampling) for correct in (predictions.top1, predictions.top5))

@@ -98,6 +98,8 @@ TASKS = (
     Task("concepts", "groups of images, of neurons and of pixels that go together", ANALYSIS,
          "methods.concepts.settings:Concepts",
          report=("methods.concepts.report",)),
+    Task("band_tolerance", "how many bits each classifier lets in, by scale, orientation and colour", ANALYSIS,
+         "methods.band_tolerance.settings:BandTolerance", report=("methods.band_tolerance.report",)),
     Task("native_accuracy", "accuracy on the originals as published evaluations see them", ANALYSIS,
          f"{EVALUATION}:NativeAccuracy"),
     Task("order", "relative rates of change, lattice and order of the classifiers", RESULT, None),

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from report.parts import agreement, colour_and_frequency, noise
 from stats.class_accuracies import class_accuracies, largest_changes
-from stats.predictions import Predictions
+from stats.predictions import ReconstructionPredictions
 from stats.similarity import measure_correlations, similarity_pairs
 from stats.tables import accuracy_under_noise, checkerboard_table, noise_means, pair_table
 from tests.report.measurements import write_measurements
@@ -17,12 +17,12 @@ from tests.report.rendered import anchors, rendered
 from tests.stats import drawn
 
 
-def drawn_predictions() -> Predictions:
+def drawn_predictions() -> ReconstructionPredictions:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 4, (60, 2))
     labels[:, 1] = labels[:, 0] % 2  # another question about the same images
     predicted = generator.integers(0, 4, (60, 5, 2))
-    return Predictions(
+    return ReconstructionPredictions(
         rows=["original", "pretrained", "a", "a-seed1", "b"],
         sources=["original", "pretrained", "a", "a", "b"],
         columns=["a", "b"],

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import norm  # type: ignore[import-untyped]
 
 from stats.intervals import Resampling
-from stats.predictions import Predictions
+from stats.predictions import ReconstructionPredictions
 
 NAMES = ["a", "b", "c"]
 HOW = Resampling(200, 0.95, seed=3)
@@ -16,7 +16,7 @@ LABEL_SETS = ["colour", "colour", "shape", "colour × shape"]
 
 def drawn_predictions(
     images: int = 120, seeds: int = 2, controls: Sequence[str] = ("control",), names: Sequence[str] = NAMES
-) -> Predictions:
+) -> ReconstructionPredictions:
     """A study in which some images are difficult for all classifiers; the last column is a control classifier."""
     generator = np.random.default_rng(5)
     sources = ["original", "pretrained", *controls, *(name for name in names for _ in range(seeds))]
@@ -25,7 +25,7 @@ def drawn_predictions(
     chance = generator.uniform(0.3, 0.9, size=(len(sources), len(columns)))
     difficulty = generator.normal(size=(images, 1, 1)) + generator.normal(size=(images, *chance.shape))
     top1 = difficulty < norm.ppf(chance) * np.sqrt(2)
-    return Predictions(
+    return ReconstructionPredictions(
         rows=["original", "pretrained", *controls, *own],
         sources=sources,
         columns=columns,
@@ -41,7 +41,7 @@ def drawn_predictions(
     )
 
 
-def planted_cues(seeds: int = 2) -> Predictions:
+def planted_cues(seeds: int = 2) -> ReconstructionPredictions:
     """A study of four classifiers with the labels of ``LABEL_SETS``, and a control."""
     predictions = drawn_predictions(seeds=seeds, names=list("abcd"))
     labels = np.arange(120)[:, None] % 4 + np.zeros((1, 5), dtype=np.int64)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stats.intervals import Resampling, Sample
-from stats.predictions import Predictions
+from stats.predictions import ReconstructionPredictions
 
 PREDICTED = """
 000011 000111 001111 001011
@@ -13,7 +13,7 @@ PREDICTED = """
 """A line for each classifier, in it a word for each source: the class that it predicts for each of the six images."""
 
 
-def example_predictions() -> Predictions:
+def example_predictions() -> ReconstructionPredictions:
     """Predictions of classifiers ``a``, ``b``, ``c`` for six images of two classes (0 0 0 1 1 1).
 
     The sources of images are the originals and the reconstructions of each classifier's autoencoder.
@@ -26,7 +26,7 @@ def example_predictions() -> Predictions:
     words = [line.split() for line in PREDICTED.split("\n") if line]
     predicted = np.array([[list(map(int, word)) for word in line] for line in words]).transpose(2, 1, 0)
     labels = np.repeat([0, 1], 3)
-    return Predictions(
+    return ReconstructionPredictions(
         rows=["original", "a", "b", "c"],
         sources=["original", "a", "b", "c"],
         columns=["a", "b", "c"],

@@ -1,0 +1,214 @@
+"""The fit of a band channel: the lowest rate at which a frozen classifier keeps its decisions within a tolerance."""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lightning_modules.finiteness import check_finite
+from lightning_modules.frozen import FrozenParts
+from lightning_modules.rate_weight import RateWeight
+from methods.band_tolerance.channel import bits, transmit
+from methods.band_tolerance.transform import COLOURS, BandTransform
+from networks.seeding import combined_seed, image_noise
+
+Targets = Literal["decisions", "labels"]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """How a fit goes through its tolerances, from tight to loose, each warm-started from the one before.
+
+    Attributes:
+        tolerances: In nats, ascending.
+        first_steps: Optimiser steps at the first tolerance.
+        steps: Optimiser steps at each further one.
+    """
+
+    tolerances: tuple[float, ...]
+    first_steps: int
+    steps: int
+
+    @property
+    def total(self) -> int:
+        """All optimiser steps."""
+        return self.first_steps + self.steps * (len(self.tolerances) - 1)
+
+    def at(self, step: int) -> tuple[int, float]:
+        """The number of the stage at a step, and the share of it that is done, in [0, 1); the last one does not end."""
+        if step < self.first_steps:
+            return 0, step / self.first_steps
+        stage, done = divmod(step - self.first_steps, self.steps)
+        return (stage + 1, done / self.steps) if stage + 1 < len(self.tolerances) else (stage, 1.0)
+
+
+class BandFit(FrozenParts):
+    r"""log ρ of every band, at the lowest rate :math:`R` at which the distortion :math:`D` is within a tolerance.
+
+    .. math:: \min_{\rho} R \quad \text{subject to} \quad
+              D = \mathrm{mean}\, \mathrm{KL}(p(x) \,\|\, p(\hat x)) \le t
+
+    where :math:`p` are the probabilities that the frozen classifier gives the classes, :math:`x` the images and
+    :math:`\hat x` what passes of them. Each step makes fresh noise, which depends on the seed, the epoch and the image
+    alone, and takes one step of Adam against the gradient of
+
+    .. math:: D + \lambda\, t \ln R, \qquad \lambda = w \cdot \max(0, 1 - \bar D / t)
+
+    for the running mean :math:`\bar D` of D: the weight of the rate falls to 0 where the tolerance is reached
+    (:class:`~lightning_modules.rate_weight.RateWeight`). The logarithm has the same minima under the constraint, and
+    makes one weight :math:`w` fit every image size and network. The learning rate falls linearly to 0 within each
+    stage; the result of a stage is the mean of log ρ over its last half.
+
+    Ranks share the images. Images of a batch are sent through the classifier in chunks, which change nothing but
+    rounding.
+
+    Source: docs/band_tolerance.md (this project's own).
+
+    Args:
+        classifier: From images ``(N, 3, H, W)`` in [0, 1] to logits; frozen.
+        transform: The bands.
+        variance: :math:`s_b^2`, ``(bands, 3)``, see :mod:`methods.band_tolerance.channel`.
+        mean: Of the low-pass, ``(3,)``.
+        size: Height and width of the images, in pixels.
+        stages: Tolerances and steps.
+        targets: ``decisions``: D as above; ``labels``: D is the cross-entropy of the labels.
+        start: log ρ of every band at the beginning.
+        lr: Step of Adam at the beginning of each stage.
+        weight: w.
+        seed: Of the noise.
+        chunk: Images that pass through the classifier at once.
+
+    Raises:
+        ValueError: In ``training_step``, if a logit is not finite; names the image.
+    """
+
+    def __init__(
+        self,
+        classifier: nn.Module,
+        transform: BandTransform,
+        variance: Tensor,
+        mean: Tensor,
+        size: tuple[int, int],
+        *,
+        stages: Stages,
+        targets: Targets,
+        start: float,
+        lr: float,
+        weight: float,
+        seed: int,
+        chunk: int,
+    ) -> None:
+        super().__init__()
+        self.classifier, self.transform, self.size = classifier, transform, size
+        self.freeze_parts("classifier")
+        self.stages, self.targets, self.lr, self.seed, self.chunk = stages, targets, lr, seed, chunk
+        self.register_buffer("variance", variance.float(), persistent=False)
+        self.register_buffer("mean", mean.float(), persistent=False)
+        self.register_buffer("counts", transform.counts(*size).float(), persistent=False)
+        self.log_ratio = nn.Parameter(torch.full_like(variance, start, dtype=torch.float32))
+        self.rate_weight = RateWeight(weight, stages.tolerances[0])
+        self.register_buffer("sums", torch.zeros(len(stages.tolerances), *variance.shape, dtype=torch.float64))
+        self.register_buffer("distortions_summed", torch.zeros(len(stages.tolerances), dtype=torch.float64))
+        self.register_buffer("averaged", torch.zeros(len(stages.tolerances), dtype=torch.long))
+
+    def configure_optimizers(self) -> Any:
+        """Adam, with a learning rate that falls linearly to 0 within each stage."""
+        optimizer: Optimizer = Adam([self.log_ratio], lr=self.lr)
+        schedule = LambdaLR(optimizer, lambda step: 1 - self.stages.at(step)[1])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The loss on one batch; its gradient by log ρ comes from one chunk of images after the other."""
+        images, labels, index = batch
+        tolerance = self.stages.tolerances[self.stages.at(self.trainer.global_step)[0]]
+        noise = self.noise(index).to(images)
+        with self.gradient_precision(images.device.type):
+            distortion, gradient = self.distortion(images, labels, index, noise)
+        self.rate_weight.tolerance = tolerance
+        # all ranks must use the same weight: reduce first
+        self.reduced = self.trainer.strategy.reduce(distortion.clone(), reduce_op="mean")
+        self.rate_weight.update(self.reduced)
+        rate = bits(self.get_buffer("counts"), self.log_ratio, self.get_buffer("variance")).sum()
+        carrier = (self.log_ratio * gradient).sum()
+        loss = distortion + carrier - carrier.detach() + self.rate_weight.value * tolerance * rate.log()
+        logged = {"train/loss": loss, "train/distortion": distortion, "train/bits": rate}
+        self.log_dict(logged, on_epoch=True, on_step=False, batch_size=max(1, len(images)), sync_dist=True)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Add log ρ to the mean of its stage, in the last half of the stage."""
+        stage, done = self.stages.at(self.trainer.global_step - 1)
+        if done >= 0.5:
+            self.get_buffer("sums")[stage] += self.log_ratio.detach()
+            self.get_buffer("distortions_summed")[stage] += self.reduced
+            self.get_buffer("averaged")[stage] += 1
+
+    @torch.no_grad()
+    def log_ratios(self) -> Tensor:
+        """The result of every stage, float64 ``(stages, bands, 3)`` on the CPU, the same on every rank."""
+        averaged = self.get_buffer("averaged").clamp(min=1)
+        return (self.get_buffer("sums") / averaged[:, None, None]).cpu()
+
+    def distortions(self) -> Tensor:
+        """The mean of D over the same steps, float64 ``(stages,)`` on the CPU."""
+        return (self.get_buffer("distortions_summed") / self.get_buffer("averaged").clamp(min=1)).cpu()
+
+    def noise(self, index: Tensor) -> Tensor:
+        """Standard normal noise for images at ``index``, ``(N, 3 * coefficients)``."""
+        high, wide = self.transform.padded(*self.size)
+        seed = combined_seed(self.seed, self.trainer.current_epoch)
+        return image_noise("normal", index, (len(COLOURS) * high * wide,), seed)
+
+    def gradient_precision(self, device: str) -> AbstractContextManager[Any]:
+        """No float16: there, the small gradients of single images would be rounded to 0."""
+        rounds_to_zero = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+        return torch.autocast(device, enabled=False) if rounds_to_zero else nullcontext()
+
+    def distortion(self, images: Tensor, labels: Tensor, index: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """D of a batch, and its gradient by log ρ.
+
+        Args:
+            images: In [0, 1], ``(N, 3, H, W)``.
+            labels: ``(N,)``.
+            index: Positions of the images in their split, ``(N,)``, for errors.
+            noise: Result of :meth:`noise`.
+        """
+        total, gradient = self.log_ratio.new_zeros(()), torch.zeros_like(self.log_ratio)
+        for part in torch.arange(len(images), device=images.device).split(self.chunk):
+            with torch.no_grad():
+                bands = self.transform.analyse(images[part].to(self.log_ratio))
+                logits = self.classifier(images[part]) if self.targets == "decisions" else None
+            log_ratio = self.log_ratio.detach().requires_grad_()
+            variance, mean = self.get_buffer("variance"), self.get_buffer("mean")
+            random = split_noise(noise[part], bands)
+            passed = transmit(self.transform, bands, random, log_ratio, variance, mean, self.size)
+            answered = self.classifier(passed)
+            check_finite(answered, index[part], "the output of the classifier, fed with what passes,")
+            if logits is None:
+                of_each = F.cross_entropy(answered.float(), labels[part], reduction="none")
+            else:
+                check_finite(logits, index[part], "the output of the classifier")
+                of_each = divergence(logits, answered)
+            share = of_each.sum() / len(images)
+            total = total + share.detach()
+            gradient = gradient + torch.autograd.grad(share, log_ratio)[0]
+        return total, gradient
+
+
+def split_noise(noise: Tensor, bands: Sequence[Tensor]) -> list[Tensor]:
+    """Numbers ``(N, K)`` as arrays of the shapes of the bands, which hold K coefficients together."""
+    sizes = [math.prod(band.shape[1:]) for band in bands]
+    return [part.view_as(band) for part, band in zip(noise.split(sizes, dim=1), bands, strict=True)]
+
+
+def divergence(logits: Tensor, others: Tensor) -> Tensor:
+    """KL(p ‖ q) of each image in nats, ``(N,)``, of the classes' probabilities; of logits ``(N, classes)``."""
+    log_p, log_q = logits.to(others).log_softmax(dim=1), others.log_softmax(dim=1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1)
