@@ -19,6 +19,7 @@ class RateWeight(nn.Module):
     Args:
         full: The largest weight.
         tolerance: Cross-entropy, in nats and above 0, from which on the weight is 0; ``None``: always the full weight.
+        smoothing: Share of the running mean that one step keeps.
 
     Raises:
         ValueError: If there is a tolerance, but no weight that it could lower.
@@ -27,13 +28,13 @@ class RateWeight(nn.Module):
     value: Tensor
     smoothed: Tensor
 
-    def __init__(self, full: float, tolerance: float | None) -> None:
+    def __init__(self, full: float, tolerance: float | None, smoothing: float = SMOOTHING) -> None:
         super().__init__()
         if tolerance is not None and not full:
             raise ValueError(
                 f"finetune.tolerance={tolerance} needs a weight to lower: set finetune.rate, too, or use null"
             )
-        self.full, self.tolerance = float(full), tolerance
+        self.full, self.tolerance, self.smoothing = float(full), tolerance, smoothing
         self.register_buffer("value", torch.tensor(self.full))
         self.register_buffer("smoothed", torch.tensor(float("nan")))
 
@@ -43,5 +44,5 @@ class RateWeight(nn.Module):
             return
         loss = loss.detach().to(self.smoothed)
         before = torch.where(self.smoothed.isnan(), loss, self.smoothed)
-        self.smoothed.copy_(SMOOTHING * before + (1 - SMOOTHING) * loss)
+        self.smoothed.copy_(self.smoothing * before + (1 - self.smoothing) * loss)
         self.value.copy_(self.full * (1 - self.smoothed / self.tolerance).clamp(0, 1))

@@ -1,6 +1,6 @@
 """What passes the channel of each classifier, classified by all: matrix, order, and whether the order is explained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -82,8 +82,8 @@ def law_table(passed: Passed, measured: Measured, predictions: Predictions, domi
     r"""What the spectra of two networks predict for the relative rate of change.
 
     ``predicted_rrc`` is the RRC of classifier j, if what the channel of i lets through serves j as far as the channel
-    of j lets it through, too: j's retention at :math:`\min(\rho_i, \rho_j)`, band by band, divided by the smaller of both
-    retentions on their own channels. ``dominance`` is of the spectra alone, see
+    of j lets it through, too: j's retention at :math:`\min(\rho_i, \rho_j)`, band by band, divided by the smaller of
+    both retentions on their own channels. ``dominance`` is of the spectra alone, see
     :func:`stats.rate_retention.dominance`.
 
     Args:
@@ -213,8 +213,3 @@ def of_images(predictions: Any, index: np.ndarray) -> Predictions | None:
         label_sets=predictions.label_sets, index=predictions.index[chosen], labels=predictions.labels[chosen],
         predicted=predictions.predicted[chosen], top1=predictions.top1[chosen],
     )  # fmt: skip
-
-
-def mapping_of(fits: Mapping[str, Mapping[int, Any]]) -> dict[str, Any]:
-    """The fit with the first seed of each classifier."""
-    return {name: next(iter(by_seed.values())) for name, by_seed in fits.items()}

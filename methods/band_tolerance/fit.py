@@ -19,6 +19,8 @@ from methods.band_tolerance.channel import bits, transmit
 from methods.band_tolerance.transform import COLOURS, BandTransform
 from networks.seeding import combined_seed, image_noise
 
+SMOOTHING = 0.7  # of the running mean of D: it must follow log ρ, which moves fast
+BETAS = (0.9, 0.99)  # of Adam: gradients grow by orders of magnitude from the first tolerance to the last
 Targets = Literal["decisions", "labels"]
 
 
@@ -80,7 +82,8 @@ class BandFit(FrozenParts):
         stages: Tolerances and steps.
         targets: ``decisions``: D as above; ``labels``: D is the cross-entropy of the labels.
         start: log ρ of every band at the beginning.
-        lr: Step of Adam at the beginning of each stage.
+        lr: Step of Adam at the beginning of the first stage.
+        later_lr: Step of Adam at the beginning of each further stage.
         weight: w.
         seed: Of the noise.
         chunk: Images that pass through the classifier at once.
@@ -101,6 +104,7 @@ class BandFit(FrozenParts):
         targets: Targets,
         start: float,
         lr: float,
+        later_lr: float,
         weight: float,
         seed: int,
         chunk: int,
@@ -108,21 +112,27 @@ class BandFit(FrozenParts):
         super().__init__()
         self.classifier, self.transform, self.size = classifier, transform, size
         self.freeze_parts("classifier")
-        self.stages, self.targets, self.lr, self.seed, self.chunk = stages, targets, lr, seed, chunk
+        self.stages, self.targets, self.seed, self.chunk = stages, targets, seed, chunk
+        self.lr, self.later_lr = lr, later_lr
         self.register_buffer("variance", variance.float(), persistent=False)
         self.register_buffer("mean", mean.float(), persistent=False)
         self.register_buffer("counts", transform.counts(*size).float(), persistent=False)
         self.log_ratio = nn.Parameter(torch.full_like(variance, start, dtype=torch.float32))
-        self.rate_weight = RateWeight(weight, stages.tolerances[0])
+        self.rate_weight = RateWeight(weight, stages.tolerances[0], SMOOTHING)
         self.register_buffer("sums", torch.zeros(len(stages.tolerances), *variance.shape, dtype=torch.float64))
         self.register_buffer("distortions_summed", torch.zeros(len(stages.tolerances), dtype=torch.float64))
         self.register_buffer("averaged", torch.zeros(len(stages.tolerances), dtype=torch.long))
 
     def configure_optimizers(self) -> Any:
         """Adam, with a learning rate that falls linearly to 0 within each stage."""
-        optimizer: Optimizer = Adam([self.log_ratio], lr=self.lr)
-        schedule = LambdaLR(optimizer, lambda step: 1 - self.stages.at(step)[1])
+        optimizer: Optimizer = Adam([self.log_ratio], lr=1.0, betas=BETAS)
+        schedule = LambdaLR(optimizer, self.learning_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def learning_rate(self, step: int) -> float:
+        """The step of Adam at an optimiser step."""
+        stage, done = self.stages.at(step)
+        return (self.later_lr if stage else self.lr) * (1 - done)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """The loss on one batch; its gradient by log ρ comes from one chunk of images after the other."""

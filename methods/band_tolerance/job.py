@@ -29,7 +29,19 @@ from study.step import Result, Step
 from study.trainer import Length, accelerate, without_accumulation
 from study.training import fitted, guards, identity_of
 
-OF_A_FIT = ("labels", "tolerances", "split", "images", "batch_size", "first_steps", "steps", "lr", "weight", "start")
+OF_A_FIT = (
+    "labels",
+    "tolerances",
+    "split",
+    "images",
+    "batch_size",
+    "first_steps",
+    "steps",
+    "lr",
+    "later_lr",
+    "weight",
+    "start",
+)
 REACHED = 1.25  # times the tolerance, up to which it counts as reached
 
 
@@ -143,7 +155,7 @@ class Fits:
         stages = Stages(tuple(tolerances), options.first_steps, options.steps)
         module = BandFit(
             self.classifier, transform, variance, mean, size, stages=stages, targets=options.labels,
-            start=options.start, lr=options.lr, weight=options.weight, seed=seed, chunk=options.chunk,
+            start=options.start, lr=options.lr, later_lr=options.later_lr, weight=options.weight, seed=seed, chunk=options.chunk,
         )  # fmt: skip
         length, identity = Length(steps=stages.total), identity_of(cfg, data, step.artifact)
         callbacks = guards(cfg, step.job, seed)

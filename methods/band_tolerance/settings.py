@@ -15,7 +15,7 @@ class BandTolerance(Settings):
         "decisions", "what must be kept: each classifier's decisions, or the labels", choices=("decisions", "labels")
     )
     tolerances: list[float] = setting(
-        [0.02, 0.05, 0.15, 0.4, 1.0], "largest mean change of the answers, in nats", above=0, least=1, unique=True
+        [0.01, 0.04, 0.15, 0.5, 1.5], "largest mean change of the answers, in nats", above=0, least=1, unique=True
     )
     compared: float = setting(0.15, "the tolerance at which classifiers see each other's images; one of them", above=0)
     split: str = setting("train", "split that channels are fitted on", choices=("train", "val"))
@@ -25,8 +25,9 @@ class BandTolerance(Settings):
     chunk: int = setting(64, "images that pass through a classifier at once: memory, and nothing else", low=1)
     first_steps: int = setting(120, "optimiser steps at the tightest tolerance", low=2)
     steps: int = setting(50, "optimiser steps at each further tolerance", low=2)
-    lr: float = setting(0.25, "step of Adam on log ρ at the beginning of each tolerance", above=0, high=10)
-    weight: float = setting(10.0, "largest weight of the logarithm of the bits, in tolerances", above=0)
+    lr: float = setting(0.25, "step of Adam on log ρ at the beginning", above=0, high=10)
+    later_lr: float = setting(0.12, "the same at the beginning of each further tolerance", above=0, high=10)
+    weight: float = setting(5.0, "largest weight of the logarithm of the bits, in tolerances", above=0)
     start: float = setting(3.0, "log ρ of every band at the beginning", low=-20, high=20)
     wavelet: str = setting("db4", "orthonormal wavelet of PyWavelets")
     second_wavelet: str = setting("haar", "wavelet of the control second_wavelet")
