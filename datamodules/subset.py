@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from datamodules.base import ImageDataModule, ImageDataset, Item, LabelledSplit, Split
+from datamodules.base import UNREADABLE, ImageDataModule, ImageDataset, Item, LabelledSplit, Split
 from datamodules.sampling import Draw
 from datamodules.wrapped import WrappedImages
+from networks.seeding import combined_seed
 
 
 def stratified_indices(split: ImageDataset, count: int | None) -> list[int]:
@@ -64,38 +66,47 @@ class ChosenSplit(LabelledSplit):
         return self.all[self.chosen[index]]
 
 
-class TrainingSubset(WrappedImages):
-    """Other images with a smaller training split, in batches of a size and an order of their own.
+class ImagesInMemory(WrappedImages):
+    """Other images with a training split of a few images, which are read once and kept.
 
     Args:
         images: All images.
-        chosen: Positions of the chosen images in their split, ascending; each image keeps its index.
-        source: The split that they come from; of ``train``, the images are cropped anew in each epoch.
+        chosen: Positions of the chosen images in their split, ascending; each image keeps its index. Those that cannot
+            be read are left out, if the data say so.
+        source: The split that they come from; of ``train``, each image is cropped once, which depends on ``seed`` and
+            its index.
         batch_size: Images of a step, over all devices.
-        seed: Of the order, and of the crops.
+        seed: Of the order of the images.
+
+    Attributes:
+        pixels: uint8, ``(K, 3, H, W)``.
+        index: Their positions in the split, ascending, ``(K,)``.
     """
 
     def __init__(
         self, images: ImageDataModule, chosen: Sequence[int], source: Split, *, batch_size: int, seed: int
     ) -> None:
         super().__init__(images)
-        self.chosen, self.source, self.batch_size, self.seed = list(chosen), source, batch_size, seed
-        self.augmentation = "crop_flip"
+        self.batch_size, self.seed, self.workers, self.augmentation = batch_size, seed, 0, "crop_flip"
+        split = images.split(source)
+        drawn = (split[Draw(at, combined_seed(images.seed, at)) if source == "train" else at] for at in chosen)
+        read = [item for item in drawn if item[1] != UNREADABLE]
+        if not read:
+            raise ValueError("none of the study's images can be read: correct data.root")
+        pixels, labels, index = zip(*read, strict=True)
+        self.pixels, self.labels, self.index = torch.stack(pixels), torch.tensor(labels), torch.tensor(index)
 
     def split(self, name: Split) -> ImageDataset:
-        """The chosen images for ``train``; the other splits are complete."""
-        if name != "train":
-            return self.images.split(name)
-        return DrawnSplit(self.images.split(self.source), self.chosen, self.source)
+        """The images in memory for ``train``; the other splits are those of the data."""
+        return MemorySplit(self.pixels, self.labels, self.index) if name == "train" else self.images.split(name)
 
 
-class DrawnSplit(ChosenSplit):
-    """See :class:`TrainingSubset`."""
+class MemorySplit(LabelledSplit):
+    """See :class:`ImagesInMemory`."""
 
-    def __init__(self, split: ImageDataset, chosen: Sequence[int], source: Split) -> None:
-        super().__init__(split, chosen)
-        self.source = source
+    def __init__(self, pixels: Tensor, labels: Tensor, index: Tensor) -> None:
+        super().__init__(labels)
+        self.pixels, self.index = pixels, index
 
-    def __getitem__(self, key: Draw) -> Item:  # type: ignore[override]
-        index = self.chosen[key.image]
-        return self.all[Draw(index, key.seed) if self.source == "train" else index]
+    def __getitem__(self, key: Draw) -> Item:
+        return self.pixels[key.image], self.label(key.image), int(self.index[key.image])

@@ -151,11 +151,11 @@ def check(cfg: DictConfig) -> None:
             f"band_tolerance.split={options.split}: these images are those of test, too, and channels must not be "
             "tested on images that they were fitted on: use band_tolerance.split=train"
         )
-    for name in (options.split, "test"):
-        if len(data.split(name)) < 2:
+    for name, images in {options.split: data.split(options.split), "test": data.split("test")}.items():
+        if len(images) < 2:
             raise ValueError(
-                f"task=band_tolerance: there is {len(data.split(name))} image in {name}, and two are needed at least: "
-                "add images, or choose other data"
+                f"task=band_tolerance: there is {len(images)} image in {name}, and two are needed at least: add "
+                "images, or choose other data"
             )
 
 

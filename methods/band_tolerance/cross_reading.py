@@ -16,6 +16,7 @@ from stats.order import order_document
 from stats.order_agreement import law_agreement, order_agreement
 from stats.order_certainty import order_certainty
 from stats.predictions import Predictions
+from stats.rate_retention import off_diagonal
 from study.folder import seeded
 
 KEYS = ["source", "classifier"]
@@ -169,14 +170,15 @@ def cross_document(
     rrc, resampled = rates(sample.means), rates(sample.resampled)
     document |= {"order": order_document(table), "certainty": order_certainty(predictions, sample)}
     finite = finite_tables(resampled)
-    by_pair = law.pivot(index="source", columns="classifier").reindex(index=names) if len(law) else None
-    if by_pair is not None:
-        explained = {name: by_pair[name].reindex(columns=names).to_numpy() for name in ("predicted_rrc", "dominance")}
-        document["law"] = {
-            name: law_agreement(np.nan_to_num(values), rrc, finite, how.level)
-            for name, values in explained.items()
-            if np.isfinite(values[~np.eye(len(names), dtype=bool)]).all()
-        }
+    matrices = {
+        name: law.pivot(index="source", columns="classifier", values=name).loc[names, names].to_numpy(dtype=float)
+        for name in ("predicted_rrc", "dominance")
+    }
+    document["law"] = {
+        name: law_agreement(values, rrc, finite, how.level)
+        for name, values in matrices.items()
+        if np.isfinite(off_diagonal(values)).all()
+    }
     if other is not None and other.classifiers == names:
         autoencoders = Sample(other.top1, other.sources, how)
         others = rates_of(other, autoencoders)

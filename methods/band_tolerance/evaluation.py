@@ -36,6 +36,10 @@ class Channel:
     mean: Tensor
     readers: Sequence[int]
 
+    def on(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give log ρ, variance and mean, of the type and on the device of images."""
+        return self.log_ratio.to(images), self.variance.to(images), self.mean.to(images)
+
 
 @dataclass(frozen=True)
 class Passed:
@@ -131,8 +135,8 @@ class BandEvaluation(ImageTest):
             for row, channel in enumerate(self.channels):
                 if channel.transform.wavelet != transform.wavelet:
                     continue
-                parts = (part.to(images) for part in (channel.log_ratio, channel.variance, channel.mean))
-                passed = transmit(transform, bands, random, *parts, size)
+                log_ratio, variance, mean = channel.on(images)
+                passed = transmit(transform, bands, random, log_ratio, variance, mean, size)
                 for column in channel.readers:
                     logits = self.logits(column, passed, index, "what passes")
                     predicted[:, row, column] = logits.argmax(dim=1)

@@ -87,6 +87,8 @@ class BandFit(FrozenParts):
         weight: w.
         seed: Of the noise.
         chunk: Images that pass through the classifier at once.
+        images: All images of the fit, uint8 ``(K, 3, H, W)``, with their positions in the split, ascending, ``(K,)``:
+            then the classifier's answers are computed once, before the first step. ``None``: in every step.
 
     Raises:
         ValueError: In ``training_step``, if a logit is not finite; names the image.
@@ -108,12 +110,14 @@ class BandFit(FrozenParts):
         weight: float,
         seed: int,
         chunk: int,
+        images: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.classifier, self.transform, self.size = classifier, transform, size
         self.freeze_parts("classifier")
         self.stages, self.targets, self.seed, self.chunk = stages, targets, seed, chunk
-        self.lr, self.later_lr = lr, later_lr
+        self.lr, self.later_lr, self.images = lr, later_lr, images
+        self.answers: Tensor | None = None
         self.register_buffer("variance", variance.float(), persistent=False)
         self.register_buffer("mean", mean.float(), persistent=False)
         self.register_buffer("counts", transform.counts(*size).float(), persistent=False)
@@ -128,6 +132,23 @@ class BandFit(FrozenParts):
         optimizer: Optimizer = Adam([self.log_ratio], lr=1.0, betas=BETAS)
         schedule = LambdaLR(optimizer, self.learning_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @torch.no_grad()
+    def on_fit_start(self) -> None:
+        """Compute the classifier's answers to all images, alike on every rank and after an interruption."""
+        if self.images is None or self.targets == "labels":
+            return
+        parts = self.images[0].split(self.chunk)
+        self.answers = torch.cat([self.classifier(part.to(self.device).float() / 255) for part in parts])
+        check_finite(self.answers, self.images[1].to(self.device), "the output of the classifier")
+
+    def answers_to(self, images: Tensor, index: Tensor) -> Tensor:
+        """Logits of the classifier for images ``(N, 3, H, W)`` as they are, ``(N, classes)``."""
+        if self.answers is not None and self.images is not None:
+            return self.answers[torch.searchsorted(self.images[1].to(index), index)]
+        logits: Tensor = self.classifier(images)
+        check_finite(logits, index, "the output of the classifier")
+        return logits
 
     def learning_rate(self, step: int) -> float:
         """The step of Adam at an optimiser step."""
@@ -194,7 +215,7 @@ class BandFit(FrozenParts):
         for part in torch.arange(len(images), device=images.device).split(self.chunk):
             with torch.no_grad():
                 bands = self.transform.analyse(images[part].to(self.log_ratio))
-                logits = self.classifier(images[part]) if self.targets == "decisions" else None
+                logits = self.answers_to(images[part], index[part]) if self.targets == "decisions" else None
             log_ratio = self.log_ratio.detach().requires_grad_()
             variance, mean = self.get_buffer("variance"), self.get_buffer("mean")
             random = split_noise(noise[part], bands)
@@ -204,7 +225,6 @@ class BandFit(FrozenParts):
             if logits is None:
                 of_each = F.cross_entropy(answered.float(), labels[part], reduction="none")
             else:
-                check_finite(logits, index[part], "the output of the classifier")
                 of_each = divergence(logits, answered)
             share = of_each.sum() / len(images)
             total = total + share.detach()

@@ -1,5 +1,6 @@
 """The fits of the channels of one classifier; each is kept in a file and continues after an interruption."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +11,9 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.base import UNREADABLE, ImageDataModule
+from datamodules.base import ImageDataModule
 from datamodules.poisoned import without_poison
-from datamodules.sampling import Draw
-from datamodules.subset import TrainingSubset, stratified_indices
+from datamodules.subset import ImagesInMemory, stratified_indices
 from methods.band_tolerance.channel import EMPTY, band_powers, bits
 from methods.band_tolerance.evaluation import Channel
 from methods.band_tolerance.fit import BandFit, Stages
@@ -42,6 +42,7 @@ OF_A_FIT = (
     "weight",
     "start",
 )
+BATCH = 32  # images
 REACHED = 1.25  # times the tolerance, up to which it counts as reached
 
 
@@ -51,6 +52,7 @@ class Fitted:
 
     Attributes:
         tolerances: In nats, ascending, ``(T,)``.
+        scale: What they were multiplied by, ``()``: 1, but for random weights, see :meth:`Fits.tolerance_scale`.
         distortion: Mean D in the steps that log ρ is the mean of, in nats, ``(T,)``.
         log_ratio: log ρ, ``(T, B, 3)``.
         variance: :math:`s_b^2` of the images of the fit, ``(B, 3)``.
@@ -62,6 +64,7 @@ class Fitted:
     """
 
     tolerances: np.ndarray
+    scale: np.ndarray
     distortion: np.ndarray
     log_ratio: np.ndarray
     variance: np.ndarray
@@ -141,39 +144,63 @@ class Fits:
         step.run(lambda: self.make(step, path, seed, wavelet, tolerances))
         return read_record(Fitted, path)
 
+    def tolerance_scale(self, data: ImagesInMemory) -> float:
+        """What tolerances are multiplied by: for random weights, the share of a full decision that the answers carry.
+
+        A network with random weights gives all classes nearly the same probability, so that nothing that is done to
+        its input changes its answers by the tolerances of a trained network.
+        """
+        if self.config.weights != classifiers.RANDOM or self.options.labels == "labels":
+            return 1.0
+        return answer_information(self.classifier, data) / math.log(max(2, len(self.data.classes)))
+
     def make(self, step: Step, path: Path, seed: int, wavelet: str, tolerances: Sequence[float]) -> Result:
         """Fit, from the last checkpoint if the fit was interrupted."""
         cfg, options = without_accumulation(self.cfg), self.options
-        cfg = OmegaConf.merge(cfg, {"trainer": {"limit_val_batches": 0}})
         chosen = stratified_indices(self.data.split(options.split), options.images)
-        data = TrainingSubset(self.data, chosen, options.split, batch_size=options.batch_size, seed=seed)
-        size = image_size(data)
+        data = ImagesInMemory(self.data, chosen, options.split, batch_size=options.batch_size, seed=seed)
+        size = (data.pixels.shape[-2], data.pixels.shape[-1])
         levels = options.levels or suitable_levels(*size, wavelet)
         check_levels(levels, *size, wavelet)
         transform = BandTransform(wavelet, levels)
         variance, mean = signal_statistics(data, transform)
-        stages = Stages(tuple(tolerances), options.first_steps, options.steps)
+        scale = self.tolerance_scale(data)
+        scaled = tuple(scale * tolerance for tolerance in tolerances)
+        stages = Stages(scaled, options.first_steps, options.steps)
+        how = {name: options[name] for name in ("start", "lr", "later_lr", "weight", "chunk")}
         module = BandFit(
-            self.classifier, transform, variance, mean, size, stages=stages, targets=options.labels,
-            start=options.start, lr=options.lr, later_lr=options.later_lr, weight=options.weight, seed=seed, chunk=options.chunk,
+            self.classifier, transform, variance, mean, size,
+            stages=stages, targets=options.labels, seed=seed, images=(data.pixels, data.index), **how,
         )  # fmt: skip
         length, identity = Length(steps=stages.total), identity_of(cfg, data, step.artifact)
         callbacks = guards(cfg, step.job, seed)
         with fitted(cfg, module, data, length=length, job=step.job, identity=identity, callbacks=callbacks):
             pass
         log_ratio, distortion = module.log_ratios().numpy(), module.distortions().numpy()
-        for tolerance, reached in zip(tolerances, distortion, strict=True):
+        for tolerance, reached in zip(scaled, distortion, strict=True):
             if reached > REACHED * tolerance:
                 say(
-                    f"[yellow]{self.name} does not reach a tolerance of {tolerance:g}[/yellow] (it is at {reached:.3g} "
-                    "nats): raise band_tolerance.first_steps, or leave it out of band_tolerance.tolerances"
+                    f"[yellow]{self.name} does not reach a tolerance of {tolerance:.3g}[/yellow] (it is at "
+                    f"{reached:.3g} nats): raise band_tolerance.first_steps, or leave it out of "
+                    "band_tolerance.tolerances"
                 )
         made = Fitted(
-            np.array(tolerances), distortion, log_ratio, variance.numpy(), mean.numpy(),
+            np.array(tolerances), np.array(scale), distortion, log_ratio, variance.numpy(), mean.numpy(),
             transform.counts(*size).numpy(), np.array(size), np.array(levels), np.array(wavelet),
         )  # fmt: skip
         rate = float(made.rates()[-1].sum())
         return Result(rate, {path.name: arrays_of(made)}, unreadable=data.unreadable(), shown={"bits": round(rate)})
+
+
+@torch.no_grad()
+def answer_information(classifier: Classifier, data: ImagesInMemory) -> float:
+    r"""What the answers of a classifier tell about the images, in nats: the mean of :math:`KL(p(x) \| \bar p)`.
+
+    Here :math:`p(x)` are the probabilities of the classes for image :math:`x` and :math:`\bar p` is their mean.
+    """
+    answers = torch.cat([classifier(part.float() / 255).double().softmax(dim=1) for part in data.pixels.split(BATCH)])
+    mean = answers.mean(dim=0, keepdim=True)
+    return float((torch.special.xlogy(answers, answers) - torch.special.xlogy(answers, mean)).sum(dim=1).mean())
 
 
 def plain(value: Any) -> Any:
@@ -181,14 +208,8 @@ def plain(value: Any) -> Any:
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
-def image_size(data: ImageDataModule) -> tuple[int, int]:
-    """Height and width of the images of the training split, in pixels."""
-    image, *_ = data.split("train")[Draw(0, 0)]
-    return image.shape[-2], image.shape[-1]
-
-
 @torch.no_grad()
-def signal_statistics(data: TrainingSubset, transform: BandTransform) -> tuple[torch.Tensor, torch.Tensor]:
+def signal_statistics(data: ImagesInMemory, transform: BandTransform) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean square of the coefficients of each band over the images of a fit, and the mean of the low-pass.
 
     Returns:
@@ -197,20 +218,17 @@ def signal_statistics(data: TrainingSubset, transform: BandTransform) -> tuple[t
     Raises:
         ValueError: If fewer than two images can be read, or nothing varies from image to image.
     """
-    split, powers, means = data.split("train"), [], []
-    for position in range(len(split)):
-        image, label, _ = split[Draw(position, position)]
-        if label == UNREADABLE:
-            continue
-        bands = transform.analyse(image[None].double() / 255)
-        powers.append(band_powers(bands, torch.zeros(3, dtype=torch.float64))[0])
-        means.append(bands[-1][0].mean(dim=(1, 2)))
-    if len(powers) < 2:
+    if len(data.pixels) < 2:
         raise ValueError(
-            f"task=band_tolerance: {len(powers)} image to fit on, and what varies cannot be known from fewer than two: "
-            "use more images, or band_tolerance.split=train"
+            "task=band_tolerance: one image to fit on, and what varies cannot be known from fewer than two: use more "
+            "images, or band_tolerance.split=train"
         )
-    mean, variance = torch.stack(means).mean(dim=0), torch.stack(powers).mean(dim=0)
+    powers, means = [], []
+    for part in data.pixels.split(BATCH):
+        bands = transform.analyse(part.double() / 255)
+        powers.append(band_powers(bands, torch.zeros(3)))
+        means.append(bands[-1].mean(dim=(2, 3)))
+    mean, variance = torch.cat(means).mean(dim=0), torch.cat(powers).mean(dim=0)
     variance[-1] -= mean**2
     if not (variance > EMPTY).any():
         raise ValueError("task=band_tolerance: the images are all the same colour all over: use other images")

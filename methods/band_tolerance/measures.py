@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,8 +102,8 @@ def curve_table(measured: Measured) -> pd.DataFrame:
     """A line for every row, see docs/band_tolerance.md for the columns."""
     lines = []
     for number, row in enumerate(measured.rows):
-        line = {"classifier": row.classifier, "kind": row.kind, "wavelet": str(row.fitted.wavelet), "seed": row.seed}
-        line |= {"tolerance": row.tolerance, "fit_divergence": _distortion(row)}
+        line: dict[str, Any] = {"classifier": row.classifier, "kind": row.kind, "wavelet": str(row.fitted.wavelet)}
+        line |= {"seed": row.seed, "tolerance": row.tolerance, "fit_divergence": _distortion(row)}
         for name in MEASURES:
             interval = measured.intervals[name]
             line |= {name: interval.estimate[number], f"{name}_lower": interval.lower[number]}
@@ -133,7 +134,7 @@ def spectrum_table(measured: Measured) -> pd.DataFrame:
         of_bands = band_bits(row, measured.powers[str(row.fitted.wavelet)])
         total, side = of_bands.sum(), float(np.sqrt(np.prod(row.fitted.size)))
         noise = np.sqrt(row.fitted.variance / np.exp(row.log_ratio))
-        start = {"classifier": row.classifier, "kind": row.kind, "wavelet": str(row.fitted.wavelet)}
+        start: dict[str, Any] = {"classifier": row.classifier, "kind": row.kind, "wavelet": str(row.fitted.wavelet)}
         start |= {"seed": row.seed, "tolerance": row.tolerance}
         for (band, colour), value in np.ndenumerate(of_bands):
             what = row.fitted.transform.bands[band]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -13,7 +13,10 @@ from methods.band_tolerance.job import Fitted
 
 FIT, EVEN, WATER_FILLING, COMMON = "fit", "even", "water_filling", "common"
 SPREADS = {EVEN: even_log_ratio, WATER_FILLING: water_filling_log_ratio}
-FACTORS = (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24)  # of the bits of the fit at the compared tolerance
+FACTORS = {  # of the bits of the fit at the compared tolerance
+    EVEN: (0.5, 1, 2, 4, 8, 12, 16, 24),
+    WATER_FILLING: (0.25, 0.5, 1, 1.5, 2, 3, 5, 8),
+}
 MOST_PAIRS = 300  # of classifiers, up to which their common channels are evaluated
 
 
@@ -72,7 +75,7 @@ def rows_of_spreads(
     for name, fitted in fits.items():
         rate = float(fitted.rates()[fitted.tolerances.tolist().index(compared)].sum())
         counts, variance = torch.from_numpy(fitted.counts), torch.from_numpy(fitted.variance)
-        for kind, factor in product(kinds, FACTORS):
+        for kind, factor in ((kind, factor) for kind in kinds for factor in FACTORS[kind]):
             log_ratio = SPREADS[kind](max(factor * rate, 1e-3), counts, variance).numpy()
             column = names.index(name)
             yield Row(name, kind, 0, np.nan, log_ratio, fitted, column, (column,))

@@ -131,14 +131,15 @@ class BandTransform(nn.Module):
 
     def matrix(self, length: int, like: Tensor) -> Tensor:
         """One level of the transform of a periodic signal, orthogonal: smooth coefficients first, then details."""
-        return level_matrix(self.wavelet, length).to(like)
+        return level_matrix(self.wavelet, length, like.dtype, like.device)
 
 
 @lru_cache(maxsize=64)
-def level_matrix(wavelet: str, length: int) -> Tensor:
-    """One level of a wavelet transform of periodic signals of even ``length``, as a float64 matrix."""
+def level_matrix(wavelet: str, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """One level of a wavelet transform of periodic signals of even ``length``, as a matrix."""
     smooth, detail = pywt.dwt(np.eye(length), wavelet, mode="periodization", axis=0)
-    return torch.from_numpy(np.concatenate([smooth, detail]))
+    with torch.inference_mode(False):  # kept for later calls, which may need gradients
+        return torch.from_numpy(np.concatenate([smooth, detail])).to(device, dtype)
 
 
 def check_wavelet(name: str) -> None:

@@ -37,7 +37,9 @@ class Common(Settings):
         None, "changes to the files of classifiers: {alexnet:{weights:/data/alexnet.pth}}"
     )
     measurements: list[str] = setting([], "further tasks that task=study runs", unique=True)
-    analyses: list[str] = setting([], "further tasks that task=study runs and that need no autoencoders", unique=True)
+    analyses: list[str] = setting(
+        ["band_tolerance"], "further tasks that task=study runs and that need no autoencoders", unique=True
+    )
     controls: list[str] = setting(
         [], "second_start, extra_training, and classifiers that are controls, as random_weights", unique=True
     )
