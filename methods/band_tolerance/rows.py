@@ -75,7 +75,7 @@ def rows_of_spreads(
     for name, fitted in fits.items():
         rate = float(fitted.rates()[fitted.tolerances.tolist().index(compared)].sum())
         counts, variance = torch.from_numpy(fitted.counts), torch.from_numpy(fitted.variance)
-        for kind, factor in ((kind, factor) for kind in kinds for factor in FACTORS[kind]):
+        for kind, factor in [(each, factor) for each in kinds for factor in FACTORS[each]]:
             log_ratio = SPREADS[kind](max(factor * rate, 1e-3), counts, variance).numpy()
             column = names.index(name)
             yield Row(name, kind, 0, np.nan, log_ratio, fitted, column, (column,))
