@@ -17,7 +17,7 @@ from datamodules.poisoned import without_poison
 from datamodules.subset import ImageSubset, stratified_indices
 from methods.band_tolerance import cross_reading, measures, rows
 from methods.band_tolerance.evaluation import BandEvaluation, Passed
-from methods.band_tolerance.job import Fits, Fitted
+from methods.band_tolerance.job import Fits, Fitted, images_at_once
 from methods.band_tolerance.pictures import passed_pictures
 from methods.band_tolerance.transform import check_wavelet
 from stats.cue_retention import cue_tables
@@ -70,7 +70,8 @@ class BandStudy:
     @cached_property
     def data(self) -> ImageDataModule:
         """The clean images."""
-        return without_poison(make_data(self.cfg, self.options.chunk))
+        chosen = without_poison(make_data(self.cfg))
+        return without_poison(make_data(self.cfg, images_at_once(self.options.chunk, chosen.smallest_side**2)))
 
     @cached_property
     def fits(self) -> dict[str, Fits]:

@@ -43,6 +43,7 @@ OF_A_FIT = (
     "start",
 )
 BATCH = 32  # images
+PIXELS_AT_ONCE = 4 * 224**2  # in the forward and backward pass: memory of about 0.5 GiB in a network of 0.4 GMAC
 REACHED = 1.25  # times the tolerance, up to which it counts as reached
 
 
@@ -167,7 +168,8 @@ class Fits:
         scale = self.tolerance_scale(data)
         scaled = tuple(scale * tolerance for tolerance in tolerances)
         stages = Stages(scaled, options.first_steps, options.steps)
-        how = {name: options[name] for name in ("start", "lr", "later_lr", "weight", "chunk")}
+        how = {name: options[name] for name in ("start", "lr", "later_lr", "weight")}
+        how["chunk"] = images_at_once(options.chunk, size[0] * size[1])
         module = BandFit(
             self.classifier, transform, variance, mean, size,
             stages=stages, targets=options.labels, seed=seed, images=(data.pixels, data.index), **how,
@@ -190,6 +192,11 @@ class Fits:
         )  # fmt: skip
         rate = float(made.rates()[-1].sum())
         return Result(rate, {path.name: arrays_of(made)}, unreadable=data.unreadable(), shown={"bits": round(rate)})
+
+
+def images_at_once(chunk: int | None, pixels: int) -> int:
+    """How many images of so many pixels pass through a classifier at once."""
+    return chunk or max(1, PIXELS_AT_ONCE // pixels)
 
 
 @torch.no_grad()

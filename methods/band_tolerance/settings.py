@@ -22,7 +22,9 @@ class BandTolerance(Settings):
     images: int = setting(400, "images that channels are fitted on, stratified by class", low=2)
     evaluation_images: int | None = setting(300, "test images, stratified by class; null: all", low=2)
     batch_size: int = setting(16, "images of a step, over all devices", low=1)
-    chunk: int = setting(64, "images that pass through a classifier at once: memory, and nothing else", low=1)
+    chunk: int | None = setting(
+        None, "images that pass through a classifier at once, for its memory; null: of 200,000 pixels together", low=1
+    )
     first_steps: int = setting(120, "optimiser steps at the tightest tolerance", low=2)
     steps: int = setting(50, "optimiser steps at each further tolerance", low=2)
     lr: float = setting(0.25, "step of Adam on log ρ at the beginning", above=0, high=10)
