@@ -133,7 +133,7 @@ def cell_text(cell: object) -> object:
 
 
 def typeset_html(name: object) -> Markup:
-    """A name as HTML: after ``A_`` or ``B_`` at its beginning the rest is a subscript; in others, ``A_S`` and ``A_i``."""
+    """A name as HTML: of ``A_…`` and ``B_…`` the rest becomes a subscript; in other names ``A_S`` and ``A_i``."""
     text = visible(name)
     if text.startswith(("A_", "B_")):
         return Markup("{}<sub>{}</sub>").format(text[0], text[2:])

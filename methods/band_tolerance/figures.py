@@ -21,7 +21,7 @@ PALETTE = (ACCENT, "#b7791f", "#7b6ca8", "#c05640", "#3f7cac")
 PANELS = 40  # networks, beyond which their curves have no panel each
 TALLEST = 20.0  # inches that the rows of a figure share
 LOOKS: dict[str, dict[str, Any]] = {
-    "water_filling": {"marker": "D", "color": "#b7791f", "markersize": 4.5},
+    "water_filling": {"marker": "D", "color": "#b7791f", "markersize": 4},
     "even": {"marker": "s", "color": "#8a5a83", "markersize": 4.5},
     "seeds": {"marker": "|", "color": INK, "markersize": 10},
 }
@@ -118,7 +118,9 @@ def draw_bar(ax: Axes, row: int, bar: Mapping[str, float], low: float) -> set[st
     marks["seeds"] = [bar["seed_min"], bar["seed_max"]] if bar["seed_min"] < bar["seed_max"] else []
     shown = {name: [value for value in values if low < value < np.inf] for name, values in marks.items()}
     for name, values in shown.items():
-        ax.plot(values, [row] * len(values), linestyle="none", zorder=4, **LOOKS[name])
+        ax.plot(
+            values, [row + (0 if name == "seeds" else 0.17)] * len(values), linestyle="none", zorder=4, **LOOKS[name]
+        )
     return {name for name, values in shown.items() if values}
 
 
@@ -127,9 +129,7 @@ def outside_words(bits: float, smallest: float, largest: float) -> str:
     return f"more than {in_words(largest)}" if bits > 0 else f"fewer than {in_words(max(smallest, 0.1))}"
 
 
-def retention_curves(
-    curves: Sequence[tuple[str, Mapping[str, pd.DataFrame]]], networks: int, target: float
-) -> Figure:
+def retention_curves(curves: Sequence[tuple[str, Mapping[str, pd.DataFrame]]], networks: int, target: float) -> Figure:
     """Share of decisions kept against bits per image: one line for each network, dotted if spread by water-filling.
 
     Args:
@@ -141,6 +141,7 @@ def retention_curves(
     together = networks <= len(PALETTE) or networks > PANELS
     across = 1 if together else min(5, networks)
     down = 1 if together else -(-networks // across)
+    lowest = min(float(curve["fit"]["retention_lower"].min()) for _, curve in curves[:networks])
     size = (7.4, 4.4) if together else (PAGE + 1, 1.5 * down + 0.9)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
@@ -153,6 +154,16 @@ def retention_curves(
                 ax.set_title(figure_text(name), color=INK, pad=3, fontsize=8)
         for ax in axes[: 1 if together else networks]:
             ax.axhline(target, color=GREY, linewidth=0.7, zorder=0)
+            ax.annotate(
+                f"{100 * target:g} %",
+                (0, target),
+                (2, -2),
+                xycoords=("axes fraction", "data"),
+                fontsize=7,
+                textcoords="offset points",
+                va="top",
+                color=INK,
+            )
             for name, curve in curves[networks:]:
                 fit = curve["fit"]
                 ax.plot(fit["bits"], fit["retention"], "--", color=GREY, linewidth=1.2, label=figure_text(name))
@@ -161,8 +172,9 @@ def retention_curves(
         axes[0].set_xscale("log")
         axes[0].set_xlim(*curve_limits([curve for _, curve in curves[:networks]]))
         logarithmic(axes[0].xaxis)
-        axes[0].set_ylim(0, 1.03)
-        axes[0].set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
+        ticks = [share for share in (0, 0.25, 0.5, 0.75, 1) if share >= lowest - 0.25]
+        axes[0].set_ylim(ticks[0], 1.03)
+        axes[0].set_yticks(ticks, [f"{100 * share:.0f} %" for share in ticks])
         figure.supxlabel("bits per image", fontsize=9)
         figure.supylabel("decisions kept", fontsize=9)
         name_curves(figure, axes[0])
@@ -175,9 +187,7 @@ def draw_curve(ax: Axes, curve: Mapping[str, pd.DataFrame], colour: str, name: s
     if thin:
         ax.plot(fit["bits"], fit["retention"], color=colour, linewidth=0.6, alpha=0.5)
         return
-    ax.fill_between(
-        fit["bits"], fit["retention_lower"], fit["retention_upper"], color=colour, alpha=0.15, linewidth=0
-    )
+    ax.fill_between(fit["bits"], fit["retention_lower"], fit["retention_upper"], color=colour, alpha=0.15, linewidth=0)
     ax.plot(fit["bits"], fit["retention"], "o-", color=colour, linewidth=1.4, markersize=3, label=name)
     if "water_filling" in curve:
         filled = curve["water_filling"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -26,6 +27,8 @@ FILES = (
     "pictures.npz",
 )  # fmt: skip
 MOST_PICTURES = 4  # networks whose pictures are on the page
+MOST_PIXELS = 280_000  # of one picture of all networks of a figure together: its files have about 6 MB
+LARGEST_PICTURE = 480  # pixels; of larger ones the middle is shown
 
 
 def read(root: Path, titles: Mapping[str, str]) -> Part | None:
@@ -55,7 +58,9 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     compared = compared[compared["classifier"].isin(networks)]
     at_compared = tables.points_at(curve, first, order["compared"])
     drawn = {
-        "band_bits": figures.bits_bars(bars(bits, first, names, controls), bits_label(share, at_target), order["pixels"]),
+        "band_bits": figures.bits_bars(
+            bars(bits, first, names, controls), bits_label(share, at_target), order["pixels"]
+        ),
         "band_curves": figures.retention_curves(
             curves(curve, first, names), sum(name not in controls for name in names), order["retention"]
         ),
@@ -67,9 +72,10 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         ),
         "band_reading": reading_figure(reading, names, order["labels"]),
     }
-    photographs = read_arrays(files[7])
-    shown = pictured(photographs["classifiers"].tolist(), first)
-    drawn |= picture_figures(photographs, shown, names)
+    arrays = read_arrays(files[7])
+    shown = pictured(arrays["classifiers"].tolist(), first)
+    of_pictures, photographs = picture_figures(arrays, shown, names)
+    drawn |= of_pictures
     if len(law_pairs(reading)) and order["law"]:
         drawn["band_law"] = figures.law_scatter(law_pairs(reading))
     outside = first.loc[networks, "bits"].isin([0, np.inf])
@@ -93,7 +99,8 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         "reading_tables": reading_tables(reading, names, order),
         "orders": None if order["no_order"] else orders(order, names),
         "law": tables.law_table(order["law"] or {}),
-        "photographs": photographs["titles"].tolist(),
+        "law_pairs": tables.pair_table(law_pairs(reading), names),
+        "photographs": photographs,
         "pictured": [names[name] for name in shown],
         "cues": cues.rename(index=lambda name: row_title(name, names)),
         "cue_rows": cues.to_dict("index"),
@@ -230,16 +237,41 @@ def pictured(classifiers: Sequence[str], first: pd.DataFrame) -> list[str]:
     return [str(by_bits[position]) for position in positions]
 
 
-def picture_figures(arrays: Mapping[str, Any], shown: Sequence[str], names: Mapping[str, str]) -> dict[str, Figure]:
-    """A figure for each photograph, with a row for each network that is shown."""
+def picture_figures(
+    arrays: Mapping[str, Any], shown: Sequence[str], names: Mapping[str, str]
+) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
+    """The pictures of every photograph, few networks to a figure, and what the page says of them.
+
+    Returns:
+        The figures by name; and for each photograph its ``title``, the names of its ``figures``, and the ``height`` and
+        ``width`` of its middle if that is shown alone, else ``None``.
+    """
     rows = [arrays["classifiers"].tolist().index(name) for name in shown]
-    return {
-        f"band_pictures_{number}": spectrum_figures.pictures(
-            arrays[f"original_{number}"], arrays[f"passed_{number}"][rows], arrays["retentions"][rows],
-            [names[name] for name in shown],
-        )
-        for number in range(len(arrays["titles"]))
-    }  # fmt: skip
+    drawn, photographs = {}, []
+    for number, title in enumerate(arrays["titles"].tolist()):
+        original, passed = (middle(arrays[f"{what}_{number}"]) for what in ("original", "passed"))
+        cropped = original.shape != arrays[f"original_{number}"].shape
+        each = max(1, min(MOST_PICTURES, MOST_PIXELS // original[0].size))
+        parts = [range(start, min(start + each, len(rows))) for start in range(0, len(rows), each)]
+        made = {
+            f"band_pictures_{number}_{place}": spectrum_figures.pictures(
+                original,
+                passed[[rows[position] for position in part]],
+                arrays["retentions"][[rows[position] for position in part]],
+                [names[shown[position]] for position in part],
+            )
+            for place, part in enumerate(parts)
+        }
+        size = original.shape[-2:] if cropped else (None, None)
+        photographs.append({"title": title, "figures": list(made), "height": size[0], "width": size[1]})
+        drawn |= made
+    return drawn, photographs
+
+
+def middle(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The middle of large pictures ``(..., H, W)``: smaller copies would lose the noise of the fine bands."""
+    top, left = (max(0, side - LARGEST_PICTURE) // 2 for side in pictures.shape[-2:])
+    return pictures[..., top : top + LARGEST_PICTURE, left : left + LARGEST_PICTURE]
 
 
 def particular(bits: pd.DataFrame, networks: Sequence[str]) -> dict[str, int]:

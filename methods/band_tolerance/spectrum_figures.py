@@ -16,7 +16,7 @@ from methods.band_tolerance.figures import in_words, row_height
 from methods.band_tolerance.transform import COLOURS, LOW_PASS, ORIENTATIONS
 from report.figures.images import draw_image
 from report.figures.matrices import MANY, heat_map, name_some
-from report.figures.style import ACCENT, DEEP, FAINT, GREY, INK, LETTER, STYLE
+from report.figures.style import ACCENT, DEEP, FAINT, INK, LETTER, STYLE
 from report.text import LONGEST, figure_text
 
 BLOCKS = 12  # networks, beyond which their spectra are one row each
@@ -24,15 +24,21 @@ NUMBERED = 6  # networks, up to which the cells of their spectra have numbers
 COLOUR_MAP = "GnBu"
 COLOUR_NAMES = {"luminance": "luminance", "red_green": "red–green", "blue_yellow": "blue–yellow"}
 HUMAN, WIDER = 1.0, (2.0, 4.0)  # octaves: people, and networks, in Subramanian et al., NeurIPS 2023
+SMALLEST_PICTURE = 220  # pixels that a picture is wide, at least
 DPI = 200  # of the files of figures: one pixel of a picture is one of the file
-UNITS = {"cycles_per_image": "cycles per image", "cycles_per_pixel": "cycles per pixel"}
 
 
 def band_names(table: pd.DataFrame, unit: str) -> list[str]:
-    """The frequencies of every scale, fine to coarse, the low-pass last, in a unit of ``UNITS``."""
+    """The frequencies of every scale, fine to coarse, then the low-pass; unit ``cycles_per_image`` or ``…_pixel``."""
     rows = table.assign(low_pass=table["orientation"] == LOW_PASS).drop_duplicates(["level", "low_pass"])
     ends = zip(rows[f"low_{unit}"], rows[f"high_{unit}"], rows["low_pass"], strict=True)
-    return [f"below {high:.3g}" if low_pass else f"{low:.3g}–{high:.3g}" for low, high, low_pass in ends]
+    write = as_fraction if unit == "cycles_per_pixel" else "{:.3g}".format
+    return [f"below {write(high)}" if low_pass else f"{write(low)}–{write(high)}" for low, high, low_pass in ends]
+
+
+def as_fraction(frequency: float) -> str:
+    """Cycles per pixel, which are powers of 1/2."""
+    return f"1/{1 / frequency:.0f}"
 
 
 def spectra(blocks: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
@@ -134,29 +140,27 @@ def octave_widths(shares: pd.DataFrame, widths: pd.DataFrame, retention: str) ->
         retention: At which the widths were measured, in words.
     """
     count, each, cell = len(shares), row_height(len(shares), 0.34), 0.66
-    tall = each * (count + 1)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.9 + cell * len(shares.columns) + 3.6, tall + 1.05), layout="constrained")
+        figure = Figure(figsize=(1.9 + cell * len(shares.columns) + 3.6, each * count + 1.35), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=[cell * len(shares.columns), 3.4], sharey=True)
         draw_rows(left, shares, None if count > MANY else lambda share: f"{100 * share:.0f} %")
-        left.set_xticks(range(len(shares.columns)), list(shares.columns), fontsize=7, rotation=35, ha="right",
-                        rotation_mode="anchor")  # fmt: skip
+        left.set_xticks(range(len(shares.columns)), list(shares.columns), fontsize=7)
         left.set_xlabel("cycles per image")
+        left.axvline(0.5, color="white", linewidth=4)
         left.set_title("share of the bits", color=INK)
         for row in range(0, count, 2):
             right.axhspan(row - 0.5, row + 0.5, color=FAINT, linewidth=0, zorder=0)
         right.hlines(range(count), widths["bandwidth_lower"], widths["bandwidth_upper"], color=ACCENT, linewidth=1.6)
         right.plot(widths["bandwidth"], range(count), "o", color=ACCENT, markersize=4.5)
-        right.axvline(HUMAN, color=INK, linewidth=1.4)
-        right.axvspan(*WIDER, color=DEEP, alpha=0.45, linewidth=0, zorder=0)
-        for place, words, side in ((HUMAN, "people:\none octave", "right"), (sum(WIDER) / 2, "networks, their study:\n2 to 4", "center")):  # fmt: skip # noqa: E501
-            right.text(place + (0.06 if side == "right" else 0), count + 0.05, words, fontsize=7, color=INK,
-                       ha="left" if side == "right" else "center", va="center")  # fmt: skip
+        right.axvline(HUMAN, color=INK, linewidth=1.4, label="people: one octave")
+        right.axvspan(*WIDER, color=DEEP, alpha=0.45, linewidth=0, zorder=0, label="networks: two to four")
         widest = float(np.nanmax(widths["bandwidth_upper"].to_numpy(dtype=float), initial=WIDER[1]))
         right.set_xlim(0, widest + 0.3)
-        right.set_ylim(count + 0.6, -0.5)
+        right.set_ylim(count - 0.5, -0.5)
         right.set_title(f"width at half height, at {retention}", color=INK)
         right.set_xlabel("octaves")
+        figure.legend(loc="outside lower right", title="Subramanian et al.:", title_fontsize=8, fontsize=8, ncols=2,
+                      frameon=False)  # fmt: skip
         right.tick_params(axis="y", length=0, labelleft=False)
     return figure
 
@@ -167,30 +171,30 @@ def pictures(
     retentions: npt.NDArray[np.float64],
     names: Sequence[str],
 ) -> Figure:
-    """A photograph and what passes of it: a row for each network, every picture at its full size.
+    """A photograph and what passes of it: a row for each network, one pixel of the file for each of a picture.
 
     Args:
-        original: ``(3, H, W)``.
+        original: ``(3, H, W)``; small ones are enlarged by a whole number.
         passed: ``(networks, K, 3, H, W)``.
         retentions: Share of decisions kept that each picture stands for, ``(networks, K)``.
         names: Of the networks.
     """
-    high, wide = original.shape[-2] / DPI, original.shape[-1] / DPI
-    gap, title = 0.04, 0.24
-    label = 0.15 + 2 * LETTER
+    factor = -(-SMALLEST_PICTURE // original.shape[-1])
+    high, wide = (factor * side / DPI for side in original.shape[-2:])
+    gap, title, label = 0.04, 0.24, 0.3
     columns, rows = passed.shape[1] + 1, len(passed)
     size = (label + columns * (wide + gap), rows * (high + title))
+    words = "% of decisions kept" if wide > 1.6 else "% kept"
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size)
         for row in range(rows):
             bottom = size[1] - (row + 1) * (high + title)
-            texts = [f"{100 * kept:.3g} % of decisions kept" for kept in retentions[row]]
-            shown = [("original", original), *zip(texts, passed[row], strict=True)]
-            for column, (text, image) in enumerate(shown):
-                place = (label + column * (wide + gap), bottom, wide, high)
-                ax = figure.add_axes((place[0] / size[0], place[1] / size[1], place[2] / size[0], place[3] / size[1]))
+            texts = ["original", *(f"{100 * kept:.3g} {words}" for kept in retentions[row])]
+            for column, (text, image) in enumerate(zip(texts, [original, *passed[row]], strict=True)):
+                left = label + column * (wide + gap)
+                ax = figure.add_axes((left / size[0], bottom / size[1], wide / size[0], high / size[1]))
                 draw_image(ax, image / 255)
-                ax.set_title(text, color=INK, pad=3, fontsize=8 if wide > 1.6 else 6)
-            name = figure_text(names[row], min(LONGEST, int(high / LETTER)))
+                ax.set_title(text, color=INK, pad=3, fontsize=8)
+            name = figure_text(names[row], min(LONGEST, max(4, int(high / LETTER))))
             figure.text(0.08 / size[0], (bottom + high / 2) / size[1], name, rotation=90, ha="left", va="center")
     return figure

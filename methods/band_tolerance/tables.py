@@ -17,6 +17,7 @@ KINDS = {
     WATER_FILLING: "bits spread by water-filling",
     "second_seed": "second seed of the fit",
 }
+MOST_PAIRS = 30
 LAWS = {
     "predicted_rrc": "RRC predicted from the common bands",
     "dominance": "share of the bits of j that i lets in",
@@ -181,6 +182,25 @@ def law_table(law: Mapping[str, Mapping[str, float | None]]) -> pd.DataFrame | N
         if row["spearman"] is not None
     }
     return pd.DataFrame.from_dict(rows, orient="index") if rows else None
+
+
+def pair_table(pairs: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """RRC of ordered pairs with its predictions, ascending; of many pairs those that are predicted worst."""
+    if len(pairs) > MOST_PAIRS:
+        misses = (pairs["rrc"] - pairs["predicted_rrc"]).abs()
+        pairs = pairs.loc[(misses if misses.notna().any() else pairs["rrc"]).nlargest(MOST_PAIRS).index]
+    pairs = pairs.sort_values("rrc", kind="stable") if len(pairs) else pairs
+    rows = [
+        {
+            "RRC": measured_text(row, "rrc"),
+            "predicted from the common bands": row["predicted_rrc"],
+            "share of the bits of j that i lets in": row["dominance"],
+        }
+        for row in pairs.to_dict("records")
+    ]
+    return pd.DataFrame(
+        rows, index=[f"B_{names[i]} → {names[j]}" for i, j in zip(pairs["source"], pairs["classifier"], strict=True)]
+    )
 
 
 def fewest_and_most(first: pd.DataFrame, names: Mapping[str, str]) -> list[tuple[str, str]]:
