@@ -133,10 +133,10 @@ def cell_text(cell: object) -> object:
 
 
 def typeset_html(name: object) -> Markup:
-    """A name as HTML: of a name that begins with ``A_`` the rest becomes a subscript, in others ``A_S`` and ``A_i``."""
+    """A name as HTML: of ``A_…`` and ``B_…`` the rest becomes a subscript; in other names ``A_S`` and ``A_i``."""
     text = visible(name)
-    if text.startswith("A_"):
-        return Markup("A<sub>{}</sub>").format(text.removeprefix("A_"))
+    if text.startswith(("A_", "B_")):
+        return Markup("{}<sub>{}</sub>").format(text[0], text[2:])
     return Markup(re.sub(r"\bA_([Si])\b", r"A<sub>\1</sub>", str(escape(text))))  # noqa: S704 - escaped before
 
 

@@ -64,12 +64,13 @@ def name_some(ax: Axes, table: pd.DataFrame) -> None:
     ax.tick_params(axis="x", rotation=90)
 
 
-def accuracy_matrix(table: pd.DataFrame, baselines: int) -> Figure:
+def accuracy_matrix(table: pd.DataFrame, baselines: int, label: str = "top-1 accuracy") -> Figure:
     """Heat map of the accuracy of each classifier (columns) on each source of images (rows).
 
     Args:
         table: Accuracies in [0, 1], with names as they shall be read.
         baselines: How many rows at the top are no fine-tuned autoencoders; a line parts them from the others.
+        label: What the numbers are.
     """
     many = len(table.columns) > MANY
     cell = min(0.95, max(0.36, PAGE / len(table.columns))) if not many else WIDEST / len(table.columns)
@@ -85,5 +86,5 @@ def accuracy_matrix(table: pd.DataFrame, baselines: int) -> Figure:
             name_columns(ax, list(table.columns), cell)
         ax.set_xlabel("classifier")
         ax.axhline(baselines - 0.5, color="white", linewidth=3)
-        figure.colorbar(image, ax=ax, label="top-1 accuracy", fraction=0.05, pad=0.03).outline.set_visible(False)
+        figure.colorbar(image, ax=ax, label=label, fraction=0.05, pad=0.03).outline.set_visible(False)
     return figure

@@ -44,9 +44,9 @@ def name_columns(ax: Axes, names: Sequence[str], room: float) -> None:
 
 
 def typeset(name: str) -> str:
-    """A name for a figure: ``A_S`` and its like get their subscript, unless mathematics would read it otherwise."""
+    """A name for a figure: ``A_S``, ``B_i`` and their like get their subscript, unless mathematics would misread it."""
     text = figure_text(name)
-    if not (text.startswith("A_") and SUBSCRIPT.fullmatch(text, 2)):
+    if not (text.startswith(("A_", "B_")) and SUBSCRIPT.fullmatch(text, 2)):
         return text
-    subscript = text.removeprefix("A_").replace("_", r"\_").replace(" ", "~")
-    return f"$A_{{\\mathrm{{{subscript}}}}}$"
+    subscript = text[2:].replace("_", r"\_").replace(" ", "~")
+    return f"${text[0]}_{{\\mathrm{{{subscript}}}}}$"

@@ -50,7 +50,9 @@ def row_title(number: str, titles: Mapping[str, str]) -> str:
     return f"{what}, {titles.get(name, name)}" if name else what
 
 
-def retention_figure(pairs: pd.DataFrame, names: list[str], titles: Mapping[str, str], guessing: float) -> Figure:
+def retention_figure(
+    pairs: pd.DataFrame, names: list[str], titles: Mapping[str, str], guessing: float, letter: str = "A"
+) -> Figure:
     """For each autoencoder (rows) the relative rates of change of classifiers with its cue and with other cues.
 
     Args:
@@ -58,6 +60,7 @@ def retention_figure(pairs: pd.DataFrame, names: list[str], titles: Mapping[str,
         names: The classifiers, from the top.
         titles: Display name of each classifier.
         guessing: RRC of classifiers that guess.
+        letter: Of the sources of images: A of autoencoders, B of bands.
     """
     looks = {"other cue": {"color": INK, "markerfacecolor": "white"}, "same cue": {"color": ACCENT}}
     with mpl.rc_context(STYLE):
@@ -68,7 +71,7 @@ def retention_figure(pairs: pd.DataFrame, names: list[str], titles: Mapping[str,
             dots = pairs[pairs["cue"] == cue]
             heights = [names.index(name) for name in dots["autoencoder"]]
             ax.plot(dots["rrc"], heights, "o", markersize=6 if cue == "same cue" else 5, **look)  # type: ignore[arg-type]
-        ax.set_yticks(range(len(names)), [typeset(f"A_{titles.get(name, name)}") for name in names])
+        ax.set_yticks(range(len(names)), [typeset(f"{letter}_{titles.get(name, name)}") for name in names])
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_xlim(0, max(1.05, float(pairs["rrc"].max()) * 1.03))
         ax.set_xlabel("relative rate of change")
