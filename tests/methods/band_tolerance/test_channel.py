@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -202,7 +203,7 @@ def test_water_filling_equals_a_bisection_written_out_and_sums_to_the_rate(seed:
 def test_more_bits_never_close_a_band() -> None:
     counts, variance = random_bands(1)
     spreads = [water_filling_log_ratio(rate, counts, variance) for rate in (1.0, 10.0, 100.0, 1000.0)]
-    assert all((more >= less).all() for less, more in zip(spreads, spreads[1:], strict=False))
+    assert all((more >= less).all() for less, more in pairwise(spreads))
 
 
 def test_the_scale_of_images_decides_nothing_about_the_bits_of_water_filling() -> None:
