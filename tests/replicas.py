@@ -15,6 +15,7 @@ import methods.layer_features.schedules
 from lightning_modules.optimization import SCHEDULES
 from lightning_modules.rate_weight import RateWeight
 from lightning_modules.signal_autoencoder import SignalAutoencoder
+from methods.band_tolerance.fit import BandFit
 from methods.class_patterns.search_module import PatternSearch, SignDescent
 from networks.attacks import ATTACKS
 
@@ -47,7 +48,7 @@ def must_be_replicated() -> set[str]:
     functions = [function for module in modules for function in public_functions(module)]
     options = inspect.signature(SignalAutoencoder.__init__).parameters.values()
     return {
-        *map(key, [*ATTACKS.values(), RateWeight, PatternSearch, SignDescent, *functions]),
+        *map(key, [*ATTACKS.values(), RateWeight, BandFit, PatternSearch, SignDescent, *functions]),
         *(f"schedule/{name}" for name in SCHEDULES),
         *(f"objective/{option.name}" for option in options if option.kind is option.KEYWORD_ONLY),
     }

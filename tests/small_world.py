@@ -1,11 +1,12 @@
-"""A small world: drawn images, a tiny autoencoder, tiny classifiers, and a program for one and two ranks."""
+"""A small world: drawn images, a tiny autoencoder, tiny classifiers, and a program for any number of ranks."""
 
 import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ data = fake_images(class_count=6, size=32, images=11, batch_size=4)
 
 def make_trainer(**options):
     return pl.Trainer(
-        accelerator="cpu", devices=int(sys.argv[1]), strategy="ddp" if sys.argv[1] == "2" else "auto", logger=False,
+        accelerator="cpu", devices=int(sys.argv[1]), strategy="auto" if sys.argv[1] == "1" else "ddp", logger=False,
         enable_progress_bar=False, enable_checkpointing=False, use_distributed_sampler=False, **options,
     )
 
@@ -51,7 +52,7 @@ def tested(module, data=data):
 
 
 def save(arrays):
-    rank = torch.distributed.get_rank() if sys.argv[1] == "2" else 0
+    rank = 0 if sys.argv[1] == "1" else torch.distributed.get_rank()
     np.savez(f"{sys.argv[2]}/{sys.argv[1]}_{rank}.npz", **arrays)
 
 """
@@ -92,21 +93,33 @@ def sgd() -> Callable[..., torch.optim.Optimizer]:
 
 
 @pytest.fixture
-def on_one_and_two_ranks(tmp_path: Path) -> Callable[[str], tuple[Arrays, Arrays, Arrays]]:
-    """Runs a script that calls ``save(arrays)``: the arrays of one rank, and of each of two.
+def on_ranks(tmp_path: Path) -> Callable[[str, Sequence[int]], dict[int, list[Arrays]]]:
+    """Runs a script that calls ``save(arrays)`` on some numbers of ranks: for each number the arrays of every rank.
 
     It has ``tested(module)``, ``make_trainer(**options)`` and small networks and data (``TESTED_ON_RANKS``).
     """
 
-    def compute(script: str) -> tuple[Arrays, Arrays, Arrays]:
+    def compute(script: str, numbers: Sequence[int]) -> dict[int, list[Arrays]]:
         (tmp_path / "script.py").write_text(TESTED_ON_RANKS + script)
-        for ranks in ("1", "2"):
-            command = [sys.executable, str(tmp_path / "script.py"), ranks, str(tmp_path)]
+        found = {}
+        for ranks in numbers:
+            command = [sys.executable, str(tmp_path / "script.py"), str(ranks), str(tmp_path)]
             environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             assert "before the ``update``" not in done.stderr  # a rank that had nothing to measure
-        one, first, second = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("1_0", "2_0", "2_1"))
-        return one, first, second
+            found[ranks] = [dict(np.load(tmp_path / f"{ranks}_{rank}.npz")) for rank in range(ranks)]
+        return found
+
+    return compute
+
+
+@pytest.fixture
+def on_one_and_two_ranks(on_ranks: Any) -> Callable[[str], tuple[Arrays, Arrays, Arrays]]:
+    """The same for one rank and for each of two."""
+
+    def compute(script: str) -> tuple[Arrays, Arrays, Arrays]:
+        found = on_ranks(script, (1, 2))
+        return found[1][0], found[2][0], found[2][1]
 
     return compute

@@ -158,10 +158,12 @@ class BandFit(FrozenParts):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """The loss on one batch; its gradient by log ρ comes from one chunk of images after the other."""
         images, labels, index = batch
+        images = images.to(self.log_ratio)
         tolerance = self.stages.tolerances[self.stages.at(self.trainer.global_step)[0]]
-        noise = self.noise(index).to(images)
         with self.gradient_precision(images.device.type):
-            distortion, gradient = self.distortion(images, labels, index, noise)
+            distortion, gradient = self.distortion(images, labels, index, self.noise(index).to(images))
+        if not len(images):  # all unreadable: the running mean must not take that for an image without any change
+            distortion = self.rate_weight.smoothed.nan_to_num(tolerance)
         self.rate_weight.tolerance = tolerance
         # all ranks must use the same weight: reduce first
         self.reduced = self.trainer.strategy.reduce(distortion.clone(), reduce_op="mean")
@@ -194,8 +196,8 @@ class BandFit(FrozenParts):
     def noise(self, index: Tensor) -> Tensor:
         """Standard normal noise for images at ``index``, ``(N, 3 * coefficients)``."""
         high, wide = self.transform.padded(*self.size)
-        seed = combined_seed(self.seed, self.trainer.current_epoch)
-        return image_noise("normal", index, (len(COLOURS) * high * wide,), seed)
+        seed, shape = combined_seed(self.seed, self.trainer.current_epoch), (len(COLOURS) * high * wide,)
+        return image_noise("normal", index, shape, seed) if len(index) else torch.zeros(0, *shape)
 
     def gradient_precision(self, device: str) -> AbstractContextManager[Any]:
         """No float16: there, the small gradients of single images would be rounded to 0."""
@@ -212,9 +214,11 @@ class BandFit(FrozenParts):
             noise: Result of :meth:`noise`.
         """
         total, gradient = self.log_ratio.new_zeros(()), torch.zeros_like(self.log_ratio)
-        for part in torch.arange(len(images), device=images.device).split(self.chunk):
+        # split() makes one empty part of a batch of which no image could be read
+        parts = torch.arange(len(images), device=images.device).split(self.chunk) if len(images) else ()
+        for part in parts:
             with torch.no_grad():
-                bands = self.transform.analyse(images[part].to(self.log_ratio))
+                bands = self.transform.analyse(images[part])
                 logits = self.answers_to(images[part], index[part]) if self.targets == "decisions" else None
             log_ratio = self.log_ratio.detach().requires_grad_()
             variance, mean = self.get_buffer("variance"), self.get_buffer("mean")
@@ -223,7 +227,7 @@ class BandFit(FrozenParts):
             answered = self.classifier(passed)
             check_finite(answered, index[part], "the output of the classifier, fed with what passes,")
             if logits is None:
-                of_each = F.cross_entropy(answered.float(), labels[part], reduction="none")
+                of_each = F.cross_entropy(at_least_float32(answered), labels[part], reduction="none")
             else:
                 of_each = divergence(logits, answered)
             share = of_each.sum() / len(images)
@@ -240,5 +244,10 @@ def split_noise(noise: Tensor, bands: Sequence[Tensor]) -> list[Tensor]:
 
 def divergence(logits: Tensor, others: Tensor) -> Tensor:
     """KL(p ‖ q) of each image in nats, ``(N,)``, of the classes' probabilities; of logits ``(N, classes)``."""
-    log_p, log_q = logits.to(others).log_softmax(dim=1), others.log_softmax(dim=1)
+    log_p, log_q = (at_least_float32(each).log_softmax(dim=1) for each in (logits, others))
     return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Values in float32, or in float64 if they are; half precision would round small divergences to 0."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
