@@ -1,7 +1,7 @@
 """Seconds, memory and scaling of band tolerance for an ImageNet network of 0.4 GMAC at 224 pixels, on a CPU.
 
 python benchmarks/band_tolerance.py --weights lite0.safetensors --out lite0
-python benchmarks/band_tolerance.py --tiny                                   the same code, small: its numbers mean nothing
+python benchmarks/band_tolerance.py --tiny                                   the same, small: numbers mean nothing
 
 The images are square crops, of several scales, of the colour photographs in scikit-image and scikit-learn: channels are
 fitted on crops of one half of each photograph, and evaluated on crops of the other half. Labels are not used. All
@@ -13,6 +13,7 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,14 +93,14 @@ def crop(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
 
 
 class StepTimes(pl.Callback):
-    """The seconds of each training step."""
+    """The seconds of all cores that each training step takes: other work on the machine changes them little."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Note the time."""
-        self.ends.append(time.perf_counter())
+        self.ends.append(time.process_time())
 
     @property
     def median(self) -> float:
@@ -136,10 +137,11 @@ def main() -> None:
     with torch.no_grad():
         classifier(torch.rand(1, 3, options.size, options.size))
     loaded = memory("VmRSS")
-    say(f"torch {torch.__version__}, {torch.get_num_threads()} threads; {NAME}, ")
-    say(f"{options.weights.name if options.weights else 'random weights'}, {options.size} pixels, seed {options.seed}; ")
-    say(f"{options.images} images to fit on, {options.evaluation_images} to evaluate, batches of {options.batch_size}, ")
-    say(f"chunks of {options.chunk}, {options.first_steps} + {len(options.tolerances) - 1} × {options.steps} steps\n\n")
+    weights = options.weights.name if options.weights else "random weights"
+    say(f"torch {torch.__version__}, {torch.get_num_threads()} threads, seed {options.seed}; {NAME}, {weights}; ")
+    say(f"{options.images} images to fit on and {options.evaluation_images} others, of {options.size} pixels; ")
+    say(f"{options.first_steps} + {len(options.tolerances) - 1} × {options.steps} steps ")
+    say(f"of {options.batch_size} images, {min(options.chunk, options.batch_size)} at once\n\n")
     data = crops(options, options.size, (options.images, options.evaluation_images))
     fitted = reported("fit", lambda: fit(options, classifier, data, times=None))
     rows = list(rows_of_fits([NAME], {NAME: {options.seed: fitted}}, options.compared))
@@ -147,7 +149,9 @@ def main() -> None:
     say(f"\nPeak memory above the network: {(memory('VmHWM') - loaded) / 2**30:.2f} GiB\n")
     if "spreads" in options.parts:
         rows += rows_of_spreads([NAME], {NAME: fitted}, list(SPREADS), options.compared)
-        passed = reported("evaluation, with even bits and water-filling", lambda: evaluated(options, classifier, data, rows))
+        passed = reported(
+            "evaluation, with even bits and water-filling", lambda: evaluated(options, classifier, data, rows)
+        )
     results(options, passed, rows)
     if "scaling" in options.parts:
         scaling(options, classifier)
@@ -241,27 +245,48 @@ def results(options: argparse.Namespace, passed: Passed, rows: list[Row]) -> Non
         options.out.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             table.to_csv(options.out / f"{name}.csv", index=False)
-    say("\n| tolerance | D in the fit | D, other images | bits | 95 % | decisions kept | 95 % |\n|---|---|---|---|---|---|---|\n")
-    for line in tables["curve"].query("kind == 'fit'").to_dict("records"):
-        say(f"| {line['tolerance']:g} | {line['fit_divergence']:.3g} | {line['divergence']:.3g} | {line['bits']:,.0f} ")
-        say(f"| {line['bits_lower']:,.0f} – {line['bits_upper']:,.0f} | {line['retention']:.3f} ")
-        say(f"| {line['retention_lower']:.3f} – {line['retention_upper']:.3f} |\n")
+    say_table(
+        ["tolerance", "D in the fit", "D, other images", "bits", "95 %", "decisions kept", "95 %"],
+        [
+            [
+                *(f"{line[name]:.3g}" for name in ("tolerance", "fit_divergence", "divergence")),
+                *with_ends(line, "bits", ",.0f", "bits_lower", "bits_upper"),
+                *with_ends(line, "retention", ".3f", "retention_lower", "retention_upper"),
+            ]
+            for line in tables["curve"].query("kind == 'fit'").to_dict("records")
+        ],
+    )
     spectrum = tables["spectrum"].query(f"tolerance == {options.compared}")
-    say(f"\nShares of the bits at {options.compared:g} nats, by octave (cycles per pixel) and colour\n\n")
-    say(f"| | {' | '.join(COLOURS)} |\n|---|---|---|---|\n")
-    for (low, high), part in spectrum.groupby(["low_cycles_per_pixel", "high_cycles_per_pixel"]):
-        shares = part.groupby("colour")["share"].sum()
-        say(f"| {low:.4g} – {high:.4g} | " + " | ".join(f"{shares[name]:.3f}" for name in COLOURS) + " |\n")
-    say("\n| bits at | of decisions kept | bits | 95 % | × fit | 95 % |\n|---|---|---|---|---|---|\n")
-    for line in tables["bits"].to_dict("records"):
-        say(f"| {line['kind']} | {line['retention']:.2f} | {line['bits']:,.0f} | {line['lower']:,.0f} – {line['upper']:,.0f} ")
-        say(f"| {line['ratio']:.2f} | {line['ratio_lower']:.2f} – {line['ratio_upper']:.2f} |\n")
+    shares = spectrum.pivot_table("share", ["low_cycles_per_pixel", "high_cycles_per_pixel"], "colour", aggfunc="sum")
+    say(f"\nShares of the bits at {options.compared:g} nats, by cycles per pixel and colour\n")
+    say_table(
+        ["", *COLOURS],
+        [
+            [f"{low:.3g} – {high:.3g}", *(f"{line[name]:.3f}" for name in COLOURS)]
+            for (low, high), line in shares.iterrows()
+        ],
+    )
+    say_table(
+        ["bits at", "decisions kept", "bits", "95 %", "× fit", "95 %"],
+        [
+            [
+                *(line["kind"], f"{line['retention']:.2f}", *with_ends(line, "bits", ",.0f", "lower", "upper")),
+                *with_ends(line, "ratio", ".2f", "ratio_lower", "ratio_upper"),
+            ]
+            for line in tables["bits"].to_dict("records")
+        ],
+    )
+
+
+def with_ends(line: Mapping[Hashable, Any], name: str, form: str, lower: str, upper: str) -> list[str]:
+    """A number, and its interval."""
+    return [f"{line[name]:{form}}", f"{line[lower]:{form}} – {line[upper]:{form}}"]
 
 
 def scaling(options: argparse.Namespace, classifier: Classifier) -> None:
     """Print seconds of a step at several sizes of images, and of the evaluation of several numbers of images."""
     count, steps = options.batch_size, 4 if options.tiny else 9
-    say("\n| pixels | seconds of a step |\n|---|---|\n")
+    say("\n| pixels | seconds of a step, all cores |\n|---|---|\n")
     seconds = []
     for size in options.sizes:
         times = StepTimes()
@@ -269,7 +294,7 @@ def scaling(options: argparse.Namespace, classifier: Classifier) -> None:
         seconds.append(times.median)
         say(f"| {size} × {size} | {times.median:.3f} |\n")
     say(f"\nseconds ~ pixels^{exponent([size**2 for size in options.sizes], seconds):.2f}\n")
-    say("\n| images | seconds of the evaluation |\n|---|---|\n")
+    say("\n| images | seconds of the evaluation, all cores |\n|---|---|\n")
     data = crops(options, options.size, (max(2, count), max(options.numbers)))
     rows = list(rows_of_fits([NAME], {NAME: {0: fit(options, classifier, data, None, 2)}}, options.compared))
     seconds = []
@@ -277,7 +302,7 @@ def scaling(options: argparse.Namespace, classifier: Classifier) -> None:
         part = crops(options, options.size, (2, number))
         start = Cost.now()
         evaluated(options, classifier, part, rows)
-        seconds.append(Cost.since(start).wall)
+        seconds.append(Cost.since(start).cpu)
         say(f"| {number} | {seconds[-1]:.1f} |\n")
     say(f"\nseconds ~ images^{exponent(options.numbers, seconds):.2f}\n")
 
@@ -300,6 +325,12 @@ def memory(name: str) -> int:
     """Memory of this process in bytes, by its name in Linux: ``VmRSS`` now, ``VmHWM`` at its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def say_table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
+    rule = ["---"] * len(header)
+    say("\n" + "".join(f"| {' | '.join(row)} |\n" for row in (header, rule, *cells)))
 
 
 def say(text: str) -> None:
