@@ -18,12 +18,12 @@ from stats import intervals
 from stats.intervals import Resampling, Sample
 from stats.names import ORIGINAL, PRETRAINED
 from stats.order_certainty import order_certainty
-from stats.predictions import Predictions
+from stats.predictions import ReconstructionPredictions
 
 IMAGES = 50_000
 
 
-def drawn_predictions(classifiers: int, baselines: list[str]) -> Predictions:
+def drawn_predictions(classifiers: int, baselines: list[str]) -> ReconstructionPredictions:
     """A study in which classifier j needs what A_i keeps if j comes before i, less and less else."""
     generator = np.random.default_rng(0)
     names = [f"network {number}" for number in range(classifiers)]
@@ -32,7 +32,7 @@ def drawn_predictions(classifiers: int, baselines: list[str]) -> Predictions:
     chance = 0.8 - 0.5 * np.maximum(need[None] - need[:, None], 0) + generator.normal(0, 0.02, (classifiers,) * 2)
     chance = np.concatenate([np.full((len(baselines), classifiers), 0.6), chance])
     top1 = np.stack([generator.random(chance.shape, dtype=np.float32) < chance for _ in range(IMAGES)])
-    return Predictions(
+    return ReconstructionPredictions(
         rows=rows,
         sources=rows,
         columns=names,
