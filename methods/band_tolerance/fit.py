@@ -139,9 +139,10 @@ class BandFit(FrozenParts):
         images, labels, index = batch
         images = images.to(self.log_ratio)
         tolerance = self.stages.tolerances[self.stages.at(self.trainer.global_step)[0]]
-        noise = self.noise(index).to(images)
         with self.gradient_precision(images.device.type):
-            distortion, gradient = self.distortion(images, labels, index, noise)
+            distortion, gradient = self.distortion(images, labels, index, self.noise(index).to(images))
+        if not len(images):  # all unreadable: the running mean must not take that for an image without any change
+            distortion = self.rate_weight.smoothed.nan_to_num(tolerance)
         self.rate_weight.tolerance = tolerance
         # all ranks must use the same weight: reduce first
         self.reduced = self.trainer.strategy.reduce(distortion.clone(), reduce_op="mean")
@@ -174,8 +175,8 @@ class BandFit(FrozenParts):
     def noise(self, index: Tensor) -> Tensor:
         """Standard normal noise for images at ``index``, ``(N, 3 * coefficients)``."""
         high, wide = self.transform.padded(*self.size)
-        seed = combined_seed(self.seed, self.trainer.current_epoch)
-        return image_noise("normal", index, (len(COLOURS) * high * wide,), seed)
+        seed, shape = combined_seed(self.seed, self.trainer.current_epoch), (len(COLOURS) * high * wide,)
+        return image_noise("normal", index, shape, seed) if len(index) else torch.zeros(0, *shape)
 
     def gradient_precision(self, device: str) -> AbstractContextManager[Any]:
         """No float16: there, the small gradients of single images would be rounded to 0."""
@@ -192,9 +193,11 @@ class BandFit(FrozenParts):
             noise: Result of :meth:`noise`.
         """
         total, gradient = self.log_ratio.new_zeros(()), torch.zeros_like(self.log_ratio)
-        for part in torch.arange(len(images), device=images.device).split(self.chunk):
+        # split() makes one empty part of a batch of which no image could be read
+        parts = torch.arange(len(images), device=images.device).split(self.chunk) if len(images) else ()
+        for part in parts:
             with torch.no_grad():
-                bands = self.transform.analyse(images[part].to(self.log_ratio))
+                bands = self.transform.analyse(images[part])
                 logits = self.classifier(images[part]) if self.targets == "decisions" else None
             log_ratio = self.log_ratio.detach().requires_grad_()
             variance, mean = self.get_buffer("variance"), self.get_buffer("mean")
