@@ -25,15 +25,17 @@ from tests.studies import compose
 OPTIONS: dict[str, Any] = {"accelerator": "auto", "devices": "auto", "inference_mode": False}
 EVERYTHING = (
     "measurements=[signal_statistics,noise_curves,robustness,probe]", "controls=[extra_training,random_weights]",
-    "analyses=[class_patterns,layer_features,concepts]", "pretrain.epochs=2", "finetune.epochs=1", "data.images=12",
-    "pretrain.batch_size=6", "finetune.batch_size=6", "probe.batch_size=6", "probe.epochs=1", "class_patterns.epochs=1",
-    "class_patterns.search_images=8", "class_patterns.classes=3", "class_patterns.evaluation_images=2",
+    "analyses=[class_patterns,layer_features,concepts,band_tolerance]", "pretrain.epochs=2", "finetune.epochs=1",
+    "data.images=12", "pretrain.batch_size=6", "finetune.batch_size=6", "probe.batch_size=6", "probe.epochs=1",
+    "class_patterns.epochs=1", "class_patterns.search_images=8", "class_patterns.classes=3",
+    "class_patterns.evaluation_images=2",
     "class_patterns.seeds=[0]", "class_patterns.canvases={own:0,other:0,noise:1,learned:1}", "concepts.k=2",
     "concepts.ranks=[]", "concepts.seeds=[0]", "concepts.permutations=9", "concepts.top_images=2",
     "concepts.importance_images=1", "concepts.passes=3", "layer_features.iterations=2", "layer_features.clusters=2",
     "layer_features.seeds=[0]", "robustness.steps=1", "robustness.images=6",
     "robustness.epsilons={linf:[0.03],l2:[0.5]}", "robustness.alone.attack.steps=1", "report.test_images=1",
-    "report.photographs=1", "noise_curves.epsilons=[0,0.2]",
+    "report.photographs=1", "noise_curves.epsilons=[0,0.2]", "band_tolerance.first_steps=2", "band_tolerance.steps=2",
+    "band_tolerance.batch_size=6", "band_tolerance.evaluation_images=6",
 )  # fmt: skip
 
 

@@ -134,18 +134,40 @@ def pattern_search(_: ExitStack, optimizer: Any) -> Made:
     canvases = torch.randint(256, (4, 3, SIDE, SIDE), dtype=torch.uint8)
     learned = torch.tensor([False, False, False, True]) & torch.tensor(optimizer == "adam")
     module = PatternSearch(
-        classifier(),
-        canvases,
-        torch.arange(4),
-        learned,
-        optimizer=optimizer,
-        step=0.1,
-        averaged=0.5,
-        alpha=0.9,
+        classifier(), canvases, torch.arange(4), learned, optimizer=optimizer, step=0.1, averaged=0.5, alpha=0.9,
         chunk=7,
-    )
+    )  # fmt: skip
     images, labels, index = batches()[0]
     return module, Batches([(images, labels, index, torch.ones(len(images), CLASSES, dtype=torch.bool))] * 2)
+
+
+def band_fit(_: ExitStack) -> Made:
+    """A channel with two tolerances, and answers that are computed once."""
+    from methods.band_tolerance.fit import BandFit, Stages
+    from methods.band_tolerance.transform import BandTransform
+
+    transform = BandTransform("db2", 2)
+    variance, mean = torch.full((len(transform.bands), 3), 0.05), torch.tensor([3.5, 0.0, 0.0])
+    images = (drawn_images()[0] * 255).round().to(torch.uint8), torch.arange(IMAGES)
+    module = BandFit(
+        classifier(), transform, variance, mean, (SIDE, SIDE), stages=Stages((0.2, 0.9), 2, 2), targets="decisions",
+        start=2.0, lr=0.2, later_lr=0.1, weight=5.0, seed=SEED, chunk=5, images=images,
+    )  # fmt: skip
+    return module, Batches(batches())
+
+
+def band_evaluation(_: ExitStack) -> Made:
+    """Two classifiers see what passes two channels of different wavelets."""
+    from methods.band_tolerance.evaluation import BandEvaluation, Channel
+    from methods.band_tolerance.transform import BandTransform
+
+    channels = []
+    for wavelet in ("db2", "haar"):
+        transform = BandTransform(wavelet, 2)
+        shape, mean = (len(transform.bands), 3), torch.tensor([3.5, 0.0, 0.0])
+        channels.append(Channel(transform, torch.randn(shape), torch.full(shape, 0.05), mean, (0, 1)))
+    kinds = {"a": classifier(), "b": classifier(CompactVGG)}
+    return BandEvaluation(kinds, channels, range(IMAGES), complete=True, targets=None, seed=SEED), Batches(batches())
 
 
 def feature_synthesis(stack: ExitStack) -> Made:
@@ -295,6 +317,9 @@ CASES = (
          read=lambda module: module.patterns()),
     Case("PatternSearch, sign", functools.partial(pattern_search, optimizer="sign"), "fit", bound=None,
          read=lambda module: module.patterns()),
+    Case("BandFit", band_fit, "fit", epochs=2, bound=1e-2,
+         read=lambda module: {"log ratios": module.log_ratios(), "distortions": module.distortions()}),
+    Case("BandEvaluation", band_evaluation, "test", result, unequal=4),
     Case("FeatureSynthesis", feature_synthesis, "fit", bound=1e-2,
          read=lambda module: {"history": torch.stack(module.history), "pictures": module.pictures}),
     Case("ConceptFactorization, hals", functools.partial(factorization, solver="hals", start="nndsvda"), "fit",
