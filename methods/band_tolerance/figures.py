@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from report.figures.intervals import name_bands
 from report.figures.style import ACCENT, DEEP, GREY, INK, PAGE, STYLE
@@ -47,8 +47,11 @@ def in_words(bits: float) -> str:
     return f"{bits:,.0f}" if bits >= 10 else f"{bits:.1f}" if bits >= 0.05 else "0"
 
 
-def logarithmic(axis: Axis) -> None:
-    """Plain numbers at powers of ten."""
+def logarithmic(axis: Axis, most: int = 9) -> None:
+    """Plain numbers at powers of ten, at most so many: set after the limits."""
+    low, high = np.log10(axis.get_view_interval())
+    powers = np.arange(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
+    axis.set_major_locator(FixedLocator((10.0 ** powers[:: -(-len(powers) // most) or 1]).tolist()))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
@@ -171,7 +174,7 @@ def retention_curves(curves: Sequence[tuple[str, Mapping[str, pd.DataFrame]]], n
             ax.set_visible(False)
         axes[0].set_xscale("log")
         axes[0].set_xlim(*curve_limits([curve for _, curve in curves[:networks]]))
-        logarithmic(axes[0].xaxis)
+        logarithmic(axes[0].xaxis, 9 if together else 2)
         ticks = [share for share in (0, 0.25, 0.5, 0.75, 1) if share >= lowest - 0.25]
         axes[0].set_ylim(ticks[0], 1.03)
         axes[0].set_yticks(ticks, [f"{100 * share:.0f} %" for share in ticks])

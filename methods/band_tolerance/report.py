@@ -87,7 +87,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         "networks": len(networks),
         "controls": [names[name] for name in controls if name in names],
         "fewest_most": tables.fewest_and_most(first.loc[networks], names),
-        "bits_table": tables.bits_table(bits, first, names),
+        "bits_table": tables.bits_table(bits, first, names, at_target),
         "control_table": tables.control_table(bits, names),
         "outside": [names[name] for name in outside.index[outside]],
         "as_rows": len(networks) > spectrum_figures.BLOCKS,

@@ -55,20 +55,21 @@ def share_text(row: Mapping[str, Any], name: str) -> str:
     return f"{100 * row[name]:.1f} % [{100 * row[f'{name}_lower']:.1f}, {100 * row[f'{name}_upper']:.1f}]"
 
 
-def bits_table(bits: pd.DataFrame, first: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """The headline: a row for each network, with bits, particularity and bandwidth."""
+def bits_table(bits: pd.DataFrame, first: pd.DataFrame, names: Mapping[str, str], at_target: bool) -> pd.DataFrame:
+    """Bits, particularity and bandwidth of each network; its retention, too, if that is not the wanted one."""
     fits, filled = bits[bits["kind"] == FIT], bits[bits["kind"] == WATER_FILLING].set_index("classifier")
     by_network, ratios, rows = first.to_dict("index"), filled.to_dict("index"), {}
     for name in names:
         row = by_network[name]
-        line = {"decisions kept": f"{100 * row['retention']:.3g} %", "bits per image": bits_text(row)}
+        line = {} if at_target else {"decisions kept": f"{100 * row['retention']:.3g} %"}
+        line["bits per image"] = bits_text(row)
         line["bits per pixel"] = f"{row['bits_per_pixel']:.3f}" if 0 < row["bits"] < np.inf else "–"
         line["particularity"] = measured_text(ratios[name], "ratio") if name in ratios else "–"
         line["bandwidth in octaves"] = measured_text(row, "bandwidth")
         of_seeds = fits[fits["classifier"] == name]
-        if fits["seed"].nunique() > 1:
+        if of_seeds["seed"].nunique() > 1:
             ends = [of_seeds.iloc[int(find(of_seeds["bits"]))] for find in (np.argmin, np.argmax)]
-            line[f"range over {fits['seed'].nunique()} seeds"] = " to ".join(point_text(end) for end in ends)
+            line[f"range over {of_seeds['seed'].nunique()} seeds"] = " to ".join(point_text(end) for end in ends)
         rows[name] = line
     return pd.DataFrame(list(rows.values()), index=list(names.values()))
 
@@ -117,7 +118,7 @@ def curve_table(curve: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
                 "bits per image": f"{in_words(row['bits'])} {interval}",
                 "decisions kept": share_text(row, "retention"),
                 "accuracy": share_text(row, "accuracy"),
-                "change of the answers, nats": f"{row['divergence']:.3f}",
+                "KL, nats": f"{row['divergence']:.3f}",
             }
         )
     return pd.DataFrame(rows, index=index)
@@ -167,7 +168,6 @@ def octave_table(spectrum: pd.DataFrame, names: Mapping[str, str], compared: flo
         [part.groupby("colour")["share"].sum().reindex(list(COLOURS)) for _, part in rows.groupby(CURVE, sort=False)]
     ).set_axis([COLOUR_NAMES[colour] for colour in COLOURS], axis=1)
     shares = pd.concat([octaves.reset_index(drop=True), colours.reset_index(drop=True)], axis=1)
-    shares = shares.rename(columns={name: f"{name} cycles" for name in octaves.columns})
     return shares.map(lambda share: f"{100 * share:.1f} %").set_axis(octaves.index, axis=0)
 
 
