@@ -22,7 +22,7 @@ Reader = Callable[[Tensor], Tensor]
 
 
 class Images(Dataset[tuple[Tensor, int, int]]):
-    """Grey images with white noise in every pixel and colour, and a signal: none of the noise matters to the readers."""
+    """Grey images with a signal, and white noise in every pixel and colour, so that no band is empty."""
 
     def __init__(self, signals: Tensor) -> None:
         generator = torch.Generator().manual_seed(SEED)
@@ -64,7 +64,7 @@ def two_values(count: int) -> Tensor:
 
 
 def stripes(cycles: int, orientation: str) -> tuple[Tensor, Reader]:
-    """Grey stripes of a random phase, weak or strong; read by their energy at ``cycles`` per image, as in a Fourier sum."""
+    """Grey stripes of a random phase, weak or strong; read by their energy at ``cycles`` per image."""
     along = grid()[0 if orientation == "horizontal" else 1]
     phase = torch.rand(IMAGES, 1, 1, generator=torch.Generator().manual_seed(1)) * 2 * math.pi
     depth = 0.12 + 0.06 * two_values(IMAGES)
@@ -127,7 +127,7 @@ def fitted_bits(
     stages = Stages(tolerances, options.first_steps, options.steps)
     module = BandFit(
         reader, transform, variance, mean, (SIZE, SIZE), stages=stages, targets="decisions", start=options.start,
-        lr=options.lr, later_lr=options.later_lr, weight=options.weight, seed=SEED, chunk=options.chunk,
+        lr=options.lr, later_lr=options.later_lr, weight=options.weight, seed=SEED, chunk=64,
     )  # fmt: skip
     trainer = make_trainer(max_epochs=-1, max_steps=stages.total)
     trainer.fit(module, DataLoader(images, batch_size=options.batch_size, shuffle=True))
