@@ -1,4 +1,4 @@
-"""``task=compare_objectives``: how far autoencoders separate planted cues, in several studies side by side."""
+"""``task=compare_objectives``: how far planted cues are separated, by autoencoders and by bands, in several studies."""
 
 import re
 from pathlib import Path
@@ -17,23 +17,23 @@ from study.inputs import check_file
 from study.predictions import read_predictions
 
 SEED = re.compile(r"-seed\d+$")  # at the end of a study's name
+BANDS = "band tolerance of "  # before a study's name: the row of its task=band_tolerance
 
 
 def run(cfg: DictConfig) -> float:
     """Write ``objectives/separation.csv`` and ``by_objective.csv`` into the study; return the best separation."""
     patterns = list(cfg.compare_objectives.studies)
     folders = [StudyFolder(path) for pattern in patterns for path in sorted(Path(cfg.studies).glob(pattern))]
-    folders_by_name = {folder.root.name: folder for folder in folders if folder.predictions.exists()}
-    if not folders_by_name:
+    options = cfg.intervals
+    resampling = Resampling(int(options.resamples), float(options.level), int(cfg.seed))
+    rows_by_name = {folder.root.name: numbers(folder, resampling) for folder in folders if folder.predictions.exists()}
+    rows_by_name |= {f"{BANDS}{folder.root.name}": found for folder in folders if (found := band_numbers(folder))}
+    if not rows_by_name:
         raise ValueError(
             f"compare_objectives.studies={patterns}: no study of {cfg.studies} by these names has been evaluated; run "
             "experiment=planted_cues"
         )
-    options = cfg.intervals
-    resampling = Resampling(int(options.resamples), float(options.level), int(cfg.seed))
-    table = pd.DataFrame({name: numbers(folder, resampling) for name, folder in folders_by_name.items()}).T.rename_axis(
-        "study"
-    )
+    table = pd.DataFrame(rows_by_name).T.rename_axis("study")
     together = over_seeds(table)
     root = study_folder(cfg).root / "objectives"
     for path, content in ((root / "separation.csv", table), (root / "by_objective.csv", together)):
@@ -61,13 +61,32 @@ def numbers(folder: StudyFolder, resampling: Resampling) -> dict[str, float]:
     check_file(folder.predictions)
     read = read_predictions(folder.predictions)
     table = separation(read, Sample(read.top1, read.sources, resampling))
-    values = {name if end == "estimate" else f"{name} {end}": float(table[end][name]) for name in ROWS for end in ENDS}
-    values["own kept"] = float(table[table.index.str.startswith("own kept")]["estimate"].min())
+    values = values_of(table)
     probes = folder.root / "probe" / "accuracy.csv"
     if not probes.exists():
         return values
     check_file(probes)
     return values | probe_retention(read_table(probes))
+
+
+def band_numbers(folder: StudyFolder) -> dict[str, float]:
+    """The same numbers of what passes the channels of the classifiers of one study; nothing without planted cues."""
+    path = folder.root / "band_tolerance" / "cues.csv"
+    if not path.exists():
+        return {}
+    check_file(path)
+    table = read_table(path)
+    return values_of(table.set_index("number")) if len(table) else {}
+
+
+def values_of(table: pd.DataFrame) -> dict[str, float]:
+    """A row for a study: ``ROWS`` with their intervals, and the least of ``own kept``.
+
+    Args:
+        table: Result of :func:`stats.cue_retention.separation`.
+    """
+    values = {name if end == "estimate" else f"{name} {end}": float(table[end][name]) for name in ROWS for end in ENDS}
+    return values | {"own kept": float(table[table.index.str.startswith("own kept")]["estimate"].min())}
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import run
-from stats.cue_retention import separation
+from stats.csv_text import csv_bytes
+from stats.cue_retention import cue_tables, separation
 from stats.intervals import Resampling, Sample
 from study.artifact import Artifact
 from study.predictions import prediction_arrays
@@ -30,6 +31,26 @@ def test_studies_are_rows_and_the_numbers_are_theirs(tmp_path: Path) -> None:
     expected = separation(predictions, Sample(predictions.top1, predictions.sources, Resampling(1000, 0.95, seed=0)))
     assert best == table.loc["planted_cues_b", "separation"] == pytest.approx(expected["estimate"]["separation"])
     assert table.loc["planted_cues_a", "same cue lower"] == pytest.approx(expected["lower"]["same cue"])
+
+
+def test_band_tolerance_is_a_row_of_its_own(tmp_path: Path) -> None:
+    predictions = planted_cues()
+    found, _ = cue_tables(predictions, Sample(predictions.top1, predictions.sources, Resampling(100, 0.9, seed=0)))
+    tables = {"planted_cues_a-seed0": found, "planted_cues_a-seed1": found, "planted_cues_b": found.iloc[:0]}
+    for name, table in tables.items():
+        path = tmp_path / name / "band_tolerance" / "cues.csv"
+        artifact = Artifact([path], path.with_name("band_tolerance.json"), {}, {}, precious=False)
+        with artifact.making(0.0) as temporary:
+            temporary[path].write_bytes(csv_bytes(table))
+    best = run.run(compose_any(tmp_path, "task=compare_objectives", "study=signals"))
+    table = pd.read_csv(tmp_path / "signals" / "objectives" / "by_objective.csv", index_col=0)
+    numbers = found.set_index("number")
+    assert list(table.index) == ["band tolerance of planted_cues_a"]  # the other study has no pairs of cues
+    [row] = table.to_dict("records")
+    assert best == row["separation"] == pytest.approx(numbers["estimate"]["separation"])
+    assert row["other cue upper"] == pytest.approx(numbers["upper"]["other cue"])
+    assert row["own kept"] == pytest.approx(numbers.filter(like="own kept", axis=0)["estimate"].min())
+    assert row["seeds"] == 2
 
 
 def test_seeds_are_put_together() -> None:
