@@ -17,7 +17,7 @@ from datamodules.poisoned import without_poison
 from datamodules.subset import ImageSubset, stratified_indices
 from methods.band_tolerance import cross_reading, measures, rows
 from methods.band_tolerance.evaluation import BandEvaluation, Passed
-from methods.band_tolerance.job import Fits, Fitted, images_at_once
+from methods.band_tolerance.job import Fits, Fitted, images_at_once, most_tolerance
 from methods.band_tolerance.pictures import passed_pictures
 from methods.band_tolerance.transform import check_wavelet
 from stats.cue_retention import cue_tables
@@ -147,6 +147,11 @@ def check(cfg: DictConfig) -> None:
         check_wavelet(name)
     if data.single_pass:
         raise ValueError("task=band_tolerance chooses images by their index: use images in folders, not shards")
+    if options.compared >= most_tolerance(len(data.classes)):
+        raise ValueError(
+            f"band_tolerance.compared={options.compared:g}: among {len(data.classes)} classes, guessing costs "
+            f"{most_tolerance(len(data.classes)):.3g} nats: give a lower one"
+        )
     if data.same_images(options.split, "test"):
         raise ValueError(
             f"band_tolerance.split={options.split}: these images are those of test, too, and channels must not be "

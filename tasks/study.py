@@ -27,7 +27,7 @@ def run(cfg: DictConfig) -> float:
     if has_autoencoders(cfg):
         make_autoencoders(cfg, steps)
         announce_and_run(cfg, "cross_evaluate", *cfg.measurements)
-    objective = announce_and_run(cfg, *cfg.analyses)
+    objective = announce_and_run(cfg, *possible_analyses(cfg))
     if not is_first_rank():
         return 0.0  # the rest needs no ranks
     if has_autoencoders(cfg):
@@ -100,6 +100,14 @@ def sibling_steps(steps: Sequence[DictConfig]) -> list[DictConfig]:
         if has_autoencoders(step)
         for sibling in classifiers.siblings(step.classifier, step.finetune.siblings)
     ]
+
+
+def possible_analyses(cfg: DictConfig) -> list[str]:
+    """The analyses of a study, without band tolerance, which every study has, where images cannot be chosen."""
+    if "band_tolerance" not in cfg.analyses or not make_data(cfg).single_pass:
+        return list(cfg.analyses)
+    say("[yellow]no band_tolerance[/yellow]: it chooses images by their index, and these are read from shards")
+    return [name for name in cfg.analyses if name != "band_tolerance"]
 
 
 def announce_and_run(cfg: DictConfig, *tasks: str) -> float:

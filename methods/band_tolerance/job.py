@@ -122,6 +122,12 @@ class Fits:
         accelerate(self.cfg, loaded)
         return loaded
 
+    @property
+    def tolerances(self) -> list[float]:
+        """The tolerances, ascending; those above what guessing costs are left out."""
+        classes = len(self.data.classes) if self.config.classes is None else int(self.config.classes)
+        return [tolerance for tolerance in sorted(self.options.tolerances) if tolerance < most_tolerance(classes)]
+
     def fit(self, seed: int, wavelet: str | None = None, control: str | None = None) -> Fitted:
         """Fit with a seed, unless that is done; returns the fit.
 
@@ -131,7 +137,7 @@ class Fits:
             control: Name of the control that the fit is for: it has the compared tolerance alone.
         """
         options, folder = self.options, study_folder(self.cfg)
-        tolerances = [options.compared] if control else sorted(options.tolerances)
+        tolerances = [options.compared] if control else self.tolerances
         wavelet = wavelet or options.wavelet
         root = folder.root / "band_tolerance"
         path = root / "controls" / f"{self.name}-{control}.npz" if control else root / f"{seeded(self.name, seed)}.npz"
@@ -192,6 +198,11 @@ class Fits:
         )  # fmt: skip
         rate = float(made.rates()[-1].sum())
         return Result(rate, {path.name: arrays_of(made)}, unreadable=data.unreadable(), shown={"bits": round(rate)})
+
+
+def most_tolerance(classes: int) -> float:
+    """The KL divergence of guessing, in nats, from a network that is sure: no tolerance is above it."""
+    return math.log(max(2, classes))
 
 
 def images_at_once(chunk: int | None, pixels: int) -> int:

@@ -15,7 +15,11 @@ class BandTolerance(Settings):
         "decisions", "what must be kept: each classifier's decisions, or the labels", choices=("decisions", "labels")
     )
     tolerances: list[float] = setting(
-        [0.01, 0.04, 0.15, 0.5, 1.5], "largest mean change of the answers, in nats", above=0, least=1, unique=True
+        [0.01, 0.04, 0.15, 0.5, 1.5],
+        "largest mean change of the answers, in nats; those above what guessing costs are left out",
+        above=0,
+        least=1,
+        unique=True,
     )
     compared: float = setting(0.15, "the tolerance at which classifiers see each other's images; one of them", above=0)
     split: str = setting("train", "split that channels are fitted on", choices=("train", "val"))
