@@ -19,7 +19,7 @@ from methods.band_tolerance import cross_reading, measures, rows
 from methods.band_tolerance.evaluation import BandEvaluation, Passed
 from methods.band_tolerance.job import Fits, Fitted, images_at_once, most_tolerance
 from methods.band_tolerance.pictures import passed_pictures
-from methods.band_tolerance.transform import check_wavelet
+from methods.band_tolerance.transform import check_levels, check_wavelet, suitable_levels
 from stats.cue_retention import cue_tables
 from stats.intervals import Resampling, Sample
 from stats.predictions import Predictions
@@ -143,8 +143,10 @@ def run(cfg: DictConfig) -> float:
 def check(cfg: DictConfig) -> None:
     """Refuse what cannot be measured, before any work is done."""
     options, data = cfg.band_tolerance, without_poison(make_data(cfg))
-    for name in (options.wavelet, options.second_wavelet):
-        check_wavelet(name)
+    side = data.smallest_side
+    for key in ("wavelet", "second_wavelet") if "second_wavelet" in options.controls else ("wavelet",):
+        check_wavelet(options[key], key)
+        check_levels(options.levels or suitable_levels(side, side, options[key]), side, side, options[key])
     if data.single_pass:
         raise ValueError("task=band_tolerance chooses images by their index: use images in folders, not shards")
     if options.compared >= most_tolerance(len(data.classes)):

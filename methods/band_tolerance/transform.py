@@ -142,8 +142,12 @@ def level_matrix(wavelet: str, length: int, dtype: torch.dtype, device: torch.de
         return torch.from_numpy(np.concatenate([smooth, detail])).to(device, dtype)
 
 
-def check_wavelet(name: str) -> None:
+def check_wavelet(name: str, key: str = "wavelet") -> None:
     """Refuse a name that is no orthonormal wavelet.
+
+    Args:
+        name: The name.
+        key: The setting of ``task=band_tolerance`` that has it.
 
     Raises:
         ValueError: Says which are.
@@ -151,7 +155,7 @@ def check_wavelet(name: str) -> None:
     known = pywt.wavelist(kind="discrete")
     if name not in known or not pywt.Wavelet(name).orthogonal or name.startswith("dmey"):
         raise ValueError(
-            f"band_tolerance.wavelet={name}: give an orthonormal wavelet of PyWavelets, as haar, db2, db4 or sym4"
+            f"band_tolerance.{key}={name}: give an orthonormal wavelet of PyWavelets, as haar, db2, db4 or sym4"
         )
 
 
@@ -185,8 +189,8 @@ def check_levels(levels: int, height: int, width: int, wavelet: str) -> None:
     check_wavelet(wavelet)
     if levels > max(0, most_levels(height, width, wavelet)):
         least = math.ceil(2**levels * max(SMALLEST, pywt.Wavelet(wavelet).dec_len / 2))
+        instead = "a lower band_tolerance.levels" if levels > FEWEST_LEVELS else "the wavelet haar, which needs 16"
         raise ValueError(
             f"task=band_tolerance: images of {height} × {width} pixels are too small for {levels} scales of the "
-            f"wavelet {wavelet}, which need {least} pixels: use larger images, or band_tolerance.wavelet=haar, which "
-            "needs 16"
+            f"wavelet {wavelet}, which need {least} pixels: use larger images, or {instead}"
         )
