@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MultipleLocator
 
 from methods.band_tolerance.figures import in_words, row_height
 from methods.band_tolerance.transform import COLOURS, LOW_PASS, ORIENTATIONS
@@ -156,6 +157,7 @@ def octave_widths(shares: pd.DataFrame, widths: pd.DataFrame, retention: str) ->
         right.axvspan(*WIDER, color=DEEP, alpha=0.45, linewidth=0, zorder=0, label="networks: two to four")
         widest = float(np.nanmax(widths["bandwidth_upper"].to_numpy(dtype=float), initial=WIDER[1]))
         right.set_xlim(0, widest + 0.3)
+        right.xaxis.set_major_locator(MultipleLocator(1))
         right.set_ylim(count - 0.5, -0.5)
         right.set_title(f"width at half height, at {retention}", color=INK)
         right.set_xlabel("octaves")
