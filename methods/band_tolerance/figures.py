@@ -78,7 +78,9 @@ def bits_bars(bars: pd.DataFrame, label: str, pixels: int) -> Figure:
         marks = [draw_bar(ax, row, bar, low) for row, bar in enumerate(bars.to_dict("records"))]
         logarithmic(ax.xaxis, (low, high))
         ax.set_xlabel(label)
-        top = ax.secondary_xaxis("top", functions=(lambda bits: bits / pixels, lambda rate: rate * pixels))
+        top = ax.secondary_xaxis(
+            "top", functions=(lambda bits: np.divide(bits, pixels), lambda rate: np.multiply(rate, pixels))
+        )
         logarithmic(top.xaxis, (low / pixels, high / pixels))
         top.set_xlabel("bits per pixel")
         top.tick_params(labelsize=8)
@@ -104,7 +106,7 @@ def bar_limits(bars: pd.DataFrame) -> tuple[float, float]:
     return 10 ** math.floor(math.log10(values.min() / 1.3)), 2.0 * float(values.max())
 
 
-def draw_bar(ax: Axes, row: int, bar: Mapping[str, float], low: float) -> set[str]:
+def draw_bar(ax: Axes, row: int, bar: Mapping[Any, Any], low: float) -> set[str]:
     """One bar with its interval and marks, and words where the bits are outside what was measured; which marks."""
     known = 0 < bar["bits"] < np.inf
     end = max(bar["bits"] if known else bar["largest"] if bar["bits"] > 0 else bar["smallest"], low)

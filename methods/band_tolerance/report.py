@@ -249,7 +249,8 @@ def picture_figures(
         ``width`` of its middle if that is shown alone, else ``None``.
     """
     rows = [arrays["classifiers"].tolist().index(name) for name in shown]
-    drawn, photographs = {}, []
+    drawn: dict[str, Figure] = {}
+    photographs = []
     for number, title in enumerate(arrays["titles"].tolist()):
         original, passed = (middle(arrays[f"{what}_{number}"]) for what in ("original", "passed"))
         cropped = original.shape != arrays[f"original_{number}"].shape

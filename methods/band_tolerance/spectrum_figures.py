@@ -70,7 +70,7 @@ def spectra(blocks: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
         figure.supylabel("cycles per image (and per pixel)", fontsize=9)
         bar = figure.colorbar(ScalarMappable(scale, COLOUR_MAP), ax=axes, fraction=0.025, pad=0.01, aspect=30)
         bar.set_label("bits per image")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return figure
 
 
@@ -111,8 +111,8 @@ def spectrum_rows(table: pd.DataFrame) -> Figure:
         ax = figure.subplots()
         text = None if len(table) > MANY else lambda share: f"{100 * share:.0f}"
         draw_rows(ax, table, text)
-        groups = [colour for colour, _ in table.columns]
-        ax.set_xticks(range(len(groups)), [name for _, name in table.columns], rotation=90, fontsize=7)
+        groups = table.columns.get_level_values(0).tolist()
+        ax.set_xticks(range(len(groups)), table.columns.get_level_values(1).tolist(), rotation=90, fontsize=7)
         ax.set_xlabel("cycles per image")
         for number, colour in enumerate(dict.fromkeys(groups)):
             width = groups.count(colour)

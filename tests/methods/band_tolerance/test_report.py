@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.patches import Rectangle
 
 from methods.band_tolerance.report import LARGEST_PICTURE, pictured, read
 from report.figures.style import save_figure
@@ -36,7 +37,8 @@ def words(figure: Figure) -> list[str]:
 
 def bars_of(figure: Figure) -> list[float]:
     """Right ends of the bars, from the top."""
-    bars = [patch for patch in figure.axes[0].patches if patch.get_height() == pytest.approx(0.62)]
+    rectangles = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    bars = [patch for patch in rectangles if patch.get_height() == pytest.approx(0.62)]
     return [float(bar.get_x() + bar.get_width()) for bar in bars]
 
 
