@@ -47,9 +47,9 @@ def in_words(bits: float) -> str:
     return f"{bits:,.0f}" if bits >= 10 else f"{bits:.1f}" if bits >= 0.05 else "0"
 
 
-def logarithmic(axis: Axis, most: int = 9) -> None:
-    """Plain numbers at powers of ten, at most so many: set after the limits."""
-    low, high = np.log10(axis.get_view_interval())
+def logarithmic(axis: Axis, limits: tuple[float, float], most: int = 9) -> None:
+    """Plain numbers at the powers of ten between the limits, at most so many."""
+    low, high = np.log10(limits)
     powers = np.arange(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
     axis.set_major_locator(FixedLocator((10.0 ** powers[:: -(-len(powers) // most) or 1]).tolist()))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
@@ -76,10 +76,12 @@ def bits_bars(bars: pd.DataFrame, label: str, pixels: int) -> Figure:
         name_bands(ax, bars["name"].tolist())
         ax.tick_params(axis="y", labelsize=min(9.0, 60 * each))
         marks = [draw_bar(ax, row, bar, low) for row, bar in enumerate(bars.to_dict("records"))]
-        logarithmic(ax.xaxis)
+        logarithmic(ax.xaxis, (low, high))
         ax.set_xlabel(label)
-        top = ax.secondary_xaxis("top", functions=(lambda bits: bits / pixels, lambda rate: rate * pixels))
-        logarithmic(top.xaxis)
+        top = ax.secondary_xaxis(
+            "top", functions=(lambda bits: np.divide(bits, pixels), lambda rate: np.multiply(rate, pixels))
+        )
+        logarithmic(top.xaxis, (low / pixels, high / pixels))
         top.set_xlabel("bits per pixel")
         top.tick_params(labelsize=8)
         handles = [
@@ -104,7 +106,7 @@ def bar_limits(bars: pd.DataFrame) -> tuple[float, float]:
     return 10 ** math.floor(math.log10(values.min() / 1.3)), 2.0 * float(values.max())
 
 
-def draw_bar(ax: Axes, row: int, bar: Mapping[str, float], low: float) -> set[str]:
+def draw_bar(ax: Axes, row: int, bar: Mapping[Any, Any], low: float) -> set[str]:
     """One bar with its interval and marks, and words where the bits are outside what was measured; which marks."""
     known = 0 < bar["bits"] < np.inf
     end = max(bar["bits"] if known else bar["largest"] if bar["bits"] > 0 else bar["smallest"], low)
@@ -116,13 +118,13 @@ def draw_bar(ax: Axes, row: int, bar: Mapping[str, float], low: float) -> set[st
             ax.plot(ends[1], row, ">", color=INK, markersize=4, zorder=3)
     else:
         words = outside_words(bar["bits"], bar["smallest"], bar["largest"])
-        ax.annotate(words, (end, row), (5, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
+        ax.annotate(words, (end, row), (5, 3), textcoords="offset points", va="center", fontsize=8, color=INK)
     marks = {name: [bar[name]] for name in ("even", "water_filling")}
     marks["seeds"] = [bar["seed_min"], bar["seed_max"]] if bar["seed_min"] < bar["seed_max"] else []
     shown = {name: [value for value in values if low < value < np.inf] for name, values in marks.items()}
     for name, values in shown.items():
         ax.plot(
-            values, [row + (0 if name == "seeds" else 0.17)] * len(values), linestyle="none", zorder=4, **LOOKS[name]
+            values, [row + (0 if name == "seeds" else 0.22)] * len(values), linestyle="none", zorder=4, **LOOKS[name]
         )
     return {name for name, values in shown.items() if values}
 
@@ -170,11 +172,12 @@ def retention_curves(curves: Sequence[tuple[str, Mapping[str, pd.DataFrame]]], n
             for name, curve in curves[networks:]:
                 fit = curve["fit"]
                 ax.plot(fit["bits"], fit["retention"], "--", color=GREY, linewidth=1.2, label=figure_text(name))
-        for ax in axes[networks:] if not together else ():
-            ax.set_visible(False)
+        for number, ax in enumerate(axes if not together else ()):
+            ax.set_visible(number < networks)
+            ax.tick_params(axis="x", labelbottom=number + across >= networks)
         axes[0].set_xscale("log")
         axes[0].set_xlim(*curve_limits([curve for _, curve in curves[:networks]]))
-        logarithmic(axes[0].xaxis, 9 if together else 2)
+        logarithmic(axes[0].xaxis, axes[0].get_xlim(), 9 if together else 2)
         ticks = [share for share in (0, 0.25, 0.5, 0.75, 1) if share >= lowest - 0.25]
         axes[0].set_ylim(ticks[0], 1.03)
         axes[0].set_yticks(ticks, [f"{100 * share:.0f} %" for share in ticks])

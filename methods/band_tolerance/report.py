@@ -173,11 +173,17 @@ def spectra_figure(spectra: pd.DataFrame, at: pd.DataFrame, names: Mapping[str, 
 
 def reading_figure(reading: pd.DataFrame, names: Mapping[str, str], labels: str) -> Figure:
     """Heat map of the retention of each classifier (columns) on what passes each channel (rows)."""
-    wide = reading.pivot(index="source", columns="classifier", values="retention")
-    wide = wide.loc[reading["source"].unique(), reading["classifier"].unique()].rename_axis(columns=None)
-    rows = {ORIGINAL: IMAGES} | {name: f"B_{title}" for name, title in names.items()}
     shown = "top-1 accuracy" if labels == "labels" else "decisions kept"
-    return accuracy_matrix(wide.rename(index=rows, columns=names), baselines=1, label=shown)
+    return accuracy_matrix(matrix(reading, "retention", names), baselines=1, label=shown)
+
+
+def matrix(reading: pd.DataFrame, values: str, names: Mapping[str, str]) -> pd.DataFrame:
+    """A column of cross reading as a matrix with the names that people read, controls last."""
+    wide = reading.pivot(index="source", columns="classifier", values=values).rename_axis(index=None, columns=None)
+    wide = wide.loc[
+        [name for name in (ORIGINAL, *names) if name in wide.index], [n for n in names if n in wide.columns]
+    ]
+    return wide.rename(index={ORIGINAL: IMAGES} | {name: f"B_{names[name]}" for name in names}, columns=names)
 
 
 def reading_tables(
@@ -192,11 +198,7 @@ def reading_tables(
         table = reading.rename(columns={column: "estimate", f"{column}_lower": "lower", f"{column}_upper": "upper"})
         table = table[table["estimate"].notna()]
         few = table["classifier"].nunique() <= WIDEST_MATRIX
-        table = table.assign(text=cells(table) if few else table["estimate"])
-        wide = table.pivot(index="source", columns="classifier", values="text")
-        wide = wide.loc[table["source"].unique(), table["classifier"].unique()].rename_axis(columns=None)
-        rows = {ORIGINAL: IMAGES} | {name: f"B_{title}" for name, title in names.items()}
-        made[caption] = wide.rename(index=rows, columns=names)
+        made[caption] = matrix(table.assign(text=cells(table) if few else table["estimate"]), "text", names)
     widest = order["certainty"] and order["certainty"]["widest"]
     neighbours = neighbour_table(widest["neighbours"], names) if widest else None
     return made | ({} if neighbours is None else {"Neighbours in the order": neighbours})
@@ -247,7 +249,8 @@ def picture_figures(
         ``width`` of its middle if that is shown alone, else ``None``.
     """
     rows = [arrays["classifiers"].tolist().index(name) for name in shown]
-    drawn, photographs = {}, []
+    drawn: dict[str, Figure] = {}
+    photographs = []
     for number, title in enumerate(arrays["titles"].tolist()):
         original, passed = (middle(arrays[f"{what}_{number}"]) for what in ("original", "passed"))
         cropped = original.shape != arrays[f"original_{number}"].shape

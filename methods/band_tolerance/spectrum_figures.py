@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MultipleLocator
 
 from methods.band_tolerance.figures import in_words, row_height
 from methods.band_tolerance.transform import COLOURS, LOW_PASS, ORIENTATIONS
@@ -69,7 +70,7 @@ def spectra(blocks: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
         figure.supylabel("cycles per image (and per pixel)", fontsize=9)
         bar = figure.colorbar(ScalarMappable(scale, COLOUR_MAP), ax=axes, fraction=0.025, pad=0.01, aspect=30)
         bar.set_label("bits per image")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return figure
 
 
@@ -110,8 +111,8 @@ def spectrum_rows(table: pd.DataFrame) -> Figure:
         ax = figure.subplots()
         text = None if len(table) > MANY else lambda share: f"{100 * share:.0f}"
         draw_rows(ax, table, text)
-        groups = [colour for colour, _ in table.columns]
-        ax.set_xticks(range(len(groups)), [name for _, name in table.columns], rotation=90, fontsize=7)
+        groups = table.columns.get_level_values(0).tolist()
+        ax.set_xticks(range(len(groups)), table.columns.get_level_values(1).tolist(), rotation=90, fontsize=7)
         ax.set_xlabel("cycles per image")
         for number, colour in enumerate(dict.fromkeys(groups)):
             width = groups.count(colour)
@@ -156,6 +157,7 @@ def octave_widths(shares: pd.DataFrame, widths: pd.DataFrame, retention: str) ->
         right.axvspan(*WIDER, color=DEEP, alpha=0.45, linewidth=0, zorder=0, label="networks: two to four")
         widest = float(np.nanmax(widths["bandwidth_upper"].to_numpy(dtype=float), initial=WIDER[1]))
         right.set_xlim(0, widest + 0.3)
+        right.xaxis.set_major_locator(MultipleLocator(1))
         right.set_ylim(count - 0.5, -0.5)
         right.set_title(f"width at half height, at {retention}", color=INK)
         right.set_xlabel("octaves")

@@ -11,6 +11,7 @@ from methods.band_tolerance.rows import EVEN, FIT, WATER_FILLING
 from methods.band_tolerance.spectrum_figures import COLOUR_NAMES, band_names
 from methods.band_tolerance.transform import COLOURS, LOW_PASS
 
+Line = Mapping[Any, Any]  # of a table, by column
 CURVE = ["classifier", "kind", "seed"]
 KINDS = {
     EVEN: "bits spread evenly",
@@ -30,7 +31,7 @@ def with_extents(bits: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame:
     return bits.merge(ends, how="left", on=CURVE)
 
 
-def bits_text(row: Mapping[str, Any]) -> str:
+def bits_text(row: Line) -> str:
     """The bits of a row with their interval; in words where they are beyond what was measured."""
     ends = (float(row["smallest"]), float(row["largest"]))
     if not 0 < row["bits"] < np.inf:
@@ -41,14 +42,14 @@ def bits_text(row: Mapping[str, Any]) -> str:
     return f"{in_words(row['bits'])} [{lower}, {upper}]"
 
 
-def measured_text(row: Mapping[str, Any], name: str) -> str:
+def measured_text(row: Line, name: str) -> str:
     """A number with its interval to two digits, or a dash."""
     if not np.isfinite(row[name]):
         return "–"
     return f"{row[name]:.2f} [{row[f'{name}_lower']:.2f}, {row[f'{name}_upper']:.2f}]"
 
 
-def share_text(row: Mapping[str, Any], name: str) -> str:
+def share_text(row: Line, name: str) -> str:
     """A share with its interval in per cent, or a dash."""
     if not np.isfinite(row[name]):
         return "–"
@@ -99,7 +100,7 @@ def control_table(bits: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=index)
 
 
-def kind_text(row: Mapping[str, Any]) -> str:
+def kind_text(row: Line) -> str:
     """What a control is."""
     kind = str(row["kind"])
     return f"wavelet {row['wavelet']}" if kind == "second_wavelet" else KINDS.get(kind, kind.replace("_", " "))
@@ -146,7 +147,7 @@ def by_octave(spectra: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def colour_shares(spectra: pd.DataFrame) -> pd.DataFrame:
     """Share of each colour and octave in the bits of each network; columns pairs of a colour and its frequencies."""
-    parts = {}
+    parts: dict[tuple[str, str], pd.Series] = {}
     for colour in COLOURS:
         part = spectra[spectra["colour"] == colour]
         table = by_octave(part.assign(key=part["classifier"]), ["key"])

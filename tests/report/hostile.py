@@ -66,7 +66,7 @@ PAYLOADS = (
     "x" * 300,
 )  # fmt: skip
 TEXTS = ("class", "superclass", "top_class", "top_superclass", "name", "block", "layer")
-ARRAYS = {"classes", "label", "parent_sees", "children_see", "blocks", "layers"}
+ARRAYS = {"classes", "label", "parent_sees", "children_see", "blocks", "layers", "titles"}
 INDEXES = ("autoencoder", "class", "parent", "number")
 CONTROLS = {"all", "pixels", "untrained", "untrained network", "kmeans", CONCEPTS}  # names of the project
 Rename = Callable[[str], str]

@@ -17,6 +17,7 @@ from report.page import Part, cell_text, content_policy, render_page, table_rows
 from report.parts import classifiers, disagreement, study
 from report.text import LONGEST, address, characters_of_font, figure_text, file_key, visible
 from tasks.report import written_parts
+from tests.methods.band_tolerance.made_bands import write_bands
 from tests.methods.class_patterns.test_report import write as write_patterns
 from tests.methods.concepts.test_report import write as write_concepts
 from tests.methods.concepts.test_report import write_more as write_more_concepts
@@ -38,6 +39,7 @@ def write_everything(root: Path) -> None:
     write_more_concepts(root, ["a", "b"])
     write_patterns(root, ["a", "b"], planted=True)
     write_features(root, ["a", "b"], ["layer1", "layer2"])
+    write_bands(root, NAMES)
 
 
 def parts_of(root: Path, rename: Rename) -> list[Part]:
@@ -53,7 +55,7 @@ def parts_of(root: Path, rename: Rename) -> list[Part]:
         disagreement.read(root / "compressed", titles),
         *written_parts(root / "whole", titles),
     ]
-    assert len({part.template for part in parts if part is not None}) == 12
+    assert len({part.template for part in parts if part is not None}) == 13
     images = {titles[name]: [np.zeros((3, 4, 4))] * 2 for name in NAMES}
     many = {rename(f"source {number}"): pictures for number, pictures in enumerate([images[titles["a"]]] * 12)}
     names = [rename("first class"), rename("second class")]
@@ -131,7 +133,7 @@ def test_every_figure_is_drawn_and_its_mathematics_is_the_projects(
         for text in texts_of(figure):
             for own in OWN_MATHEMATICS:
                 text = text.replace(own, "")
-            subscripts = text.split("$A_{\\mathrm{")
+            subscripts = text.replace("$B_{", "$A_{").split("$A_{\\mathrm{")
             rest = subscripts[0] + "".join(part.partition("}}$")[2] for part in subscripts[1:])
             of_axis = text.startswith(r"$\mathdefault{")  # numbers of a logarithmic axis
             assert of_axis or not is_math_text(rest), (name, text)
@@ -206,6 +208,7 @@ def test_tables_show_numbers_to_three_digits_and_dashes() -> None:
     assert cell_text(np.float32(0.5)) == "0.500"
     assert typeset_html("own A_i, A_S") == "own A<sub>i</sub>, A<sub>S</sub>"
     assert typeset_html("A_<b>") == "A<sub>&lt;b&gt;</sub>"
+    assert typeset_html("B_<b>") == "B<sub>&lt;b&gt;</sub>"
 
 
 def test_the_policy_names_the_style_of_the_page_and_allows_no_script() -> None:

@@ -44,7 +44,12 @@ def bits_row(name: str, kind: str, seed: int, bits: Bits, fit: float, **further:
     """A line of ``bits.csv``."""
     usable = 0 < bits[0] < np.inf and 0 < fit < np.inf
     ratio = bits[0] / fit if usable else np.nan
-    row = {"classifier": name, "kind": kind, "wavelet": "haar" if kind == "second_wavelet" else "db4", "seed": seed}
+    row: dict[str, Any] = {
+        "classifier": name,
+        "kind": kind,
+        "wavelet": "haar" if kind == "second_wavelet" else "db4",
+        "seed": seed,
+    }
     row |= {"retention": 0.95, "bits": bits[0], "lower": bits[1], "upper": bits[2], "bits_per_pixel": bits[0] / PIXELS}
     row |= {"fit_bits": fit, "ratio": ratio, "ratio_lower": 0.9 * ratio, "ratio_upper": 1.1 * ratio}
     bandwidth = 2.0 if kind == "fit" else np.nan

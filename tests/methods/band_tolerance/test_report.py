@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.patches import Rectangle
 
 from methods.band_tolerance.report import LARGEST_PICTURE, pictured, read
 from report.figures.style import save_figure
@@ -36,7 +38,8 @@ def words(figure: Figure) -> list[str]:
 
 def bars_of(figure: Figure) -> list[float]:
     """Right ends of the bars, from the top."""
-    bars = [patch for patch in figure.axes[0].patches if patch.get_height() == pytest.approx(0.62)]
+    rectangles = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    bars = [patch for patch in rectangles if patch.get_height() == pytest.approx(0.62)]
     return [float(bar.get_x() + bar.get_width()) for bar in bars]
 
 
@@ -272,3 +275,37 @@ def drop_ticks_out_of_view(figure: Figure) -> None:
         ticks = [tick for tick in axis.get_ticklocs() if low <= tick <= high]
         if len(ticks) < len(axis.get_ticklocs()):
             axis.set_ticks(ticks)
+
+
+def test_fits_at_another_retention_than_the_wanted_one_say_which(tmp_path: Path) -> None:
+    write_bands(tmp_path, NAMES, retention=0.9)
+    part = part_of(tmp_path)
+    assert part.values["bits_table"].loc["Net a"].tolist()[:2] == ["95 %", "1,000 [800, 1,250]"]
+    assert "the retention that was measured, which is in the table" in rendered(part)
+    assert part.facts == []
+    assert "bits per image at the measured retention" in words(part.figures["band_bits"])
+
+
+def test_a_network_that_decides_for_one_class_needs_no_bits(tmp_path: Path) -> None:
+    document = write_bands(tmp_path, NAMES[:2], {"a": (0.0, 0.0, 0.0), "b": (0.0, 0.0, 0.0)})
+    (tmp_path / "band_tolerance" / "order.json").write_text(json.dumps(document | {"constant": ["a", "b"]}))
+    for name, empty in (("curve", "bits"), ("spectrum", "bits"), ("spectrum", "share"), ("bits", "bandwidth")):
+        path = tmp_path / "band_tolerance" / f"{name}.csv"
+        table = pd.read_csv(path)
+        columns = [column for column in table if str(column).startswith(empty)]
+        table[columns] = 1e-9 if empty == "bits" else np.nan
+        table.to_csv(path, index=False)
+    part = part_of(tmp_path)
+    assert "<strong>Net a and Net b</strong> decide for one class on every test image" in rendered(part)
+    assert part.values["bits_table"].loc["Net a"].tolist() == ["fewer than 0.1", "–", "–", "–"]
+    for name, figure in part.figures.items():
+        save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf")
+
+
+def test_where_labels_had_to_be_kept_cross_reading_is_accuracy(tmp_path: Path) -> None:
+    document = write_bands(tmp_path, NAMES)
+    (tmp_path / "band_tolerance" / "order.json").write_text(json.dumps(document | {"labels": "labels"}))
+    part = part_of(tmp_path)
+    assert next(iter(part.values["reading_tables"])) == "Accuracy"
+    assert "top-1 accuracy" in words(part.figures["band_reading"])
+    assert "share of images in % on which it is right." in rendered(part)
