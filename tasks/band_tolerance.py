@@ -19,7 +19,7 @@ from methods.band_tolerance import cross_reading, measures, rows
 from methods.band_tolerance.evaluation import BandEvaluation, Passed
 from methods.band_tolerance.job import Fits, Fitted, images_at_once, most_tolerance
 from methods.band_tolerance.pictures import passed_pictures
-from methods.band_tolerance.transform import check_levels, check_wavelet, suitable_levels
+from methods.band_tolerance.transform import check_wavelet, suitable_levels, too_small
 from stats.cue_retention import cue_tables
 from stats.intervals import Resampling, Sample
 from stats.predictions import Predictions
@@ -142,29 +142,47 @@ def run(cfg: DictConfig) -> float:
 
 def check(cfg: DictConfig) -> None:
     """Refuse what cannot be measured, before any work is done."""
-    options, data = cfg.band_tolerance, without_poison(make_data(cfg))
-    side = data.smallest_side
-    for key in ("wavelet", "second_wavelet") if "second_wavelet" in options.controls else ("wavelet",):
+    check_options(cfg)
+    if reason := unsuitable_images(cfg):
+        raise ValueError(f"task=band_tolerance: {reason}")
+
+
+def check_options(cfg: DictConfig) -> None:
+    """Refuse settings that are wrong for any images."""
+    options, classes = cfg.band_tolerance, len(make_data(cfg).classes)
+    for key in wavelets(options):
         check_wavelet(options[key], key)
-        check_levels(options.levels or suitable_levels(side, side, options[key]), side, side, options[key])
-    if data.single_pass:
-        raise ValueError("task=band_tolerance chooses images by their index: use images in folders, not shards")
-    if options.compared >= most_tolerance(len(data.classes)):
+    if options.compared >= most_tolerance(classes):
         raise ValueError(
-            f"band_tolerance.compared={options.compared:g}: among {len(data.classes)} classes, guessing costs "
-            f"{most_tolerance(len(data.classes)):.3g} nats: give a lower one"
+            f"band_tolerance.compared={options.compared:g}: among {classes} classes, guessing costs "
+            f"{most_tolerance(classes):.3g} nats: give a lower one"
         )
+
+
+def wavelets(options: DictConfig) -> list[str]:
+    """The settings with the wavelets that are used."""
+    return ["wavelet", *(["second_wavelet"] if "second_wavelet" in options.controls else [])]
+
+
+def unsuitable_images(cfg: DictConfig) -> str | None:
+    """Why the images of a study are not fit for a measurement, and what to do; ``None`` if they are."""
+    options, data = cfg.band_tolerance, without_poison(make_data(cfg))
+    if data.single_pass:
+        return "it chooses images by their index, and these are read from shards: use images in folders"
+    side = data.smallest_side
+    for key in wavelets(options):
+        levels = options.levels or suitable_levels(side, side, options[key])
+        if reason := too_small(levels, side, side, options[key]):
+            return reason
     if data.same_images(options.split, "test"):
-        raise ValueError(
-            f"band_tolerance.split={options.split}: these images are those of test, too, and channels must not be "
+        return (
+            f"the images of band_tolerance.split={options.split} are those of test, too, and channels must not be "
             "tested on images that they were fitted on: use band_tolerance.split=train"
         )
     for name, images in {options.split: data.split(options.split), "test": data.split("test")}.items():
         if len(images) < 2:
-            raise ValueError(
-                f"task=band_tolerance: there is {len(images)} image in {name}, and two are needed at least: add "
-                "images, or choose other data"
-            )
+            return f"there is {len(images)} image in {name}, and two are needed at least: add images"
+    return None
 
 
 def band_study(cfg: DictConfig) -> BandStudy:

@@ -11,6 +11,7 @@ from study.autoencoders import has_autoencoders, require_autoencoders
 from study.console import is_first_rank, say
 from study.data import make_data
 from study.labels import with_labels_of, with_training_labels_of
+from tasks import band_tolerance
 from tasks.registry import ANALYSIS, MEASUREMENT, TASKS, nearest, run_task, with_changes
 
 
@@ -61,6 +62,8 @@ def check(cfg: DictConfig, steps: Sequence[DictConfig]) -> None:
             planted_backdoor.check(step.classifier, make_data(with_training_labels_of(cfg, step.classifier)))
     sibling_steps(steps)
     make_data(cfg)
+    if "band_tolerance" in cfg.analyses:
+        band_tolerance.check_options(cfg)
     if "pretrain_data" in cfg and has_autoencoders(cfg):
         make_data(cfg, node="pretrain_data")
 
@@ -103,10 +106,10 @@ def sibling_steps(steps: Sequence[DictConfig]) -> list[DictConfig]:
 
 
 def possible_analyses(cfg: DictConfig) -> list[str]:
-    """The analyses of a study, without band tolerance, which every study has, where images cannot be chosen."""
-    if "band_tolerance" not in cfg.analyses or not make_data(cfg).single_pass:
+    """The analyses of a study; without band tolerance, which every study has, if its images are not fit for it."""
+    if "band_tolerance" not in cfg.analyses or (reason := band_tolerance.unsuitable_images(cfg)) is None:
         return list(cfg.analyses)
-    say("[yellow]no band_tolerance[/yellow]: it chooses images by their index, and these are read from shards")
+    say(f"[yellow]no band_tolerance[/yellow]: {reason}")
     return [name for name in cfg.analyses if name != "band_tolerance"]
 
 

@@ -17,7 +17,7 @@ from datamodules.subset import ImagesInMemory, stratified_indices
 from methods.band_tolerance.channel import EMPTY, band_powers, bits
 from methods.band_tolerance.evaluation import Channel
 from methods.band_tolerance.fit import BandFit, Stages
-from methods.band_tolerance.transform import BandTransform, check_levels, suitable_levels
+from methods.band_tolerance.transform import BandTransform, suitable_levels, too_small
 from networks.classifier import Classifier
 from study import classifiers
 from study.artifact import Artifact, settings_of
@@ -168,7 +168,8 @@ class Fits:
         data = ImagesInMemory(self.data, chosen, options.split, batch_size=options.batch_size, seed=seed)
         size = (data.pixels.shape[-2], data.pixels.shape[-1])
         levels = options.levels or suitable_levels(*size, wavelet)
-        check_levels(levels, *size, wavelet)
+        if reason := too_small(levels, *size, wavelet):
+            raise ValueError(f"task=band_tolerance: {reason}")
         transform = BandTransform(wavelet, levels)
         variance, mean = signal_statistics(data, transform)
         scale = self.tolerance_scale(data)

@@ -160,37 +160,28 @@ def check_wavelet(name: str, key: str = "wavelet") -> None:
 
 
 def suitable_levels(height: int, width: int, wavelet: str) -> int:
-    """The number of scales of which the low-pass is 4 to 8 pixels across, in the smaller direction.
+    """The number of scales of which the low-pass is 4 to 8 pixels across, in the smaller direction; at least two.
 
     Args:
         height: Of the images, in pixels.
         width: Of the images, in pixels.
         wavelet: Name of the wavelet; a long one fits into fewer scales.
-
-    Raises:
-        ValueError: If fewer than two scales fit.
     """
-    levels = most_levels(height, width, wavelet)
-    check_levels(max(levels, FEWEST_LEVELS), height, width, wavelet)
-    return levels
+    return max(FEWEST_LEVELS, most_levels(height, width, wavelet))
 
 
 def most_levels(height: int, width: int, wavelet: str) -> int:
     """As many scales as leave a low-pass of four pixels, and half the wavelet's filter, in the smaller direction."""
-    return int(math.log2(min(height, width) / max(SMALLEST, pywt.Wavelet(wavelet).dec_len / 2)))
+    return max(0, int(math.log2(min(height, width) / max(SMALLEST, pywt.Wavelet(wavelet).dec_len / 2))))
 
 
-def check_levels(levels: int, height: int, width: int, wavelet: str) -> None:
-    """Refuse images that are too small for a number of scales.
-
-    Raises:
-        ValueError: Says how large they must be.
-    """
-    check_wavelet(wavelet)
-    if levels > max(0, most_levels(height, width, wavelet)):
-        least = math.ceil(2**levels * max(SMALLEST, pywt.Wavelet(wavelet).dec_len / 2))
-        instead = "a lower band_tolerance.levels" if levels > FEWEST_LEVELS else "the wavelet haar, which needs 16"
-        raise ValueError(
-            f"task=band_tolerance: images of {height} × {width} pixels are too small for {levels} scales of the "
-            f"wavelet {wavelet}, which need {least} pixels: use larger images, or {instead}"
-        )
+def too_small(levels: int, height: int, width: int, wavelet: str) -> str | None:
+    """Why images are too small for a number of scales, and what to do; ``None`` if they are not."""
+    if levels <= most_levels(height, width, wavelet):
+        return None
+    least = math.ceil(2**levels * max(SMALLEST, pywt.Wavelet(wavelet).dec_len / 2))
+    instead = "a lower band_tolerance.levels" if levels > FEWEST_LEVELS else "the wavelet haar, which needs 16"
+    return (
+        f"images of {height} × {width} pixels are too small for {levels} scales of the wavelet {wavelet}, which need "
+        f"{least} pixels: use larger images, or {instead}"
+    )
