@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from datamodules import FakeImages
-from datamodules.base import UNREADABLE, ImageDataModule, ImageDataset
+from datamodules.base import UNREADABLE, ImageDataModule
 from datamodules.sampling import Draw
 from datamodules.subset import ImagesInMemory, ImageSubset, stratified_indices
 from networks.seeding import combined_seed
@@ -76,7 +76,7 @@ def test_the_seed_decides_the_order_and_nothing_else_does(images: FakeImages) ->
 def test_the_other_splits_are_those_of_the_data(images: FakeImages) -> None:
     data = ImagesInMemory(images, CHOSEN, "val", batch_size=3, seed=1)
     for name in ("val", "test"):
-        assert len(data.split(name)) == 12  # type: ignore[arg-type]
+        assert len(data.split(name)) == 12
     assert len(ImageSubset(images, CHOSEN).split("train")) == 12
     assert data.classes == images.classes
 
@@ -86,7 +86,7 @@ class Unreadable(FakeImages):
 
     broken: frozenset[int] = frozenset()
 
-    def split(self, name: Any) -> ImageDataset:
+    def split(self, name: Any) -> Any:
         """The images, without those that cannot be read."""
         complete, broken = super().split(name), self.broken
 
@@ -108,7 +108,7 @@ def test_images_that_cannot_be_read_are_left_out() -> None:
     images = Unreadable(class_count=3, size=16, images=12, batch_size=4, seed=0, workers=0, augmentation="crop_flip")
     images.broken = frozenset({2, 9})
     for source in ("train", "val"):
-        data = ImagesInMemory(images, CHOSEN, source, batch_size=2, seed=0)  # type: ignore[arg-type]
+        data = ImagesInMemory(images, CHOSEN, source, batch_size=2, seed=0)
         assert data.index.tolist() == [1, 5, 6, 10, 11]
         assert len(data.split("train")) == len(data.pixels) == len(data.labels) == 5
         assert UNREADABLE not in data.labels

@@ -139,5 +139,5 @@ def test_quantiles_of_numbers_that_may_be_infinite() -> None:
 
 
 def test_what_is_not_on_the_diagonal_is_in_the_order_of_rows() -> None:
-    matrices = np.arange(18).reshape(2, 3, 3)
+    matrices = np.arange(18.0).reshape(2, 3, 3)
     assert off_diagonal(matrices).tolist() == [[1, 2, 3, 5, 6, 7], [10, 11, 12, 14, 15, 16]]
