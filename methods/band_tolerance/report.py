@@ -79,6 +79,8 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     if len(law_pairs(reading)) and order["law"]:
         drawn["band_law"] = figures.law_scatter(law_pairs(reading))
     outside = first.loc[networks, "bits"].isin([0, np.inf])
+    ends = tables.fewest_and_most(first.loc[networks], names)
+    headline = facts(ends, share) if at_target and not outside.any() else []
     values = {
         "order": order,
         "level": f"{100 * order['level']:g} %",
@@ -86,7 +88,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         "at_target": at_target,
         "networks": len(networks),
         "controls": [names[name] for name in controls if name in names],
-        "fewest_most": tables.fewest_and_most(first.loc[networks], names),
+        "fewest_most": ends,
         "bits_table": tables.bits_table(bits, first, names, at_target),
         "control_table": tables.control_table(bits, names),
         "outside": [names[name] for name in outside.index[outside]],
@@ -109,7 +111,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     if len(cues):
         guessing = float(cues["estimate"]["guessing"])
         drawn["band_cues"] = retention_figure(pairs, networks, names, guessing, letter="B")
-    return Part(TEMPLATE, values, drawn, files, facts=facts(values["fewest_most"], share, at_target))
+    return Part(TEMPLATE, values, drawn, files, facts=headline)
 
 
 def bits_label(share: str, at_target: bool) -> str:
@@ -117,10 +119,10 @@ def bits_label(share: str, at_target: bool) -> str:
     return f"bits per image at {share} of decisions kept" if at_target else "bits per image at the measured retention"
 
 
-def facts(ends: Sequence[tuple[str, str]], share: str, at_target: bool) -> list[tuple[str, str]]:
+def facts(ends: Sequence[tuple[str, str]], share: str) -> list[tuple[str, str]]:
     """The headline: the fewest and the most bits of the networks."""
     low, high = ends[0][1], ends[-1][1]
-    return [(f"bits per image, {share} kept", low if low == high else f"{low} to {high}")] if at_target else []
+    return [(f"bits per image, {share} kept", low if low == high else f"{low} to {high}")]
 
 
 def bars(bits: pd.DataFrame, first: pd.DataFrame, names: Mapping[str, str], controls: Sequence[str]) -> pd.DataFrame:
