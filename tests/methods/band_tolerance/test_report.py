@@ -293,7 +293,7 @@ def test_a_network_that_decides_for_one_class_needs_no_bits(tmp_path: Path) -> N
     for name, empty in (("curve", "bits"), ("spectrum", "bits"), ("spectrum", "share"), ("bits", "bandwidth")):
         path = tmp_path / "band_tolerance" / f"{name}.csv"
         table = pd.read_csv(path)
-        columns = [column for column in table if str(column).startswith(empty)]
+        columns = table.columns[table.columns.str.startswith(empty)]
         table[columns] = 1e-9 if empty == "bits" else np.nan
         table.to_csv(path, index=False)
     part = part_of(tmp_path)
