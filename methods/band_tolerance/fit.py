@@ -139,7 +139,10 @@ class BandFit(FrozenParts):
         if self.images is None or self.targets == "labels":
             return
         parts = self.images[0].split(self.chunk)
-        self.answers = torch.cat([self.classifier(part.to(self.device).float() / 255) for part in parts])
+        # in the precision of the steps: else, an image that passes unchanged would differ from itself
+        with self.trainer.precision_plugin.forward_context(), self.gradient_precision(self.device.type):
+            answers = [self.classifier((part.to(self.device).float() / 255).to(self.log_ratio)) for part in parts]
+        self.answers = torch.cat(answers)
         check_finite(self.answers, self.images[1].to(self.device), "the output of the classifier")
 
     def answers_to(self, images: Tensor, index: Tensor) -> Tensor:

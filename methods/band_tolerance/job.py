@@ -44,6 +44,7 @@ OF_A_FIT = (
 )
 BATCH = 32  # images
 PIXELS_AT_ONCE = 4 * 224**2  # in the forward and backward pass: memory of about 0.5 GiB in a network of 0.4 GMAC
+LEAST_INFORMATION = 1e-6  # nats; below it, answers differ by rounding alone
 REACHED = 1.25  # times the tolerance, up to which it counts as reached
 
 
@@ -159,7 +160,10 @@ class Fits:
         """
         if self.config.weights != classifiers.RANDOM or self.options.labels == "labels":
             return 1.0
-        return answer_information(self.classifier, data) / math.log(max(2, len(self.data.classes)))
+        information = answer_information(self.classifier, data)
+        if information < LEAST_INFORMATION:  # it answers alike on everything: any tolerance is kept at 0 bits
+            return 1.0
+        return information / math.log(max(2, len(self.data.classes)))
 
     def make(self, step: Step, path: Path, seed: int, wavelet: str, tolerances: Sequence[float]) -> Result:
         """Fit, from the last checkpoint if the fit was interrupted."""

@@ -148,6 +148,17 @@ def test_a_classifier_that_answers_alike_on_everything_is_said_to(
     assert (pd.read_csv(folder / "bits.csv")["bits"] == 0).all()
 
 
+def test_random_weights_that_answer_alike_on_everything_keep_all_at_no_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = study.classifiers.load_classifier
+    monkeypatch.setattr(study.classifiers, "load_classifier", lambda *arguments: without_weights(load(*arguments)))
+    run.run(compose(tmp_path, *SMALL, *UNTRAINED))
+    with np.load(tmp_path / "smoke" / "band_tolerance" / "vgg_compact.npz") as fitted:
+        assert fitted["scale"] == 1
+        assert (fitted["distortion"] == 0).all()
+
+
 def test_a_tolerance_that_is_not_reached_is_said(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
