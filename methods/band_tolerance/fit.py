@@ -165,8 +165,6 @@ class BandFit(FrozenParts):
         tolerance = self.stages.tolerances[self.stages.at(self.trainer.global_step)[0]]
         with self.gradient_precision(images.device.type):
             distortion, gradient = self.distortion(images, labels, index, self.noise(index).to(images))
-        if not len(images):  # all unreadable: the running mean must not take that for an image without any change
-            distortion = self.rate_weight.smoothed.nan_to_num(tolerance)
         self.rate_weight.tolerance = tolerance
         # all ranks must use the same weight: reduce first
         self.reduced = self.trainer.strategy.reduce(distortion.clone(), reduce_op="mean")
@@ -175,7 +173,7 @@ class BandFit(FrozenParts):
         carrier = (self.log_ratio * gradient).sum()
         loss = distortion + carrier - carrier.detach() + self.rate_weight.value * tolerance * rate.log()
         logged = {"train/loss": loss, "train/distortion": distortion, "train/bits": rate}
-        self.log_dict(logged, on_epoch=True, on_step=False, batch_size=max(1, len(images)), sync_dist=True)
+        self.log_dict(logged, on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -200,7 +198,7 @@ class BandFit(FrozenParts):
         """Standard normal noise for images at ``index``, ``(N, 3 * coefficients)``."""
         high, wide = self.transform.padded(*self.size)
         seed, shape = combined_seed(self.seed, self.trainer.current_epoch), (len(COLOURS) * high * wide,)
-        return image_noise("normal", index, shape, seed) if len(index) else torch.zeros(0, *shape)
+        return image_noise("normal", index, shape, seed)
 
     def gradient_precision(self, device: str) -> AbstractContextManager[Any]:
         """No float16: there, the small gradients of single images would be rounded to 0."""
@@ -217,9 +215,7 @@ class BandFit(FrozenParts):
             noise: Result of :meth:`noise`.
         """
         total, gradient = self.log_ratio.new_zeros(()), torch.zeros_like(self.log_ratio)
-        # split() makes one empty part of a batch of which no image could be read
-        parts = torch.arange(len(images), device=images.device).split(self.chunk) if len(images) else ()
-        for part in parts:
+        for part in torch.arange(len(images), device=images.device).split(self.chunk):
             with torch.no_grad():
                 bands = self.transform.analyse(images[part])
                 logits = self.answers_to(images[part], index[part]) if self.targets == "decisions" else None

@@ -125,9 +125,15 @@ class Fits:
 
     @property
     def tolerances(self) -> list[float]:
-        """The tolerances, ascending; those above what guessing costs are left out."""
+        """The tolerances, ascending; those above what guessing costs are left out, and that is said."""
         classes = len(self.data.classes) if self.config.classes is None else int(self.config.classes)
-        return [tolerance for tolerance in sorted(self.options.tolerances) if tolerance < most_tolerance(classes)]
+        most = most_tolerance(classes)
+        if above := [f"{tolerance:g}" for tolerance in sorted(self.options.tolerances) if tolerance >= most]:
+            say(
+                f"[yellow]{self.name}: no tolerance of {', '.join(above)} nats[/yellow]: among {classes} classes, "
+                f"guessing costs {most:.3g}"
+            )
+        return [tolerance for tolerance in sorted(self.options.tolerances) if tolerance < most]
 
     def fit(self, seed: int, wavelet: str | None = None, control: str | None = None) -> Fitted:
         """Fit with a seed, unless that is done; returns the fit.

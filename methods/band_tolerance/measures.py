@@ -1,7 +1,7 @@
 """The numbers of every channel with their intervals over images, from an evaluation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -214,15 +214,31 @@ def ratio(bits: float, resampled: FloatArray, own: float, of_own: FloatArray, le
 
 
 def bandwidths(measured: Measured, numbers: Sequence[int], target: float) -> dict[str, float]:
-    """The width at half height of the spectrum of a curve at a retention, in octaves, with its interval over images."""
-    row = measured.rows[numbers[0]]
-    log_ratio, wavelet = log_ratio_at(measured, numbers, target)[0], str(row.fitted.wavelet)
-    at = Row(row.classifier, row.kind, row.seed, np.nan, log_ratio, row.fitted, row.column, row.readers)
-    levels = int(row.fitted.levels)
-    width = float(bandwidth(octaves(band_bits(at, measured.powers[wavelet]), levels)))
-    of_resamples = octaves(band_bits(at, measured.resampled_powers[wavelet]), levels)
-    lower, upper = quantile_interval(np.array([bandwidth(each) for each in of_resamples]), measured.level)
-    return {"bandwidth": width, "bandwidth_lower": lower, "bandwidth_upper": upper}
+    """The width at half height of the spectrum of a curve at a retention, in octaves, with its interval over images.
+
+    In every resample the point of the curve at the retention is another one.
+    """
+    row, chosen = measured.rows[numbers[0]], list(numbers)
+    wavelet, levels = str(row.fitted.wavelet), int(row.fitted.levels)
+    ratios = np.stack([measured.rows[number].log_ratio for number in numbers])
+
+    def width(bits: FloatArray, retention: FloatArray, powers: FloatArray) -> float:
+        at = replace(row, log_ratio=interpolated(ratios, bits, retention, target)[0])
+        return float(bandwidth(octaves(band_bits(at, powers), levels)))
+
+    resampled = [
+        width(*each)
+        for each in zip(
+            measured.resampled["bits"][:, chosen],
+            measured.resampled["retention"][:, chosen],
+            measured.resampled_powers[wavelet],
+            strict=True,
+        )
+    ]
+    bits, retention = (measured.intervals[name].estimate[chosen] for name in ("bits", "retention"))
+    lower, upper = quantile_interval(np.array(resampled), measured.level)
+    estimate = width(bits, retention, measured.powers[wavelet])
+    return {"bandwidth": estimate, "bandwidth_lower": lower, "bandwidth_upper": upper}
 
 
 def log_ratio_at(measured: Measured, numbers: Sequence[int], target: float) -> tuple[FloatArray, float]:
