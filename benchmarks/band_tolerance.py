@@ -203,7 +203,7 @@ def fit(
 ) -> Fitted:
     """The fit of ``task=band_tolerance``; ``steps``: only so many."""
     defaults = BandTolerance()
-    size = (crops.smallest_side,) * 2
+    size = (crops.smallest_side, crops.smallest_side)
     chosen = range(len(crops.split("train")))
     data = TrainingSubset(crops, chosen, "train", batch_size=options.batch_size, seed=options.seed)
     transform = BandTransform(options.wavelet, suitable_levels(*size, options.wavelet))
@@ -214,9 +214,11 @@ def fit(
         lr=defaults.lr, later_lr=defaults.later_lr, weight=defaults.weight, seed=options.seed, chunk=options.chunk,
     )  # fmt: skip
     trainer(Length(steps=steps or stages.total), [times] if times else []).fit(module, datamodule=data)
-    arrays = (module.distortions(), module.log_ratios(), variance, mean, transform.counts(*size))
-    rest = (np.array(size), np.array(transform.levels), np.array(options.wavelet))
-    return Fitted(np.array(options.tolerances), *(array.numpy() for array in arrays), *rest)
+    return Fitted(
+        np.array(options.tolerances), module.distortions().numpy(), module.log_ratios().numpy(), variance.numpy(),
+        mean.numpy(), transform.counts(*size).numpy(), np.array(size), np.array(transform.levels),
+        np.array(options.wavelet),
+    )  # fmt: skip
 
 
 def evaluated(options: argparse.Namespace, classifier: Classifier, data: Crops, rows: list[Row]) -> Passed:
@@ -262,8 +264,11 @@ def results(options: argparse.Namespace, passed: Passed, rows: list[Row]) -> Non
     say_table(
         ["", *COLOURS],
         [
-            [f"{low:.3g} – {high:.3g}", *(f"{line[name]:.3f}" for name in COLOURS)]
-            for (low, high), line in shares.iterrows()
+            [
+                f"{line['low_cycles_per_pixel']:.3g} – {line['high_cycles_per_pixel']:.3g}",
+                *(f"{line[name]:.3f}" for name in COLOURS),
+            ]
+            for line in shares.reset_index().to_dict("records")
         ],
     )
     say_table(
