@@ -15,12 +15,16 @@ from torch.optim.lr_scheduler import LambdaLR
 from lightning_modules.finiteness import check_finite
 from lightning_modules.frozen import FrozenParts
 from lightning_modules.rate_weight import RateWeight
-from methods.band_tolerance.channel import bits, transmit
+from methods.band_tolerance.channel import EMPTY, bits, transmit, water_filling_log_ratio
 from methods.band_tolerance.transform import COLOURS, BandTransform
 from networks.seeding import combined_seed, image_noise
 
 SMOOTHING = 0.7  # of the running mean of D: it must follow log ρ, which moves fast
 BETAS = (0.9, 0.99)  # of Adam: gradients grow by orders of magnitude from the first tolerance to the last
+STARTED_ON = 64  # images on which the start is found
+HALVINGS = 10  # of the interval of the logarithm of the rate
+FEWEST_BITS, MOST_BITS = 1e-3, 12.0  # for each coefficient
+LOWEST = -3.0  # log ρ at the start: a band that is closed altogether has no gradient that could open it
 Targets = Literal["decisions", "labels"]
 
 
@@ -81,7 +85,8 @@ class BandFit(FrozenParts):
         size: Height and width of the images, in pixels.
         stages: Tolerances and steps.
         targets: ``decisions``: D as above; ``labels``: D is the cross-entropy of the labels.
-        start: log ρ of every band at the beginning.
+        start: log ρ of every band at the beginning. ``None``: bits are spread by reverse water-filling, as few as keep
+            D of some of the images within the first tolerance; a tight tolerance is then reached for any image size.
         lr: Step of Adam at the beginning of the first stage.
         later_lr: Step of Adam at the beginning of each further stage.
         weight: w.
@@ -91,7 +96,8 @@ class BandFit(FrozenParts):
             then the classifier's answers are computed once, before the first step. ``None``: in every step.
 
     Raises:
-        ValueError: In ``training_step``, if a logit is not finite; names the image.
+        ValueError: If ``start`` and ``images`` are ``None``. In ``training_step``, if a logit is not finite; names the
+            image.
     """
 
     def __init__(
@@ -104,7 +110,7 @@ class BandFit(FrozenParts):
         *,
         stages: Stages,
         targets: Targets,
-        start: float,
+        start: float | None,
         lr: float,
         later_lr: float,
         weight: float,
@@ -113,6 +119,8 @@ class BandFit(FrozenParts):
         images: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         super().__init__()
+        if start is None and images is None:
+            raise ValueError("a start by water-filling needs the images of the fit")
         self.classifier, self.transform, self.size = classifier, transform, size
         self.freeze_parts("classifier")
         self.stages, self.targets, self.seed, self.chunk = stages, targets, seed, chunk
@@ -121,7 +129,8 @@ class BandFit(FrozenParts):
         self.register_buffer("variance", variance.float(), persistent=False)
         self.register_buffer("mean", mean.float(), persistent=False)
         self.register_buffer("counts", transform.counts(*size).float(), persistent=False)
-        self.log_ratio = nn.Parameter(torch.full_like(variance, start, dtype=torch.float32))
+        self.log_ratio = nn.Parameter(torch.full_like(variance, start or 0.0, dtype=torch.float32))
+        self.register_buffer("started", torch.tensor(start is not None))
         self.rate_weight = RateWeight(weight, stages.tolerances[0], SMOOTHING)
         self.register_buffer("sums", torch.zeros(len(stages.tolerances), *variance.shape, dtype=torch.float64))
         self.register_buffer("distortions_summed", torch.zeros(len(stages.tolerances), dtype=torch.float64))
@@ -135,8 +144,8 @@ class BandFit(FrozenParts):
 
     @torch.no_grad()
     def on_fit_start(self) -> None:
-        """Compute the classifier's answers to all images, alike on every rank and after an interruption."""
-        if self.images is None or self.targets == "labels":
+        """Compute the classifier's answers to all images and the start, alike on every rank and after interruptions."""
+        if self.images is None or (self.targets == "labels" and self.get_buffer("started")):
             return
         parts = self.images[0].split(self.chunk)
         # in the precision of the steps: else, an image that passes unchanged would differ from itself
@@ -144,6 +153,46 @@ class BandFit(FrozenParts):
             answers = [self.classifier((part.to(self.device).float() / 255).to(self.log_ratio)) for part in parts]
         self.answers = torch.cat(answers)
         check_finite(self.answers, self.images[1].to(self.device), "the output of the classifier")
+        if not self.get_buffer("started"):
+            self.log_ratio.copy_(self.water_filled(self.images[0], self.images[1]))
+            self.get_buffer("started").fill_(True)
+
+    def water_filled(self, pixels: Tensor, index: Tensor) -> Tensor:
+        """Log ρ of the lowest rate, spread by water-filling, at which D is within the first tolerance.
+
+        Args:
+            pixels: All images of the fit, uint8 ``(K, 3, H, W)``; up to ``STARTED_ON`` of them are used.
+            index: Their positions in the split, ``(K,)``.
+        """
+        chosen = torch.linspace(0, len(pixels) - 1, min(len(pixels), STARTED_ON)).round().long()
+        high, wide = self.transform.padded(*self.size)
+        noise = image_noise("normal", index[chosen], (len(COLOURS) * high * wide,), combined_seed(self.seed, -1))
+        counts, variance = self.transform.counts(*self.size), self.get_buffer("variance").cpu()
+
+        def distortion(rate: float) -> float:
+            log_ratio = water_filling_log_ratio(rate, counts, variance).clamp(min=LOWEST).to(self.log_ratio)
+            total = 0.0
+            for part in torch.arange(len(chosen)).split(self.chunk):
+                images = (pixels[chosen[part]].to(self.device).float() / 255).to(self.log_ratio)
+                at = index[chosen[part]].to(self.device)
+                total += float(self.passed_divergence(images, at, noise[part].to(images), log_ratio).sum())
+            return total / len(chosen)
+
+        values = float((counts * (variance > EMPTY)).sum())
+        low, top = math.log(values * FEWEST_BITS), math.log(values * MOST_BITS)
+        for _ in range(HALVINGS):
+            middle = (low + top) / 2
+            low, top = (low, middle) if distortion(math.exp(middle)) <= self.stages.tolerances[0] else (middle, top)
+        return water_filling_log_ratio(math.exp(top), counts, variance).clamp(min=LOWEST).to(self.log_ratio)
+
+    def passed_divergence(self, images: Tensor, index: Tensor, noise: Tensor, log_ratio: Tensor) -> Tensor:
+        """KL of the answers to what passes from those to the images, for each image, ``(N,)``."""
+        bands = self.transform.analyse(images)
+        variance, mean = self.get_buffer("variance"), self.get_buffer("mean")
+        passed = transmit(self.transform, bands, split_noise(noise, bands), log_ratio, variance, mean, self.size)
+        answered = self.classifier(passed)
+        check_finite(answered, index, "the output of the classifier, fed with what passes,")
+        return divergence(self.answers_to(images, index), answered)
 
     def answers_to(self, images: Tensor, index: Tensor) -> Tensor:
         """Logits of the classifier for images ``(N, 3, H, W)`` as they are, ``(N, classes)``."""

@@ -34,7 +34,9 @@ class BandTolerance(Settings):
     lr: float = setting(0.25, "step of Adam on log ρ at the beginning", above=0, high=10)
     later_lr: float = setting(0.12, "the same at the beginning of each further tolerance", above=0, high=10)
     weight: float = setting(5.0, "largest weight of the logarithm of the bits, in tolerances", above=0)
-    start: float = setting(3.0, "log ρ of every band at the beginning", low=0, high=20)
+    start: float | None = setting(
+        None, "log ρ of every band at the beginning; null: by water-filling, at the first tolerance", low=0, high=20
+    )
     wavelet: str = setting("db4", "orthonormal wavelet of PyWavelets")
     second_wavelet: str = setting("haar", "wavelet of the control second_wavelet")
     levels: int | None = setting(None, "scales; null: as many as leave a low-pass of 4 to 8 pixels", low=1, high=12)
