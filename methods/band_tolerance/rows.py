@@ -14,8 +14,8 @@ from methods.band_tolerance.job import Fitted
 FIT, EVEN, WATER_FILLING, COMMON = "fit", "even", "water_filling", "common"
 SPREADS = {EVEN: even_log_ratio, WATER_FILLING: water_filling_log_ratio}
 FACTORS = {  # of the bits of the fit at the compared tolerance
-    EVEN: (0.5, 1, 2, 4, 8, 12, 16, 24),
-    WATER_FILLING: (0.25, 0.5, 1, 1.5, 2, 3, 5, 8),
+    EVEN: (1, 2, 4, 8, 16, 24),
+    WATER_FILLING: (0.25, 0.5, 1, 1.7, 3, 6),
 }
 MOST_PAIRS = 300  # of classifiers, up to which their common channels are evaluated
 

@@ -29,8 +29,8 @@ class BandTolerance(Settings):
     chunk: int | None = setting(
         None, "images that pass through a classifier at once, for its memory; null: of 200,000 pixels together", low=1
     )
-    first_steps: int = setting(120, "optimiser steps at the tightest tolerance", low=2)
-    steps: int = setting(50, "optimiser steps at each further tolerance", low=2)
+    first_steps: int = setting(80, "optimiser steps at the tightest tolerance", low=2)
+    steps: int = setting(40, "optimiser steps at each further tolerance", low=2)
     lr: float = setting(0.25, "step of Adam on log ρ at the beginning", above=0, high=10)
     later_lr: float = setting(0.12, "the same at the beginning of each further tolerance", above=0, high=10)
     weight: float = setting(5.0, "largest weight of the logarithm of the bits, in tolerances", above=0)
