@@ -30,11 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datamodules.base import ImageDataModule, ImageDataset, Split, TensorSplit
 from datamodules.photographs import PHOTOGRAPHS, photograph
-from datamodules.subset import TrainingSubset
+from datamodules.subset import ImagesInMemory
 from methods.band_tolerance import measures
 from methods.band_tolerance.evaluation import BandEvaluation, Passed
 from methods.band_tolerance.fit import BandFit, Stages
-from methods.band_tolerance.job import Fitted, signal_statistics
+from methods.band_tolerance.job import Fitted, images_at_once, signal_statistics
 from methods.band_tolerance.rows import SPREADS, Row, rows_of_fits, rows_of_spreads
 from methods.band_tolerance.settings import BandTolerance
 from methods.band_tolerance.transform import COLOURS, BandTransform, suitable_levels
@@ -141,7 +141,7 @@ def main() -> None:
     say(f"torch {torch.__version__}, {torch.get_num_threads()} threads, seed {options.seed}; {NAME}, {weights}; ")
     say(f"{options.images} images to fit on and {options.evaluation_images} others, of {options.size} pixels; ")
     say(f"{options.first_steps} + {len(options.tolerances) - 1} × {options.steps} steps ")
-    say(f"of {options.batch_size} images, {min(options.chunk, options.batch_size)} at once\n\n")
+    say(f"of {options.batch_size} images, {images_at_once(options.chunk, options.size**2)} at once\n\n")
     data = crops(options, options.size, (options.images, options.evaluation_images))
     fitted = reported("fit", lambda: fit(options, classifier, data, times=None))
     rows = list(rows_of_fits([NAME], {NAME: {options.seed: fitted}}, options.compared))
@@ -205,18 +205,19 @@ def fit(
     defaults = BandTolerance()
     size = (crops.smallest_side, crops.smallest_side)
     chosen = range(len(crops.split("train")))
-    data = TrainingSubset(crops, chosen, "train", batch_size=options.batch_size, seed=options.seed)
+    data = ImagesInMemory(crops, chosen, "train", batch_size=options.batch_size, seed=options.seed)
     transform = BandTransform(options.wavelet, suitable_levels(*size, options.wavelet))
     variance, mean = signal_statistics(data, transform)
     stages = Stages(tuple(options.tolerances), options.first_steps, options.steps)
     module = BandFit(
         classifier, transform, variance, mean, size, stages=stages, targets="decisions", start=defaults.start,
-        lr=defaults.lr, later_lr=defaults.later_lr, weight=defaults.weight, seed=options.seed, chunk=options.chunk,
+        lr=defaults.lr, later_lr=defaults.later_lr, weight=defaults.weight, seed=options.seed,
+        chunk=images_at_once(options.chunk, size[0] * size[1]), images=(data.pixels, data.index),
     )  # fmt: skip
     trainer(Length(steps=steps or stages.total), [times] if times else []).fit(module, datamodule=data)
     return Fitted(
-        np.array(options.tolerances), module.distortions().numpy(), module.log_ratios().numpy(), variance.numpy(),
-        mean.numpy(), transform.counts(*size).numpy(), np.array(size), np.array(transform.levels),
+        np.array(options.tolerances), np.array(1.0), module.distortions().numpy(), module.log_ratios().numpy(),
+        variance.numpy(), mean.numpy(), transform.counts(*size).numpy(), np.array(size), np.array(transform.levels),
         np.array(options.wavelet),
     )  # fmt: skip
 
