@@ -15,7 +15,7 @@ class BandTolerance(Settings):
         "decisions", "what must be kept: each classifier's decisions, or the labels", choices=("decisions", "labels")
     )
     tolerances: list[float] = setting(
-        [0.01, 0.04, 0.15, 0.5, 1.5],
+        [0.003, 0.02, 0.15, 0.5, 1.5],
         "largest mean change of the answers, in nats; those above what guessing costs are left out",
         above=0,
         least=1,
