@@ -27,7 +27,9 @@ class Images(Dataset[tuple[Tensor, int, int]]):
 
     def __init__(self, signals: Tensor) -> None:
         generator = torch.Generator().manual_seed(SEED)
-        self.images = 0.5 + signals + 0.1 * torch.randn(signals.shape, generator=generator)
+        drawn = 0.5 + signals + 0.1 * torch.randn(signals.shape, generator=generator)
+        self.pixels = (255 * drawn.clamp(0, 1)).round().to(torch.uint8)
+        self.images = self.pixels.float() / 255
 
     def __len__(self) -> int:
         return len(self.images)
@@ -129,6 +131,7 @@ def fitted_bits(
     module = BandFit(
         reader, transform, variance, mean, (SIZE, SIZE), stages=stages, targets="decisions", start=options.start,
         lr=options.lr, later_lr=options.later_lr, weight=options.weight, seed=SEED, chunk=64,
+        images=(images.pixels, torch.arange(len(images))),
     )  # fmt: skip
     trainer = make_trainer(max_epochs=-1, max_steps=stages.total)
     trainer.fit(module, DataLoader(images, batch_size=options.batch_size, shuffle=True))
