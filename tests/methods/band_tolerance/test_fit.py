@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from methods.band_tolerance.channel import bits, transmit, water_filling_log_ratio
-from methods.band_tolerance.fit import BandFit, Stages, divergence, split_noise
+from methods.band_tolerance.fit import BandFit, Stages, divergence
 from methods.band_tolerance.transform import BandTransform
 from networks.classifier import Classifier
-from networks.seeding import combined_seed, seeded_generator
+from networks.seeding import seeded_generator
 from tests.replicas import replicates
 
 MakeTrainer = Callable[..., pl.Trainer]
@@ -236,7 +235,15 @@ def test_the_classifier_stays_as_it_was_and_out_of_the_checkpoint(
     module = make_fit(classifier, images)
     fitted(module, images, make_trainer)
     assert all(torch.equal(value, before[key]) for key, value in classifier.state_dict().items())
-    kept = {"log_ratio", "rate_weight.value", "rate_weight.smoothed", "sums", "distortions_summed", "averaged"}
+    kept = {
+        "log_ratio",
+        "rate_weight.value",
+        "rate_weight.smoothed",
+        "sums",
+        "distortions_summed",
+        "averaged",
+        "started",
+    }
     assert set(module.state_dict()) == kept
     assert not module.train().classifier.training
 
@@ -304,52 +311,3 @@ def test_any_number_of_ranks_finds_the_channel_of_one(on_ranks: Any) -> None:
             for name, values in result.items():
                 np.testing.assert_allclose(values, one[name], rtol=0, atol=1e-6)
                 assert np.array_equal(values, found[ranks][0][name])
-
-
-class Start(pl.Callback):
-    """log ρ before the first step."""
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self.log_ratio = pl_module.log_ratio.detach().clone()
-
-
-def test_the_start_has_the_fewest_bits_by_water_filling_that_keep_the_first_tolerance(
-    classifier: Classifier, images: Batches, make_trainer: MakeTrainer
-) -> None:
-    """On a grid of rates: D is within the tolerance at the rate of the start, and not a step of the grid below it."""
-    stages = Stages((1e-4,), first_steps=8, steps=5)
-    options: dict[str, Any] = {**OPTIONS, "start": None, "stages": stages, "targets": "decisions"}
-    known = (images.pixels, images.index)
-    module = BandFit(classifier, TRANSFORM, *images.statistics(), (16, 16), images=known, **options)
-    start = Start()
-    make_trainer(max_epochs=-1, max_steps=1, callbacks=[start]).fit(module, datamodule=images)
-    variance, mean = images.statistics()
-    counts, pixels = TRANSFORM.counts(16, 16), images.pixels.float() / 255
-    drawn = [torch.randn(768, generator=seeded_generator(combined_seed(3, -1), int(at))) for at in images.index]
-
-    @torch.no_grad()
-    def distortion(log_ratio: Tensor) -> float:
-        bands = TRANSFORM.analyse(pixels)
-        passed = transmit(
-            TRANSFORM,
-            bands,
-            split_noise(torch.stack(drawn), bands),
-            log_ratio.float(),
-            variance.float(),
-            mean.float(),
-            (16, 16),
-        )
-        p, q = (classifier(each).double().softmax(dim=1).numpy() for each in (pixels, passed))
-        return float(scipy.stats.entropy(p, q, axis=1).mean())
-
-    rates = np.geomspace(1, 768 * 12, 150)
-    spreads = [water_filling_log_ratio(rate, counts, variance.float()).clamp(min=-3) for rate in rates]
-    enough = next(number for number, each in enumerate(spreads) if distortion(each) <= stages.tolerances[0])
-    low, high = (float(bits(counts, spreads[number], variance).sum()) for number in (enough - 1, enough + 1))
-    assert low < float(bits(counts, start.log_ratio.double(), variance).sum()) < high
-    assert distortion(start.log_ratio) <= stages.tolerances[0] * 1.001
-
-
-def test_a_start_by_water_filling_needs_the_images(classifier: Classifier, images: Batches) -> None:
-    with pytest.raises(ValueError, match="needs the images of the fit"):
-        make_fit(classifier, images, start=None)
