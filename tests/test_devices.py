@@ -34,5 +34,5 @@ def test_no_module_mixes_devices() -> None:
 
 
 def test_no_task_mixes_devices(tmp_path: Path) -> None:
-    assert run_there("tasks", str(tmp_path)) == {"trainers": pytest.approx(40, abs=25), "devices": [NAME]}
+    assert run_there("tasks", str(tmp_path)) == {"trainers": pytest.approx(70, abs=25), "devices": [NAME]}
     assert (tmp_path / "smoke" / "report" / "index.html").exists()
