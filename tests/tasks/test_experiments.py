@@ -22,6 +22,8 @@ SHRUNK = (
     "concepts.k=2", "concepts.ranks=[]", "concepts.seeds=[0]", "concepts.permutations=9", "concepts.top_images=2",
     "concepts.importance_images=1", "concepts.passes=3",
     "layer_features.iterations=2", "layer_features.clusters=2", "layer_features.seeds=[0]",
+    "band_tolerance.first_steps=2", "band_tolerance.steps=2", "band_tolerance.images=4", "band_tolerance.batch_size=2",
+    "band_tolerance.seeds=[0]",
 )  # fmt: skip
 
 
