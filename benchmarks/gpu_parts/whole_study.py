@@ -90,7 +90,9 @@ class Study:
         tiny = self.options.tiny
         weights = ",".join(f"{name}:{{weights:{self.folder / name}.pth}}" for name in self.names)
         batch, images, interval = (4, 40, 0) if tiny else (32, 6400, 2)  # interval: seconds between checkpoints
-        small = ["autoencoder=segnet_compact", "data.size=32", "data.resize=36"] if tiny else []
+        small = ["autoencoder=segnet_compact", "data.size=32", "data.resize=36"]
+        small += ["band_tolerance.first_steps=2", "band_tolerance.steps=2", "band_tolerance.images=4"]
+        small = small if tiny else []
         return [
             f"experiment={STUDY}", f"studies={self.folder / 'studies'}", f"data.root={self.folder / 'images'}",
             f"data.workers={0 if tiny else min(8, os.cpu_count() or 1)}", f"classifiers=[{','.join(self.classifiers)}]",
