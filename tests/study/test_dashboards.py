@@ -78,7 +78,10 @@ def test_each_job_is_one_run_grouped_by_study(logged: Path) -> None:
     found = runs(logged)
     assert set(found) == {
         "train_classifier-vgg_compact", "train_classifier-resnet_compact", "pretrain", "finetune-vgg_compact",
-        "finetune-resnet_compact", "cross_evaluate", "order", "report",
+        "finetune-resnet_compact", "cross_evaluate", "order", "report", "band_tolerance-random_weights",
+        *(f"band_tolerance-{name}" for name in ("vgg_compact", "resnet_compact")),
+        *(f"band_tolerance-second_wavelet-{name}" for name in ("vgg_compact", "resnet_compact")),
+        *(f"band_tolerance-second_seed-{name}-seed1" for name in ("vgg_compact", "resnet_compact")),
     }  # fmt: skip
     described = [run_record(records(folder)) for [folder] in found.values()]
     assert [record["display_name"] for record in described] == list(found)

@@ -277,9 +277,12 @@ from methods.band_tolerance.fit import BandFit, Stages
 from methods.band_tolerance.transform import BandTransform
 
 
+drawn = torch.rand(12, 3, 32, 32)  # here: Lightning may seed anew when a training begins on several ranks
+
+
 class Shares(pl.LightningDataModule):
     def train_dataloader(self):
-        images, labels, index = torch.rand(12, 3, 32, 32), torch.arange(12) % 6, torch.arange(12)
+        images, labels, index = drawn, torch.arange(12) % 6, torch.arange(12)
         world, rank = self.trainer.world_size, self.trainer.global_rank
         parts = [part[rank::world] for part in index.split(6)]
         return DataLoader([(images[part], labels[part], part) for part in parts], batch_size=None)
