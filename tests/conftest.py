@@ -5,7 +5,7 @@ import os
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch loads, as run.py does
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import pytorch_lightning as pl
@@ -30,6 +30,15 @@ def stir(module: nn.Module) -> None:
             layer.running_var.uniform_(0.5, 2)
             nn.init.uniform_(layer.weight, 0.5, 1.5)
             nn.init.normal_(layer.bias, std=0.3)
+
+
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    """For thousands of tiny passes, in which threads would wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

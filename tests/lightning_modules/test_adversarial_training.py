@@ -1,7 +1,7 @@
 """Adversarial training against its words written out, against plain training, and against what it must not touch."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -29,13 +29,7 @@ CLASSES = 6
 EPSILONS: dict[Norm, float] = {"linf": 0.03, "l2": 0.4}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Thousands of tiny passes: threads would wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
 def state(module: nn.Module) -> dict[str, Tensor]:

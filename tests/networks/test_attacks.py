@@ -1,7 +1,7 @@
 """Attacks against one image at a time, against closed forms, and against what they must leave alone."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,7 @@ EPSILONS = {"linf": 0.03, "l2": 0.4}
 NORMS: tuple[Norm, ...] = ("linf", "l2")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Thousands of tiny passes: threads would wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The Gaussian channel against its equations, and its two ends: everything passes, and nothing but the mean."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -25,12 +25,7 @@ TRANSFORM = BandTransform("db2", 2)
 Parts = tuple[list[Tensor], list[Tensor], Tensor, Tensor, Tensor]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
 @pytest.fixture

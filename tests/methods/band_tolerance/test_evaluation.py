@@ -1,6 +1,6 @@
 """What passes the channels, classified one image, one channel and one classifier at a time; what decides nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,7 @@ IMAGES = [0, 1, 3, 4, 6, 9, 10]
 READERS = ((0, 1), (1,), (0, 1), (0,))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The fit against its steps written out, and what must decide nothing."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -25,13 +25,7 @@ STAGES = Stages((0.02, 0.3, 0.9), first_steps=8, steps=5)
 OPTIONS: dict[str, Any] = {"start": 2.0, "lr": 0.3, "later_lr": 0.2, "weight": 4.0, "seed": 3, "chunk": 3}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Many tiny passes: threads would wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
 @pytest.fixture

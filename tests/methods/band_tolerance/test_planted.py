@@ -1,7 +1,7 @@
 """The spectrum of a network of which it is known which bands it reads: the bits are in these bands."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -108,13 +108,7 @@ CASES: dict[str, tuple[Callable[[], tuple[Tensor, Reader]], str, set[tuple[int, 
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Hundreds of tiny passes: threads would wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
 def fitted_bits(

@@ -1,7 +1,6 @@
 """Bands: the same coefficients as PyWavelets, nothing lost, nothing counted twice."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -25,12 +24,7 @@ WAVELETS = {"haar": 1e-12, "db2": 1e-12, "db4": 1e-12, "sym4": 5e-12}  # of the 
 SIZES = ((32, 32), (32, 48), (37, 50), (33, 65))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
 def random_images(size: tuple[int, int], dtype: torch.dtype = torch.float64, count: int = 2) -> Tensor:

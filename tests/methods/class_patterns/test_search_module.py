@@ -1,6 +1,6 @@
 """The mask search against one pair, one step and one image at a time, and what must decide nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,7 @@ ADAM: dict[str, Any] = {"optimizer": "adam", "step": 0.3, "averaged": 0.25}
 SIGN: dict[str, Any] = {"optimizer": "sign", "step": 0.02, "averaged": 0.0}  # arXiv 2101.06898 and its code
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Many tiny passes: threads would wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
 @pytest.fixture

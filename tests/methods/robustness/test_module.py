@@ -1,6 +1,6 @@
 """Robustness against one image at a time, and what must hold whatever the networks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,7 @@ def attacks(epsilons: Any = None) -> list[PgdAttack]:
     return pgd_attacks(epsilons or {"linf": [0.05, 0.01], "l2": [0.4]}, steps=2, relative_step=1.5, random_start=True)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Thousands of tiny passes: threads would wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
 @pytest.fixture
