@@ -239,6 +239,7 @@ def summarised(study: BandStudy, passed: Passed, how: Resampling) -> Result:
     predictions = cross_reading.cross_predictions(
         passed,
         study.channels,
+        options.compared,
         study.names,
         study.controls,
         [labels_name(config) for config in study.configs.values()],
@@ -246,7 +247,8 @@ def summarised(study: BandStudy, passed: Passed, how: Resampling) -> Result:
     )
     sample = Sample(predictions.top1, predictions.sources, how)
     names = predictions.classifiers
-    law = cross_reading.law_table(passed, measured, predictions, dominance(cross_reading.band_matrix(measured, names)))
+    dominances = dominance(cross_reading.band_matrix(measured, names, options.compared))
+    law = cross_reading.law_table(passed, study.channels, predictions, dominances)
     document = cross_reading.cross_document(predictions, sample, law, autoencoders_of(study, passed), how)
     ordered = document["no_order"] is None
     at_target = measures.bits_table(measured, options.retention)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from methods.band_tolerance.evaluation import Passed
 from methods.band_tolerance.measures import Measured, band_bits
-from methods.band_tolerance.rows import COMMON, FIT, Row
+from methods.band_tolerance.rows import COMMON, Row, at_compared
 from stats.arrays import FloatArray
 from stats.intervals import Resampling, Sample, accuracy_intervals, finite_tables, rates_of, rrc_intervals
 from stats.names import ORIGINAL
@@ -25,6 +25,7 @@ KEYS = ["source", "classifier"]
 def cross_predictions(
     passed: Passed,
     rows: Sequence[Row],
+    compared: float,
     names: Sequence[str],
     controls: Sequence[str],
     label_sets: Sequence[str],
@@ -35,12 +36,13 @@ def cross_predictions(
     Args:
         passed: Predictions for what passes.
         rows: What each of its rows is.
+        compared: The tolerance at which all see what passes, in nats.
         names: All classifiers.
         controls: Those that are controls.
         label_sets: Name of the labels of each classifier.
         labelled: Whether the labels are right, not the decisions on the originals.
     """
-    shared = [number for number, row in enumerate(rows) if row.kind == FIT and len(row.readers) == len(names)]
+    shared = at_compared(rows, compared)
     right = passed.labels if labelled else passed.decisions
     predicted = np.concatenate([passed.decisions[:, None], passed.predicted[:, shared]], axis=1)
     sources = [ORIGINAL, *(rows[number].classifier for number in shared)]
@@ -79,7 +81,7 @@ def renamed(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table.rename(columns=ends | {"autoencoder": "source"})[[*KEYS, *ends.values()]]
 
 
-def law_table(passed: Passed, measured: Measured, predictions: Predictions, dominances: FloatArray) -> pd.DataFrame:
+def law_table(passed: Passed, rows: Sequence[Row], predictions: Predictions, dominances: FloatArray) -> pd.DataFrame:
     r"""What the spectra of two networks predict for the relative rate of change.
 
     ``predicted_rrc`` is the RRC of classifier j, if what the channel of i lets through serves j as far as the channel
@@ -89,23 +91,24 @@ def law_table(passed: Passed, measured: Measured, predictions: Predictions, domi
 
     Args:
         passed: Predictions for what passes.
-        measured: The numbers of its rows.
+        rows: What each of its rows is.
         predictions: Of the rows that all see.
-        dominances: Result of :func:`dominance_of`, ``(n, n)``.
+        dominances: Result of :func:`stats.rate_retention.dominance`, ``(n, n)``.
 
     Returns:
         Columns ``source``, ``classifier``, ``predicted_rrc``, ``dominance``, for all ordered pairs of different
         classifiers; ``predicted_rrc`` is NaN where the common channels were not evaluated.
     """
     names = predictions.classifiers
-    own = {name: _own_retention(measured, name) for name in names}
+    columns = {name: predictions.column(name) for name in names}
+    own = {name: predictions.top1[:, predictions.rows_of(name)[0], column].mean() for name, column in columns.items()}
     common: dict[tuple[str, str], float] = {}
-    for number, row in enumerate(measured.rows):
+    for number, row in enumerate(rows):
         if row.kind != COMMON:
             continue
         pair = [predictions.columns[column] for column in row.readers]
         for source, reader, column in zip(pair, reversed(pair), reversed(row.readers), strict=True):
-            kept = passed.predicted[:, number, column] == passed.decisions[:, column]
+            kept = passed.predicted[:, number, column] == predictions.labels[:, column]
             smaller = min(own[source], own[reader])
             common[source, reader] = float(kept.mean() / smaller) if smaller > 0 else np.nan
     return pd.DataFrame(
@@ -119,27 +122,13 @@ def law_table(passed: Passed, measured: Measured, predictions: Predictions, domi
     )
 
 
-def compared_rows(measured: Measured, names: Sequence[str]) -> list[int]:
-    """For each classifier the position of its row that all classifiers see, of the first seed."""
-    seen_by_all = {
-        row.classifier: number
-        for number, row in reversed(list(enumerate(measured.rows)))
-        if row.kind == FIT and len(row.readers) > 1
-    }
-    single = {row.classifier: number for number, row in enumerate(measured.rows) if row.kind == FIT}
-    return [seen_by_all.get(name, single[name]) for name in names]
-
-
-def band_matrix(measured: Measured, names: Sequence[str]) -> FloatArray:
-    """The bits of each classifier in each band and colour at the compared tolerance, ``(n, bands * 3)``."""
-    rows = [measured.rows[number] for number in compared_rows(measured, names)]
-    return np.stack([band_bits(row, measured.powers[str(row.fitted.wavelet)]).ravel() for row in rows])
-
-
-def _own_retention(measured: Measured, name: str) -> float:
-    """The retention of a classifier at the compared tolerance."""
-    [number] = compared_rows(measured, [name])
-    return float(measured.intervals["retention"].estimate[number])
+def band_matrix(measured: Measured, names: Sequence[str], compared: float) -> FloatArray:
+    """The bits of each classifier in each band and colour at the compared tolerance, ``(n, bands * 3)``; first seed."""
+    rows = [measured.rows[number] for number in at_compared(measured.rows, compared)]
+    first = {row.classifier: row for row in reversed(rows)}
+    return np.stack(
+        [band_bits(first[name], measured.powers[str(first[name].fitted.wavelet)]).ravel() for name in names]
+    )
 
 
 def cross_document(
@@ -204,7 +193,7 @@ def why_no_order(table: pd.DataFrame) -> str | None:
     return f"{never[0]} keeps no decision on its own channel" if never else None
 
 
-def of_images(predictions: Any, index: np.ndarray) -> Predictions | None:
+def of_images(predictions: Predictions, index: np.ndarray) -> Predictions | None:
     """The predictions of a study for some images, or ``None`` if it lacks one of them."""
     positions = {int(image): number for number, image in enumerate(predictions.index)}
     if any(int(image) not in positions for image in index):

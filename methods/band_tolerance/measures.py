@@ -109,35 +109,29 @@ def curve_table(measured: Measured) -> pd.DataFrame:
             line |= {name: interval.estimate[number], f"{name}_lower": interval.lower[number]}
             line |= {f"{name}_upper": interval.upper[number]}
         pixels = float(np.prod(row.fitted.size))
-        lines.append(line | {"bits_per_pixel": interval_of(measured, number) / pixels})
+        lines.append(line | {"bits_per_pixel": float(measured.intervals["bits"].estimate[number]) / pixels})
     return pd.DataFrame(lines)
-
-
-def interval_of(measured: Measured, number: int) -> float:
-    """The bits of a row."""
-    return float(measured.intervals["bits"].estimate[number])
 
 
 def _distortion(row: Row) -> float:
     """Mean divergence in the last half of the steps of a fit; NaN for what is no fit."""
     tolerances = row.fitted.tolerances.tolist()
-    fitted = row.kind not in ("even", "water_filling", "common")
-    return float(row.fitted.distortion[tolerances.index(row.tolerance)]) if fitted else np.nan
+    return float(row.fitted.distortion[tolerances.index(row.tolerance)]) if row.is_fit else np.nan
 
 
 def spectrum_table(measured: Measured) -> pd.DataFrame:
     """A line for every band and colour of every fit at every tolerance: its frequencies, noise and bits."""
     lines = []
     for row in measured.rows:
-        if row.kind in ("even", "water_filling", "common"):
+        if not row.is_fit:
             continue
-        of_bands = band_bits(row, measured.powers[str(row.fitted.wavelet)])
+        bands, of_bands = row.fitted.transform.bands, band_bits(row, measured.powers[str(row.fitted.wavelet)])
         total, side = of_bands.sum(), float(np.sqrt(np.prod(row.fitted.size)))
         noise = np.sqrt(row.fitted.variance / np.exp(row.log_ratio))
         start: dict[str, Any] = {"classifier": row.classifier, "kind": row.kind, "wavelet": str(row.fitted.wavelet)}
         start |= {"seed": row.seed, "tolerance": row.tolerance}
         for (band, colour), value in np.ndenumerate(of_bands):
-            what = row.fitted.transform.bands[band]
+            what = bands[band]
             low, high = what.octave
             lines.append(
                 start
@@ -180,7 +174,8 @@ def bits_table(measured: Measured, target: float) -> pd.DataFrame:
         at = float(retention[numbers[0]]) if single else target
         bits, resampled = at_retention(measured, numbers, at)
         if single and kind != FIT:
-            bits, resampled = interval_of(measured, numbers[0]), measured.resampled["bits"][:, numbers[0]]
+            bits = float(measured.intervals["bits"].estimate[numbers[0]])
+            resampled = measured.resampled["bits"][:, numbers[0]]
             own, of_own = at_retention(measured, fit, at, measured.resampled["retention"][:, numbers[0]])
         else:
             own, of_own = at_retention(measured, fit, at)

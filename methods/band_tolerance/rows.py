@@ -50,6 +50,16 @@ class Row:
         """What the evaluation needs."""
         return self.fitted.channel(self.log_ratio, self.readers)
 
+    @property
+    def is_fit(self) -> bool:
+        """Whether it is a fit, or one for a control, and not bits that were spread or combined otherwise."""
+        return self.kind not in (EVEN, WATER_FILLING, COMMON)
+
+
+def at_compared(rows: Sequence[Row], compared: float) -> list[int]:
+    """Positions of the rows that all classifiers see: the fits, but for controls, at the compared tolerance."""
+    return [number for number, row in enumerate(rows) if row.kind == FIT and row.tolerance == compared]
+
 
 def rows_of_fits(names: Sequence[str], fits: Mapping[str, Mapping[int, Fitted]], compared: float) -> Iterator[Row]:
     """A row for every tolerance of every fit; at the compared one, all classifiers see what passes.

@@ -8,6 +8,7 @@ from methods.band_tolerance.evaluation import Passed
 from methods.band_tolerance.job import Fitted
 from methods.band_tolerance.rows import Row, rows_of_fits, rows_of_pairs, rows_of_spreads
 from methods.band_tolerance.transform import BandTransform
+from stats.intervals import Resampling
 
 NAMES = ["a", "b", "c", "untrained"]
 TOLERANCES = [0.05, 0.15, 0.6]
@@ -40,6 +41,9 @@ def made_rows() -> list[Row]:
         Row("a", "second_wavelet", 0, 0.15, other.log_ratio[0], other, 0, (0,)),
         *rows_of_pairs(NAMES, first, 0.15),
     ]
+
+
+ROWS, HOW = made_rows(), Resampling(resamples=40, level=0.9, seed=3)
 
 
 def made_predictions(rows: list[Row], seed: int = 0) -> Passed:

@@ -20,28 +20,26 @@ from methods.band_tolerance.cross_reading import (
 )
 from methods.band_tolerance.evaluation import Passed
 from methods.band_tolerance.measures import Measured, measure
-from stats.intervals import Resampling, Sample
+from methods.band_tolerance.rows import rows_of_fits
+from stats.intervals import Sample
 from stats.order import relative_rates
 from stats.predictions import Predictions
 from stats.rate_retention import dominance
-from tests.methods.band_tolerance.made_channels import IMAGES, NAMES, literal_bits, made_predictions, made_rows
+from tests.methods.band_tolerance.made_channels import (
+    HOW,
+    IMAGES,
+    NAMES,
+    ROWS,
+    literal_bits,
+    made_fit,
+    made_predictions,
+)
 
-HOW = Resampling(resamples=40, level=0.9, seed=3)
-ROWS, STUDIED = made_rows(), NAMES[:3]
-
-
-@pytest.fixture(scope="module")
-def passed() -> Passed:
-    return made_predictions(ROWS)
-
-
-@pytest.fixture(scope="module")
-def measured(passed: Passed) -> Measured:
-    return measure(passed, ROWS, HOW)
+STUDIED = NAMES[:3]
 
 
 def predictions_of(passed: Passed, labelled: bool = False) -> Predictions:
-    return cross_predictions(passed, ROWS, NAMES, ["untrained"], ["label"] * 4, labelled)
+    return cross_predictions(passed, ROWS, 0.15, NAMES, ["untrained"], ["label"] * 4, labelled)
 
 
 def shared_rows() -> list[int]:
@@ -49,7 +47,7 @@ def shared_rows() -> list[int]:
 
 
 def law_of(passed: Passed, measured: Measured) -> pd.DataFrame:
-    return law_table(passed, measured, predictions_of(passed), dominance(band_matrix(measured, STUDIED)))
+    return law_table(passed, ROWS, predictions_of(passed), dominance(band_matrix(measured, STUDIED, 0.15)))
 
 
 @pytest.mark.parametrize("labelled", [False, True])
@@ -103,6 +101,33 @@ def test_the_law_is_the_retention_on_the_common_channel_against_the_smaller_own_
         assert line["dominance"] == pytest.approx(shared / bands[1].sum())
 
 
+def test_the_law_of_labels_counts_right_classes_as_rrc_does(passed: Passed, measured: Measured) -> None:
+    labelled = predictions_of(passed, labelled=True)
+    table = law_table(passed, ROWS, labelled, dominance(band_matrix(measured, STUDIED, 0.15)))
+    right = passed.predicted == passed.labels[:, None]
+    for line in table.to_dict("records"):
+        columns = {NAMES.index(line["source"]), NAMES.index(line["classifier"])}
+        [common] = [k for k, row in enumerate(ROWS) if row.kind == "common" and set(row.readers) == columns]
+        own = min(right[:, row_number(NAMES[column]), column].mean() for column in columns)
+        expected = right[:, common, NAMES.index(line["classifier"])].mean() / own
+        assert line["predicted_rrc"] == pytest.approx(expected)
+
+
+def test_one_classifier_alone_is_compared_at_the_compared_tolerance_alone() -> None:
+    rows = list(rows_of_fits(["a"], {"a": {0: made_fit(0), 1: made_fit(1)}}, 0.15))
+    made = made_predictions(rows)
+    alone = replace(
+        made, labels=made.labels[:, :1], decisions=made.decisions[:, :1], predicted=made.predicted[..., :1],
+        divergence=made.divergence[..., :1],
+    )  # fmt: skip
+    predictions = cross_predictions(alone, rows, 0.15, ["a"], [], ["label"], labelled=False)
+    assert predictions.rows == ["original", "a", "a-seed1"]
+    at = [number for number, row in enumerate(rows) if row.tolerance == 0.15]
+    np.testing.assert_array_equal(predictions.predicted[:, 1:], alone.predicted[:, at])
+    matrix = band_matrix(measure(alone, rows, HOW), ["a"], 0.15)
+    np.testing.assert_allclose(matrix[0], literal_bits(rows[at[0]], alone.powers["db2"].mean(axis=0)).ravel())
+
+
 def test_pairs_that_were_not_evaluated_have_no_prediction(passed: Passed, measured: Measured) -> None:
     fewer = [k for k, row in enumerate(ROWS) if row.kind != "common"]
     part = Passed(
@@ -111,8 +136,8 @@ def test_pairs_that_were_not_evaluated_have_no_prediction(passed: Passed, measur
     )  # fmt: skip
     rows = [ROWS[k] for k in fewer]
     numbers = measure(part, rows, HOW)
-    predictions = cross_predictions(part, rows, NAMES, ["untrained"], ["label"] * 4, labelled=False)
-    law = law_table(part, numbers, predictions, dominance(band_matrix(numbers, STUDIED)))
+    predictions = cross_predictions(part, rows, 0.15, NAMES, ["untrained"], ["label"] * 4, labelled=False)
+    law = law_table(part, rows, predictions, dominance(band_matrix(numbers, STUDIED, 0.15)))
     assert law["predicted_rrc"].isna().all()
     assert law["dominance"].notna().all()
     sample = Sample(predictions.top1, predictions.sources, HOW)

@@ -15,7 +15,6 @@ from methods.band_tolerance.measures import (
     bits_table,
     curve_table,
     log_ratio_at,
-    measure,
     octaves,
     ratio,
     spectrum_table,
@@ -23,31 +22,17 @@ from methods.band_tolerance.measures import (
 from methods.band_tolerance.rows import Row
 from methods.band_tolerance.transform import COLOURS
 from stats.bootstrap import resample_counts
-from stats.intervals import Resampling
 from stats.rate_retention import bandwidth, bits_at_retention, quantile_interval
 from tests.methods.band_tolerance.made_channels import (
+    HOW,
     IMAGES,
     NAMES,
+    ROWS,
     SIZE,
     TOLERANCES,
     literal_bits,
     literal_rate,
-    made_predictions,
-    made_rows,
 )
-
-HOW = Resampling(resamples=40, level=0.9, seed=3)
-ROWS = made_rows()
-
-
-@pytest.fixture(scope="module")
-def passed() -> Passed:
-    return made_predictions(ROWS)
-
-
-@pytest.fixture(scope="module")
-def measured(passed: Passed) -> Measured:
-    return measure(passed, ROWS, HOW)
 
 
 def powers_of(passed: Passed, row: Row) -> np.ndarray:
