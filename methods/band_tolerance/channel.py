@@ -23,6 +23,7 @@ from scipy.optimize import brentq  # type: ignore[import-untyped]
 from torch import Tensor
 
 from methods.band_tolerance.transform import BandTransform
+from networks.seeding import image_noise
 
 EMPTY = 1e-9  # mean square below which a band holds nothing but rounding (that of 8 bits is 1.3e-6)
 
@@ -58,6 +59,24 @@ def bits(counts: Tensor, log_ratio: Tensor, variance: Tensor) -> Tensor:
     """
     passed = counts.to(log_ratio) * F.softplus(log_ratio) / (2 * math.log(2))
     return torch.where(variance.to(log_ratio) > EMPTY, passed, torch.zeros_like(passed))
+
+
+def band_noise(bands: Sequence[Tensor], index: Tensor, seed: int) -> list[Tensor]:
+    """Standard normal noise of the shapes of the bands, which depends on the seed and each image's index alone.
+
+    Args:
+        bands: Coefficients of N images.
+        index: Position of each image in its split, ``(N,)``.
+        seed: Decides all noise.
+    """
+    coefficients = sum(math.prod(band.shape[1:]) for band in bands)
+    return split_noise(image_noise("normal", index, (coefficients,), seed).to(bands[0]), bands)
+
+
+def split_noise(noise: Tensor, bands: Sequence[Tensor]) -> list[Tensor]:
+    """Numbers ``(N, K)`` as arrays of the shapes of the bands, which hold K coefficients together."""
+    sizes = [math.prod(band.shape[1:]) for band in bands]
+    return [part.view_as(band) for part, band in zip(noise.split(sizes, dim=1), bands, strict=True)]
 
 
 def transmit(

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from lightning_modules.finiteness import check_finite
 from lightning_modules.image_test import ImageTest
 from lightning_modules.per_image_results import PerImageResults
-from methods.band_tolerance.channel import band_powers, transmit
-from methods.band_tolerance.fit import divergence, split_noise
+from methods.band_tolerance.channel import band_noise, band_powers, transmit
+from methods.band_tolerance.fit import divergence
 from methods.band_tolerance.transform import COLOURS, BandTransform
-from networks.seeding import image_noise
 
 UNREAD = -1  # prediction of a classifier that does not see a row
 
@@ -129,14 +128,12 @@ class BandEvaluation(ImageTest):
             transform = of_wavelet.transform
             bands = transform.analyse(images)
             powers[name] = band_powers(bands, of_wavelet.mean.to(images))
-            high, wide = transform.padded(*size)
-            noise = image_noise("normal", index, (len(COLOURS) * high * wide,), self.seed).to(images)
-            random = split_noise(noise, bands)
+            noise = band_noise(bands, index, self.seed)
             for row, channel in enumerate(self.channels):
                 if channel.transform.wavelet != transform.wavelet:
                     continue
                 log_ratio, variance, mean = channel.on(images)
-                passed = transmit(transform, bands, random, log_ratio, variance, mean, size)
+                passed = transmit(transform, bands, noise, log_ratio, variance, mean, size)
                 for column in channel.readers:
                     logits = self.logits(column, passed, index, "what passes")
                     predicted[:, row, column] = logits.argmax(dim=1)

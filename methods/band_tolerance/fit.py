@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from lightning_modules.finiteness import check_finite
 from lightning_modules.frozen import FrozenParts
 from lightning_modules.rate_weight import RateWeight
-from methods.band_tolerance.channel import EMPTY, bits, transmit, water_filling_log_ratio
+from methods.band_tolerance.channel import EMPTY, band_noise, bits, split_noise, transmit, water_filling_log_ratio
 from methods.band_tolerance.transform import COLOURS, BandTransform
 from networks.seeding import combined_seed, image_noise
 
@@ -151,11 +151,11 @@ class BandFit(FrozenParts):
         # in the precision of the steps: else, an image that passes unchanged would differ from itself
         with self.trainer.precision_plugin.forward_context(), self.gradient_precision(self.device.type):
             answers = [self.classifier((part.to(self.device).float() / 255).to(self.log_ratio)) for part in parts]
-        self.answers = torch.cat(answers)
-        check_finite(self.answers, self.images[1].to(self.device), "the output of the classifier")
-        if not self.get_buffer("started"):
-            self.log_ratio.copy_(self.water_filled(self.images[0], self.images[1]))
-            self.get_buffer("started").fill_(True)
+            self.answers = torch.cat(answers)
+            check_finite(self.answers, self.images[1].to(self.device), "the output of the classifier")
+            if not self.get_buffer("started"):
+                self.log_ratio.copy_(self.water_filled(*self.images))
+                self.get_buffer("started").fill_(True)
 
     def water_filled(self, pixels: Tensor, index: Tensor) -> Tensor:
         """Log ρ of the lowest rate, spread by water-filling, at which D is within the first tolerance.
@@ -165,34 +165,40 @@ class BandFit(FrozenParts):
             index: Their positions in the split, ``(K,)``.
         """
         chosen = torch.linspace(0, len(pixels) - 1, min(len(pixels), STARTED_ON)).round().long()
-        high, wide = self.transform.padded(*self.size)
-        noise = image_noise("normal", index[chosen], (len(COLOURS) * high * wide,), combined_seed(self.seed, -1))
         counts, variance = self.transform.counts(*self.size), self.get_buffer("variance").cpu()
+        parts = []
+        for part in chosen.split(self.chunk):
+            images, at = (pixels[part].to(self.device).float() / 255).to(self.log_ratio), index[part].to(self.device)
+            bands = self.transform.analyse(images)
+            noise = band_noise(bands, at, combined_seed(self.seed, -1))
+            parts.append((bands, noise, self.answers_to(images, at), at))
 
-        def distortion(rate: float) -> float:
-            log_ratio = water_filling_log_ratio(rate, counts, variance).clamp(min=LOWEST).to(self.log_ratio)
-            total = 0.0
-            for part in torch.arange(len(chosen)).split(self.chunk):
-                images = (pixels[chosen[part]].to(self.device).float() / 255).to(self.log_ratio)
-                at = index[chosen[part]].to(self.device)
-                total += float(self.passed_divergence(images, at, noise[part].to(images), log_ratio).sum())
-            return total / len(chosen)
+        def spread(log_rate: float) -> Tensor:
+            ratios = water_filling_log_ratio(math.exp(log_rate), counts, variance)
+            return ratios.clamp(min=LOWEST).to(self.log_ratio)
+
+        def within_tolerance(log_ratio: Tensor) -> bool:
+            changes = [
+                divergence(answers, self.answers_after(bands, random, log_ratio, at))
+                for bands, random, answers, at in parts
+            ]
+            return float(torch.cat(changes).mean()) <= self.stages.tolerances[0]
 
         values = float((counts * (variance > EMPTY)).sum())
         low, top = math.log(values * FEWEST_BITS), math.log(values * MOST_BITS)
         for _ in range(HALVINGS):
             middle = (low + top) / 2
-            low, top = (low, middle) if distortion(math.exp(middle)) <= self.stages.tolerances[0] else (middle, top)
-        return water_filling_log_ratio(math.exp(top), counts, variance).clamp(min=LOWEST).to(self.log_ratio)
+            low, top = (low, middle) if within_tolerance(spread(middle)) else (middle, top)
+        return spread(top)
 
-    def passed_divergence(self, images: Tensor, index: Tensor, noise: Tensor, log_ratio: Tensor) -> Tensor:
-        """KL of the answers to what passes from those to the images, for each image, ``(N,)``."""
-        bands = self.transform.analyse(images)
+    def answers_after(
+        self, bands: Sequence[Tensor], noise: Sequence[Tensor], log_ratio: Tensor, index: Tensor
+    ) -> Tensor:
+        """Logits of the classifier for what passes of images with these bands, ``(N, classes)``."""
         variance, mean = self.get_buffer("variance"), self.get_buffer("mean")
-        passed = transmit(self.transform, bands, split_noise(noise, bands), log_ratio, variance, mean, self.size)
-        answered = self.classifier(passed)
-        check_finite(answered, index, "the output of the classifier, fed with what passes,")
-        return divergence(self.answers_to(images, index), answered)
+        answers: Tensor = self.classifier(transmit(self.transform, bands, noise, log_ratio, variance, mean, self.size))
+        check_finite(answers, index, "the output of the classifier, fed with what passes,")
+        return answers
 
     def answers_to(self, images: Tensor, index: Tensor) -> Tensor:
         """Logits of the classifier for images ``(N, 3, H, W)`` as they are, ``(N, classes)``."""
@@ -244,10 +250,10 @@ class BandFit(FrozenParts):
         return (self.get_buffer("distortions_summed") / self.get_buffer("averaged").clamp(min=1)).cpu()
 
     def noise(self, index: Tensor) -> Tensor:
-        """Standard normal noise for images at ``index``, ``(N, 3 * coefficients)``."""
+        """Standard normal noise of a step for images at ``index``, ``(N, 3 * coefficients)``."""
         high, wide = self.transform.padded(*self.size)
-        seed, shape = combined_seed(self.seed, self.trainer.current_epoch), (len(COLOURS) * high * wide,)
-        return image_noise("normal", index, shape, seed)
+        seed = combined_seed(self.seed, self.trainer.current_epoch)
+        return image_noise("normal", index, (len(COLOURS) * high * wide,), seed)
 
     def gradient_precision(self, device: str) -> AbstractContextManager[Any]:
         """No float16: there, the small gradients of single images would be rounded to 0."""
@@ -269,11 +275,7 @@ class BandFit(FrozenParts):
                 bands = self.transform.analyse(images[part])
                 logits = self.answers_to(images[part], index[part]) if self.targets == "decisions" else None
             log_ratio = self.log_ratio.detach().requires_grad_()
-            variance, mean = self.get_buffer("variance"), self.get_buffer("mean")
-            random = split_noise(noise[part], bands)
-            passed = transmit(self.transform, bands, random, log_ratio, variance, mean, self.size)
-            answered = self.classifier(passed)
-            check_finite(answered, index[part], "the output of the classifier, fed with what passes,")
+            answered = self.answers_after(bands, split_noise(noise[part], bands), log_ratio, index[part])
             if logits is None:
                 of_each = F.cross_entropy(at_least_float32(answered), labels[part], reduction="none")
             else:
@@ -282,12 +284,6 @@ class BandFit(FrozenParts):
             total = total + share.detach()
             gradient = gradient + torch.autograd.grad(share, log_ratio)[0]
         return total, gradient
-
-
-def split_noise(noise: Tensor, bands: Sequence[Tensor]) -> list[Tensor]:
-    """Numbers ``(N, K)`` as arrays of the shapes of the bands, which hold K coefficients together."""
-    sizes = [math.prod(band.shape[1:]) for band in bands]
-    return [part.view_as(band) for part, band in zip(noise.split(sizes, dim=1), bands, strict=True)]
 
 
 def divergence(logits: Tensor, others: Tensor) -> Tensor:

@@ -8,12 +8,9 @@ import torch
 from torch import Tensor
 
 from datamodules.base import ImageDataModule
-from methods.band_tolerance.channel import transmit
-from methods.band_tolerance.fit import split_noise
+from methods.band_tolerance.channel import band_noise, transmit
 from methods.band_tolerance.measures import Measured, log_ratio_at
 from methods.band_tolerance.rows import FIT
-from methods.band_tolerance.transform import COLOURS
-from networks.seeding import image_noise
 
 RETENTIONS = (0.99, 0.95, 0.8, 0.5)
 
@@ -70,11 +67,10 @@ def passed_of(image: Tensor, measured: Measured, curve: Sequence[int], retention
     fitted = measured.rows[curve[0]].fitted
     transform, size = fitted.transform, (image.shape[-2], image.shape[-1])
     bands = transform.analyse(image[None])
-    high, wide = transform.padded(*size)
-    noise = image_noise("normal", torch.zeros(1, dtype=torch.long), (len(COLOURS) * high * wide,), seed)
+    noise = band_noise(bands, torch.zeros(1, dtype=torch.long), seed)
     log_ratio = torch.from_numpy(log_ratio_at(measured, curve, retention)[0]).float()
     variance, mean = torch.from_numpy(fitted.variance).float(), torch.from_numpy(fitted.mean).float()
-    return bytes_of(transmit(transform, bands, split_noise(noise, bands), log_ratio, variance, mean, size)[0])
+    return bytes_of(transmit(transform, bands, noise, log_ratio, variance, mean, size)[0])
 
 
 def bytes_of(image: Tensor) -> np.ndarray:

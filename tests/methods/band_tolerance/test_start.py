@@ -8,10 +8,10 @@ import pytest
 import pytorch_lightning as pl
 import scipy.stats  # type: ignore[import-untyped]
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from methods.band_tolerance.channel import bits, transmit, water_filling_log_ratio
-from methods.band_tolerance.fit import BandFit, Stages, split_noise
+from methods.band_tolerance.channel import bits, split_noise, transmit, water_filling_log_ratio
+from methods.band_tolerance.fit import BandFit, Stages
 from networks.classifier import Classifier
 from networks.seeding import combined_seed, seeded_generator
 from tests.methods.band_tolerance.test_fit import OPTIONS, TRANSFORM, Batches, MakeTrainer, make_fit
@@ -74,3 +74,30 @@ def test_the_start_has_the_fewest_bits_by_water_filling_that_keep_the_first_tole
 def test_a_start_by_water_filling_needs_the_images(classifier: Classifier, images: Batches) -> None:
     with pytest.raises(ValueError, match="needs the images of the fit"):
         make_fit(classifier, images, start=None)
+
+
+class Sure(nn.Module):
+    """A classifier of which the logits are 100 times as large."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(images)
+        return 100 * logits
+
+
+def test_half_precision_starts_near_full_precision(
+    classifier: Classifier, images: Batches, make_trainer: MakeTrainer
+) -> None:
+    """Answers and what passes are in one precision: else rounding alone would be more than a tight tolerance."""
+    rates, sure = {}, Sure(classifier)
+    for precision in ("32-true", "bf16-mixed"):
+        options: dict[str, Any] = {**OPTIONS, "start": None, "stages": Stages((1e-4,), 8, 5), "targets": "decisions"}
+        known = (images.pixels, images.index)
+        module = BandFit(sure, TRANSFORM, *images.statistics(), (16, 16), images=known, **options)
+        start = Start()
+        make_trainer(max_epochs=-1, max_steps=1, callbacks=[start], precision=precision).fit(module, datamodule=images)
+        rates[precision] = float(bits(TRANSFORM.counts(16, 16), start.log_ratio.double(), images.statistics()[0]).sum())
+    assert rates["bf16-mixed"] < 1.25 * rates["32-true"]
