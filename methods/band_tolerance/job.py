@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.base import ImageDataModule
-from datamodules.poisoned import without_poison
 from datamodules.subset import ImagesInMemory, stratified_indices
 from methods.band_tolerance.channel import EMPTY, band_powers, bits
 from methods.band_tolerance.evaluation import Channel
@@ -22,26 +19,17 @@ from networks.classifier import Classifier
 from study import classifiers
 from study.artifact import Artifact, settings_of
 from study.console import say
-from study.data import make_data
 from study.folder import seeded, study_folder
+from study.one_classifier import OneClassifier
 from study.records import arrays_of, read_record
 from study.step import Result, Step
-from study.trainer import Length, accelerate, without_accumulation
+from study.trainer import Length, without_accumulation
 from study.training import fitted, guards, identity_of
 
 OF_A_FIT = (
-    "labels",
-    "tolerances",
-    "split",
-    "images",
-    "batch_size",
-    "first_steps",
-    "steps",
-    "lr",
-    "later_lr",
-    "weight",
+    "labels", "tolerances", "split", "images", "batch_size", "first_steps", "steps", "lr", "later_lr", "weight",
     "start",
-)
+)  # fmt: skip
 BATCH = 32  # images
 PIXELS_AT_ONCE = 4 * 224**2  # in the forward and backward pass: memory of about 0.5 GiB in a network of 0.4 GMAC
 LEAST_INFORMATION = 1e-6  # nats; below it, answers differ by rounding alone
@@ -92,41 +80,18 @@ class Fitted:
         return Channel(self.transform, torch.as_tensor(log_ratio).float(), variance, mean, readers)
 
 
-@dataclass(frozen=True)
-class Fits:
-    """The fits of one classifier.
-
-    Attributes:
-        name: Name of the classifier.
-        cfg: The configuration, with the classifier's labels.
-        config: The classifier's own configuration.
-    """
-
-    name: str
-    cfg: DictConfig
-    config: DictConfig
+class Fits(OneClassifier):
+    """The fits of one classifier."""
 
     @property
     def options(self) -> DictConfig:
         """The settings of the task."""
         return self.cfg.band_tolerance
 
-    @cached_property
-    def data(self) -> ImageDataModule:
-        """The clean images, even if the classifier was trained on poisoned ones."""
-        return without_poison(make_data(self.cfg, self.options.batch_size))
-
-    @cached_property
-    def classifier(self) -> Classifier:
-        """The classifier with its weights, frozen."""
-        loaded = classifiers.load_classifier(self.cfg, self.config, self.data)
-        accelerate(self.cfg, loaded)
-        return loaded
-
-    @property
-    def tolerances(self) -> list[float]:
+    def possible_tolerances(self) -> list[float]:
         """The tolerances, ascending; those above what guessing costs are left out, and that is said."""
         classes = len(self.data.classes) if self.config.classes is None else int(self.config.classes)
+        check_compared(self.options.compared, classes)
         most = most_tolerance(classes)
         if above := [f"{tolerance:g}" for tolerance in sorted(self.options.tolerances) if tolerance >= most]:
             say(
@@ -144,15 +109,13 @@ class Fits:
             control: Name of the control that the fit is for: it has the compared tolerance alone.
         """
         options, folder = self.options, study_folder(self.cfg)
-        tolerances = [options.compared] if control else self.tolerances
+        tolerances = [options.compared] if control else self.possible_tolerances()
         wavelet = wavelet or options.wavelet
         root = folder.root / "band_tolerance"
         path = root / "controls" / f"{self.name}-{control}.npz" if control else root / f"{seeded(self.name, seed)}.npz"
         settings = settings_of(self.cfg) | {name: plain(options[name]) for name in OF_A_FIT}
         settings |= {"tolerances": list(tolerances), "wavelet": wavelet, "levels": options.levels, "fit_seed": seed}
-        weights = classifiers.weights_fingerprint(self.cfg, self.config)
-        inputs = {"images": self.data.fingerprint(), f"classifier {self.name}": weights}
-        artifact = Artifact([path], path.with_suffix(".json"), settings, inputs, precious=False)
+        artifact = Artifact([path], path.with_suffix(".json"), settings, self.inputs, precious=False)
         job = folder.job(f"band_tolerance-{control}" if control else "band_tolerance", self.name, seed)
         step = Step(artifact, job, self.cfg.seed)
         step.run(lambda: self.make(step, path, seed, wavelet, tolerances))
@@ -196,12 +159,12 @@ class Fits:
         with fitted(cfg, module, data, length=length, job=step.job, identity=identity, callbacks=callbacks):
             pass
         log_ratio, distortion = module.log_ratios().numpy(), module.distortions().numpy()
-        for tolerance, reached in zip(scaled, distortion, strict=True):
+        for number, (tolerance, reached) in enumerate(zip(scaled, distortion, strict=True)):
             if reached > REACHED * tolerance:
                 say(
                     f"[yellow]{self.name} does not reach a tolerance of {tolerance:.3g}[/yellow] (it is at "
-                    f"{reached:.3g} nats): raise band_tolerance.first_steps, or leave it out of "
-                    "band_tolerance.tolerances"
+                    f"{reached:.3g} nats): raise band_tolerance.{'steps' if number else 'first_steps'}, or leave it "
+                    "out of band_tolerance.tolerances"
                 )
         made = Fitted(
             np.array(tolerances), np.array(scale), distortion, log_ratio, variance.numpy(), mean.numpy(),
@@ -209,6 +172,19 @@ class Fits:
         )  # fmt: skip
         rate = float(made.rates()[-1].sum())
         return Result(rate, {path.name: arrays_of(made)}, unreadable=data.unreadable(), shown={"bits": round(rate)})
+
+
+def check_compared(compared: float, classes: int) -> None:
+    """Refuse a compared tolerance above what guessing costs.
+
+    Raises:
+        ValueError: Says what it costs.
+    """
+    if compared >= most_tolerance(classes):
+        raise ValueError(
+            f"band_tolerance.compared={compared:g}: among {classes} classes, guessing costs "
+            f"{most_tolerance(classes):.3g} nats: give a lower one"
+        )
 
 
 def most_tolerance(classes: int) -> float:

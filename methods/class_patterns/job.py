@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -14,45 +13,30 @@ import torch
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule, ImageDataset
-from datamodules.poisoned import without_poison
 from datamodules.subset import ImageSubset, stratified_indices
 from methods.class_patterns.patterns import HARD, PATTERN, Array, Patterns, Planned, plan_evaluation, plan_transfer
 from methods.class_patterns.search_images import SearchImages, choose_canvases
 from methods.class_patterns.search_module import PatternSearch
 from methods.class_patterns.success import PatternPredictions, PatternSuccess
-from networks.classifier import Classifier
 from networks.seeding import seeded_generator
-from study import classifiers
 from study.artifact import Artifact, settings_of, without
 from study.console import say
-from study.data import make_data
 from study.files import sha256
 from study.folder import seeded, study_folder
 from study.labels import labels_name
+from study.one_classifier import OneClassifier
 from study.records import arrays_of, read_arrays, read_record
 from study.step import Result, Step
-from study.trainer import Length, accelerate, make_trainer, without_accumulation
+from study.trainer import Length, make_trainer, without_accumulation
 from study.training import fitted, guards, identity_of
 
 EVALUATION = {"seeds", "budgets", "shown", "evaluation_images", "chunk"}  # settings that have no part in a search
 NO_METADATA: Any = {"Software": None}  # equal pictures are equal files
 ROW = "row_"  # prefix of the columns that describe each pattern
-TEST_BATCH = 32  # images; ``chunk`` limits how many patterns are pasted on them at once
 
 
-@dataclass(frozen=True)
-class Searches:
-    """The searches of one classifier.
-
-    Attributes:
-        name: Name of the classifier.
-        cfg: The configuration, with the classifier's labels.
-        config: The classifier's own configuration.
-    """
-
-    name: str
-    cfg: DictConfig
-    config: DictConfig
+class Searches(OneClassifier):
+    """The searches of one classifier."""
 
     @property
     def folder(self) -> Path:
@@ -63,24 +47,6 @@ class Searches:
     def seeds(self) -> list[int]:
         """The seeds of the searches; the first one's patterns are shown, and shown to other classifiers."""
         return list(self.cfg.class_patterns.seeds)
-
-    @cached_property
-    def data(self) -> ImageDataModule:
-        """The clean images, even if the classifier was trained on poisoned ones."""
-        return without_poison(make_data(self.cfg, TEST_BATCH))
-
-    @cached_property
-    def classifier(self) -> Classifier:
-        """The classifier with its weights, frozen."""
-        loaded = classifiers.load_classifier(self.cfg, self.config, self.data)
-        accelerate(self.cfg, loaded)
-        return loaded
-
-    @cached_property
-    def inputs(self) -> dict[str, str]:
-        """Fingerprints of images and weights."""
-        weights = classifiers.weights_fingerprint(self.cfg, self.config)
-        return {"images": self.data.fingerprint(), f"classifier {self.name}": weights}
 
     @cached_property
     def canvases(self) -> dict[str, Array]:
