@@ -123,8 +123,8 @@ class BandStudy:
 
 def band_study(cfg: DictConfig) -> BandStudy:
     """The classifiers of a study, then those that are controls, and one with random weights if that is wanted."""
-    configs = classifiers.every_classifier(cfg)
-    controls = [name for name in configs if name not in classifiers.study_classifiers(cfg)]
+    configs, studied = classifiers.every_classifier(cfg), classifiers.study_classifiers(cfg)
+    controls = [name for name in configs if name not in studied]
     if RANDOM in cfg.band_tolerance.controls and RANDOM not in configs:
         configs = configs | {RANDOM: classifiers.read_config(RANDOM)}
         controls.append(RANDOM)
