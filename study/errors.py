@@ -119,8 +119,8 @@ def of_libraries(error: BaseException, text: str) -> str:
         return FULL_DISK.format("No space left on device")
     if kind == "OutOfMemoryError" or "DefaultCPUAllocator: can't allocate memory" in text:
         return f"{text[:200]}. Not enough memory: lower batch_size of the task, or use a smaller data.size"
-    if isinstance(error, ConnectionRefusedError | ConnectionResetError):  # of a loading process; ranks differ
-        return DEAD_LOADER.format(text)
+    if isinstance(error, ConnectionRefusedError | ConnectionResetError) or between_processes(error):
+        return DEAD_LOADER.format(text or kind)  # ranks differ
     if isinstance(error, MemoryError):
         return f"not enough memory {text}: lower batch_size of the task, or use fewer images or classifiers"
     if isinstance(error, TypeError) and (option := UNKNOWN_OPTION.search(text)):
@@ -128,6 +128,18 @@ def of_libraries(error: BaseException, text: str) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"the package {error.name} is not installed: pip install {error.name}"
     return ""
+
+
+def between_processes(error: BaseException) -> bool:
+    """Whether an error arose while Python's ``multiprocessing`` read from, or wrote to, another process.
+
+    A loading process that dies while a batch is fetched from it ends its connection anywhere: ``EOFError``,
+    ``BrokenPipeError``, or ``FileNotFoundError`` of a socket that is gone.
+    """
+    if not isinstance(error, EOFError | OSError):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).parent.name == "multiprocessing"
 
 
 def death(text: str) -> str:

@@ -1,5 +1,6 @@
 """Jobs: locks, links, signals, closed pipes, full disks, and errors in one line."""
 
+import multiprocessing.connection
 import os
 import signal
 import subprocess
@@ -157,6 +158,20 @@ def test_errors_of_libraries_are_said_in_our_words(error: Exception, said: str) 
     assert said in text
     assert "weights_only" not in text
     assert "\x1b" not in text
+
+
+def test_a_connection_that_ends_at_any_moment_is_a_loading_process_that_died(tmp_path: Path) -> None:
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    writer.close()
+    with pytest.raises(EOFError) as ended:
+        reader.recv()
+    with pytest.raises(FileNotFoundError) as gone:
+        multiprocessing.connection.Client(str(tmp_path / "socket"), family="AF_UNIX")
+    for error in (ended.value, gone.value):
+        assert "a process that loads images died: " in run.EXPLAIN(error)
+    with pytest.raises(FileNotFoundError) as missing:
+        (tmp_path / "photo.jpg").read_bytes()
+    assert "died" not in run.EXPLAIN(missing.value)
 
 
 def test_a_disk_that_fills_during_a_checkpoint_is_said_as_any_full_disk(
