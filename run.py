@@ -71,7 +71,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from callbacks.stopping import STOP_REQUESTS
 from study.artifact import flattened
-from study.classifiers import apply_settings
+from study.classifiers import apply_settings, use_decisions
 from study.configuration.environment import explained_by_name
 from study.configuration.instantiation import refuse_escaped
 from study.distributed import follow_parent
@@ -92,6 +92,8 @@ def run(cfg: DictConfig) -> float:
         apply_settings(cfg.classifier, cfg.classifier_settings.get(cfg.classifier.name))
     refuse_escaped(OmegaConf.to_container(cfg, resolve=True), "")
     OmegaConf.resolve(cfg)
+    if task_named(cfg.task).labelled and cfg.accuracy is None:
+        use_decisions(cfg)
     return run_task(cfg)
 
 

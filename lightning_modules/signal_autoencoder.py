@@ -1,6 +1,7 @@
 """Fine-tuning of an autoencoder through a frozen classifier: A_i."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,8 @@ from lightning_modules.rate_weight import RateWeight
 from metrics.nmi import NormalizedMutualInformation
 from networks.classifier import Classifier
 from networks.segnet import SegNet
+
+Targets = Literal["labels", "class", "distribution"]
 
 
 class SignalAutoencoder(AutoencoderTraining):
@@ -47,6 +50,9 @@ class SignalAutoencoder(AutoencoderTraining):
         shift: Pixels by which each batch of reconstructions is moved at most in training, in each direction. What
             depends on the exact position is lost.
         siblings: Classifiers trained on the same labels; the loss is the mean over them and ``classifier``.
+        targets: ``labels``, those of the images; or the decisions of ``classifier`` on the original images, as it sees
+            them after augmentation: the ``class`` that it predicts, or its ``distribution`` (softmax) over all classes.
+        least_confidence: Images on which the decision has a lower probability have no part in the training.
 
     Raises:
         ValueError: If there is a tolerance but no rate.
@@ -68,10 +74,13 @@ class SignalAutoencoder(AutoencoderTraining):
         noise: float,
         shift: int,
         siblings: Sequence[Classifier],
+        targets: Targets,
+        least_confidence: float,
     ) -> None:
         super().__init__(autoencoder, make_optimizer, schedule, trained)
         self.classifier, self.siblings = classifier, nn.ModuleList(siblings)
         self.anchor, self.energy, self.noise, self.shift = anchor, energy, noise, shift
+        self.targets, self.least_confidence = targets, least_confidence
         self.rate_weight = RateWeight(rate, tolerance) if rate or tolerance is not None else None
         self.freeze_parts("classifier", "siblings")
         self.nmi = NormalizedMutualInformation(bins=nmi_bins)
@@ -84,7 +93,9 @@ class SignalAutoencoder(AutoencoderTraining):
         reconstructions = self.autoencoder.decode(sent, switches)
         shown = disturbed(reconstructions, self.noise, self.shift)
         classifiers = [self.classifier, *self.siblings]
-        loss = torch.stack([F.cross_entropy(classifier(shown), labels) for classifier in classifiers]).mean()
+        targets, weights = self.targets_of(images, labels)
+        losses = [mean_cross_entropy(classifier(shown), targets, weights) for classifier in classifiers]
+        loss = torch.stack(losses).mean()
         if self.rate_weight:
             if self.rate_weight.tolerance is not None:  # all ranks must use the same weight: reduce first
                 self.rate_weight.update(self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean"))
@@ -99,6 +110,25 @@ class SignalAutoencoder(AutoencoderTraining):
             loss = loss + self.energy * normalize(reconstructions).square().mean()
         self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         return loss
+
+    @torch.no_grad()
+    def targets_of(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the loss compares logits with, and the weight, 0 or 1, of each image ``(N,)``; ``None``: all count.
+
+        Args:
+            images: The originals, ``(N, 3, H, W)``.
+            labels: Their labels, ``(N,)``.
+
+        Returns:
+            Classes ``(N,)`` or probabilities ``(N, classes)``, and the weights.
+        """
+        if self.targets == "labels":
+            return labels, None
+        logits = self.classifier(images)
+        probabilities = logits.softmax(dim=1)
+        confidence = probabilities.amax(dim=1)
+        weights = (confidence >= self.least_confidence).to(logits.dtype) if self.least_confidence else None
+        return (logits.argmax(dim=1) if self.targets == "class" else probabilities), weights
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         """The classifier's accuracy and loss on reconstructions, and their nMI with the images."""
@@ -115,6 +145,20 @@ class SignalAutoencoder(AutoencoderTraining):
         # Not passed to log() as a metric: it returns a dictionary
         self.log("val/nmi", self.nmi.compute()["mean"].float(), sync_dist=True)
         self.nmi.reset()
+
+
+def mean_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean cross-entropy of the images whose weight is 1, or of all; 0 if no image counts.
+
+    Args:
+        logits: Shape ``(N, classes)``.
+        targets: Classes ``(N,)`` or probabilities ``(N, classes)``.
+        weights: 0 or 1 for each image, ``(N,)``, or ``None``.
+    """
+    if weights is None:
+        return F.cross_entropy(logits, targets)
+    losses = F.cross_entropy(logits, targets, reduction="none")
+    return (losses * weights).sum() / weights.sum().clamp(min=1)
 
 
 def disturbed(images: Tensor, noise: float, shift: int) -> Tensor:

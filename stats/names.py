@@ -6,3 +6,4 @@ PRETRAINED = "pretrained"
 """The reconstructions of A_S, the autoencoder before fine-tuning."""
 OWN = "own A_i"
 """For each classifier, the reconstructions of the autoencoder that was fine-tuned through it."""
+ACCURACY, RETENTION = "accuracy", "retention"  # share of right predictions: of given labels, or of own decisions

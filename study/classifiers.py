@@ -11,12 +11,14 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from datamodules.base import ImageDataModule
+from datamodules.imagenet_classes import imagenet_classes
 from networks.classifier import Classifier, Preprocessing, calibrate, freeze
 from networks.compression import quantize_int8
 from networks.weights import load_weights
 from study.artifact import PATHS_AND_NAMES, require, settings_of, without
 from study.configuration.instantiation import instantiate
 from study.configuration.names import LIBRARIES
+from study.decisions.source import DECISIONS, measure_of, source_for
 from study.files import sha256
 from study.folder import CONF, classifier_file
 from study.inputs import verified
@@ -34,8 +36,51 @@ COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature"
 def study_classifiers(cfg: DictConfig) -> dict[str, DictConfig]:
     """The config of each classifier of the study: that of ``classifier=`` as it is, the others from their files.
 
-    ``torchvision/<name>`` and ``timm/<name>`` stand for any classifier of those libraries.
+    ``torchvision/<name>`` and ``timm/<name>`` stand for any classifier of those libraries. Those of a study with
+    decisions as labels have ``decisions: true``.
     """
+    configs = read_configs(cfg)
+    if labels_source(cfg, configs) == DECISIONS:
+        return {name: with_own_decisions(config) for name, config in configs.items()}
+    return configs
+
+
+def labels_source(cfg: DictConfig, configs: Mapping[str, DictConfig] | None = None) -> str:
+    """Which labels the study has: ``given`` or ``decisions``."""
+    configs = read_configs(cfg) if configs is None else configs
+    return source_for(cfg, (config.classes for config in configs.values()))
+
+
+def measure(cfg: DictConfig) -> str:
+    """What the share of right predictions is called in a study: ``accuracy`` or ``retention``."""
+    return measure_of(labels_source(cfg))
+
+
+def with_own_decisions(config: DictConfig) -> DictConfig:
+    """The config of a classifier whose labels are its own decisions."""
+    marked: DictConfig = OmegaConf.merge(config, {})  # type: ignore[assignment]
+    with open_dict(marked):
+        marked.decisions = True
+    return marked
+
+
+def use_decisions(cfg: DictConfig) -> None:
+    """Give a configuration what follows from decisions as labels, if the study has them, before a task runs.
+
+    The classifier of the task gets ``decisions: true``; images on which a classifier only guesses are left out.
+    """
+    configs = read_configs(cfg)
+    if labels_source(cfg, configs) != DECISIONS:
+        return
+    with open_dict(cfg):
+        if not OmegaConf.is_missing(cfg.classifier, "name"):
+            cfg.classifier = with_own_decisions(cfg.classifier)
+        if cfg.labels.least_confidence:
+            cfg.data.decisions = {"classifier": None, "confident": list(configs)}
+
+
+def read_configs(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The config of each classifier of the study, whatever its labels are."""
     chosen = None if OmegaConf.is_missing(cfg.classifier, "name") else cfg.classifier.name
     settings = cfg.classifier_settings or {}
     configs: dict[str, DictConfig] = {}
@@ -58,7 +103,9 @@ def every_classifier(cfg: DictConfig) -> dict[str, DictConfig]:
         name = entry.split("/", 1)[-1]
         if name in configs:
             raise ValueError(f"controls: {name} is among classifiers, too; a classifier is either studied or a control")
-        configs[name] = cfg.classifier if name == cfg.classifier.get("name") else read_config(entry)
+        config = cfg.classifier if name == cfg.classifier.get("name") else read_config(entry)
+        own = any(studied.get("decisions") for studied in configs.values())
+        configs[name] = with_own_decisions(config) if own else config
     return configs
 
 
@@ -179,10 +226,10 @@ def check(cfg: DictConfig, config: DictConfig) -> None:
 def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
     """A classifier as its config describes it, without its weights, for as many classes as the data has."""
     classes = len(data.classes) if config.classes is None else config.classes
-    if classes > len(data.classes):
+    if classes > len(data.classes) and not config.get("decisions"):
         raise ValueError(
-            f"classifier {config.name} has {classes} classes, the data only {len(data.classes)}: "
-            "use data with the classes it was trained on, or another classifier"
+            f"classifier {config.name} has {classes} classes, the data only {len(data.classes)}: use labels=decisions, "
+            "data with the classes it was trained on, or another classifier"
         )
     random = config.weights == RANDOM
     # the CPU draws the weights: the generators of GPUs stay untouched, and no memory is taken on any GPU
@@ -191,6 +238,22 @@ def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
             torch.default_generator.manual_seed(config.weights_seed)
         network = instantiate(config.network, "classifier.network", "classifier", classes=classes)
     return Classifier(network, preprocessing(config))
+
+
+def class_names(config: DictConfig, data: ImageDataModule, count: int) -> list[str]:
+    """What the classes of a classifier are called.
+
+    Args:
+        config: The classifier.
+        data: The images of the study, whose names are used if they have labels and as many classes.
+        count: Number of classes.
+    """
+    if data.labelled and len(data.classes) == count:
+        return data.classes
+    names = list(imagenet_classes().values())
+    if config.published is not None and count == len(names):
+        return names
+    return [f"class {number}" for number in range(count)]
 
 
 def preprocessing(config: DictConfig) -> Preprocessing:
@@ -249,7 +312,7 @@ def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:
         return f"random, calibrated, seed {config.weights_seed}"
     if config.weights:
         return sha256(path)
-    node: Any = OmegaConf.to_container(config, resolve=True)
+    node: Any = OmegaConf.to_container(config, resolve=True)  # decisions, as paths, have no part in training
     made_with = settings_of(with_training_labels_of(cfg, config)) | {"classifier": without(node, PATHS_AND_NAMES)}
     del made_with["seed"]  # several seeds of A_i share a classifier
     return verified(path, cfg, f"{training_task(config)} classifier={config.name}", made_with)
@@ -258,4 +321,9 @@ def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:
 def classifier_inputs(cfg: DictConfig, configs: Mapping[str, DictConfig]) -> dict[str, str]:
     """Fingerprints of the weights of classifiers, and the labels that are not those of the images, for provenance."""
     weights = {f"classifier {name}": weights_fingerprint(cfg, config) for name, config in configs.items()}
-    return weights | {f"labels of {name}": str(labels) for name, labels in own_labels(configs).items()}
+    return weights | label_inputs(configs)
+
+
+def label_inputs(configs: Mapping[str, DictConfig]) -> dict[str, str]:
+    """What defines labels that are not those of the images, for provenance."""
+    return {f"labels of {name}": str(labels) for name, labels in own_labels(configs).items()}

@@ -11,6 +11,7 @@ from datamodules.poison import read_poison
 from datamodules.poisoned import PoisonedImages
 from study.autoencoders import has_autoencoders, make_autoencoder
 from study.configuration.instantiation import instantiate
+from study.decisions.files import confident_images, with_decisions
 
 
 def make_data(
@@ -23,23 +24,32 @@ def make_data(
         batch_size: Images per step over all devices.
         augmentation: What happens to training images.
         node: The part of the configuration that describes the images: ``data`` or ``pretrain_data``.
+
+    Raises:
+        FileNotFoundError: If they have decisions as labels, and these were not made.
+        ValueError: If the labels of images without labels are wanted, or the autoencoder cannot take the images.
     """
     if OmegaConf.is_missing(cfg[node], "root"):
         raise ValueError(f"{node}.root is not set: name the folder that holds the images, as {node}.root=/data/pets")
     described: Any = OmegaConf.to_container(cfg[node], resolve=True)
-    poison = described.pop("poison", None)
+    poison, decided = described.pop("poison", None), described.pop("decisions", None)
     data: ImageDataModule = instantiate(
         described, node, "images", batch_size=batch_size, seed=cfg.seed, augmentation=augmentation
     )
-    if node == "data" and cfg.task != "pretrain" and not data.labelled:
-        raise ValueError(
-            "these images have no labels, so they can only be used for pre-training: use task=pretrain, or choose data "
-            "with labels and name these as data@pretrain_data=unlabelled pretrain_data.root=..."
-        )
     if cfg.task != "prepare":
         data.use_prepared()
     if has_autoencoders(cfg):
         check_size(cfg, data)
+    if node == "data" and not data.labelled and cfg.labels.source == "given" and cfg.task != "pretrain":
+        raise ValueError(
+            "labels=given, but these images have no labels: use labels=decisions, or data with labels, and name these "
+            "as data@pretrain_data=unlabelled pretrain_data.root=..."
+        )
+    if decided is not None:
+        if decided["confident"]:
+            data = confident_images(cfg, data, decided["confident"])
+        if decided["classifier"] is not None:
+            data = with_decisions(cfg, data, decided["classifier"], decided["confident"])
     return data if poison is None else PoisonedImages(data, read_poison(poison))
 
 

@@ -17,6 +17,7 @@ from study.classifiers import (
     CONTROL_STEPS,
     classifier_inputs,
     every_classifier,
+    label_inputs,
     load_classifier,
     study_classifiers,
     weights_fingerprint,
@@ -158,7 +159,10 @@ def finetuned_fingerprint(cfg: DictConfig, config: DictConfig, seed: int) -> str
     made_with = settings_of(with_labels_of(cfg, config), "autoencoder")
     made_with |= {"classifier": without(OmegaConf.to_container(config, resolve=True), PATHS_AND_NAMES), "seed": seed}
     path, step = study_folder(cfg).autoencoder(config.name, seed), f"finetune classifier={config.name}"
-    return verified(path, cfg, step, made_with, {f"classifier {config.name}": weights_fingerprint(cfg, config)})
+    inputs = {f"classifier {config.name}": weights_fingerprint(cfg, config)}
+    if config.get("decisions"):
+        inputs |= label_inputs({config.name: config})
+    return verified(path, cfg, step, made_with, inputs)
 
 
 def study_autoencoders(cfg: DictConfig, name: str) -> dict[int, Path]:

@@ -17,8 +17,14 @@ Columns = dict[str, list[np.ndarray]]
 
 
 def choose_test_images(data: ImageDataModule, count: int) -> list[tuple[str, Tensor]]:
-    """The first test image ``(3, H, W)`` of each of ``count`` classes spread evenly, with the name of the class."""
+    """The first test image ``(3, H, W)`` of each of ``count`` classes spread evenly, with the name of the class.
+
+    Of images without labels, ``count`` test images spread evenly, without names.
+    """
     split = data.split("test")
+    if not data.labelled:
+        spread = np.linspace(0, len(split) - 1, min(count, len(split))).round().astype(int).tolist()
+        return [("", split[position][0].float() / 255) for position in spread]
     first: dict[int, int] = {}
     for position in range(len(split)):
         first.setdefault(split.label(position), position)

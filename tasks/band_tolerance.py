@@ -8,6 +8,7 @@ from methods.band_tolerance.job import check_compared
 from methods.band_tolerance.transform import check_wavelet, suitable_levels, too_small
 from stats.intervals import Resampling
 from study.artifact import Artifact
+from study.classifiers import every_classifier
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
@@ -41,7 +42,8 @@ def check(cfg: DictConfig) -> None:
 
 def check_options(cfg: DictConfig) -> None:
     """Refuse settings that are wrong for any images."""
-    options, classes = cfg.band_tolerance, len(make_data(cfg).classes)
+    options, data = cfg.band_tolerance, make_data(cfg)
+    classes = min(config.classes or len(data.classes) for config in every_classifier(cfg).values())
     for key in wavelets(options):
         check_wavelet(options[key], key)
     check_compared(options.compared, classes)

@@ -7,7 +7,7 @@ from lightning_modules.pretraining import Pretraining
 from lightning_modules.signal_autoencoder import SignalAutoencoder
 from study.artifact import settings_of, weights_artifact
 from study.autoencoders import make_autoencoder
-from study.classifiers import load_classifier, siblings, weights_fingerprint
+from study.classifiers import label_inputs, load_classifier, siblings, weights_fingerprint
 from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.folder import study_folder
@@ -34,6 +34,9 @@ def finetune(cfg: DictConfig) -> float:
     through = [config, *siblings(config, options.siblings)]
     inputs |= {f"classifier {one.name}": weights_fingerprint(cfg, one) for one in through}
     settings = settings_of(cfg, "autoencoder", "classifier", "finetune")
+    if decided := bool(config.get("decisions")):
+        inputs |= label_inputs({config.name: config})
+        settings |= {"labels": {"target": cfg.labels.target, "least_confidence": cfg.labels.least_confidence}}
     artifact = weights_artifact(folder.autoencoder(config.name, cfg.seed), settings, data, inputs)
     step = Step(artifact, folder.job("finetune", config.name, cfg.seed), cfg.seed)
 
@@ -49,6 +52,8 @@ def finetune(cfg: DictConfig) -> float:
             options.trained,
             nmi_bins=cfg.cross_evaluate.nmi_bins,
             siblings=others,
+            targets=cfg.labels.target if decided else "labels",
+            least_confidence=cfg.labels.least_confidence,
             **{name: options[name] for name in OBJECTIVE},
         )
         return training(cfg, step, module, data, "val/accuracy")

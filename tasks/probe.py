@@ -25,7 +25,7 @@ from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
-from study.labels import classifiers_by_labels, labels_name, split_labels
+from study.labels import classifiers_by_labels, labels_name, set_of_labels, split_labels, with_labels_of
 from study.networks import study_networks
 from study.records import read_arrays
 from study.step import Result, Step, Table
@@ -87,6 +87,11 @@ class Probes:
         return self.data.fingerprint()
 
     @cached_property
+    def classes(self) -> int:
+        """The largest number of classes in a set of labels."""
+        return max(len(make_data(with_labels_of(self.cfg, config)).classes) for config in self.configs.values())
+
+    @cached_property
     def architectures(self) -> dict[str, DictConfig]:
         """The configs of the readers, by the network; ``probe.reader`` alone if it is given."""
         given = self.cfg.probe.reader
@@ -103,13 +108,13 @@ class Probes:
         readers = [architecture(config) for config in self.architectures.values()]
         given = self.cfg.probe.reader is not None
         return [
-            (0 if given else readers.index(architecture(config)) * len(names)) + names.index(labels_name(config))
+            (0 if given else readers.index(architecture(config)) * len(names)) + names.index(set_of_labels(config))
             for config in self.configs.values()
         ]
 
     def readers(self, sets_of_labels: int) -> Readers:
         """Readers without their weights, for as many sets of labels."""
-        classes = len(self.data.classes) * sets_of_labels
+        classes = self.classes * sets_of_labels
         return Readers(
             {
                 name: Classifier(
@@ -158,7 +163,7 @@ class Probes:
             None if weights is None else make_autoencoder(cfg, weights),
             readers,
             targets,
-            len(self.data.classes),
+            self.classes,
             instantiate(options.optimizer, "probe.optimizer", "optimizer"),
             options.schedule,
             noise=options.noise,

@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from study.configuration.names import check_classifier
-from study.settings.common import AUTOENCODER_KEYS, CLASSIFIER_KEYS, Common, Trainer
+from study.settings.common import AUTOENCODER_KEYS, CLASSIFIER_KEYS, Common, Labels, Trainer
 from study.settings.fields import Settings, check_names, check_node, default_of, resolved
 
 STEP, MEASUREMENT, ANALYSIS, RESULT, TOOL = (
@@ -40,6 +40,7 @@ class Task:
         needs_autoencoders: Whether it cannot be run with ``autoencoder=none``.
         per_classifier: Whether every classifier of a study has a job of its own.
         per_seed: Whether every seed has one.
+        labelled: Whether it uses labels of images, or what was measured with them.
         report: Modules whose ``read(root, titles)`` returns what the task adds to the page, a ``report.page.Part``, or
             ``None`` if nothing is written.
     """
@@ -53,6 +54,7 @@ class Task:
     needs_autoencoders: bool = False
     per_classifier: bool = False
     per_seed: bool = False
+    labelled: bool = True
     report: Sequence[str] = ()
 
     def run(self, cfg: DictConfig) -> float:
@@ -75,8 +77,10 @@ TASKS = (
          per_classifier=True),
     Task("compress", "a smaller classifier from one of the study: pruned, int8 or distilled", STEP,
          f"{TRAINING}:Compress", per_classifier=True),
+    Task("decisions", "what each classifier predicts on the originals, for labels=decisions", STEP, None,
+         report=("report.parts.decisions",)),
     Task("pretrain", "A_S: the autoencoder that all others start from", STEP, f"{TRAINING}:Pretrain",
-         control="second_start", needs_autoencoders=True),
+         control="second_start", needs_autoencoders=True, labelled=False),
     Task("finetune", "A_i: A_S trained on through one frozen classifier", STEP, f"{TRAINING}:Finetune",
          control="extra_training", needs_autoencoders=True, per_classifier=True, per_seed=True),
     Task("cross_evaluate", "accuracy of every classifier on the reconstructions of every autoencoder", STEP,
@@ -102,16 +106,17 @@ TASKS = (
          "methods.band_tolerance.settings:BandTolerance", report=("methods.band_tolerance.report",)),
     Task("native_accuracy", "accuracy on the originals as published evaluations see them", ANALYSIS,
          f"{EVALUATION}:NativeAccuracy"),
-    Task("order", "relative rates of change, lattice and order of the classifiers", RESULT, None),
+    Task("order", "relative rates of change, lattice and order of the classifiers", RESULT, None, labelled=False),
     Task("disagreement", "images on which a compressed classifier and its parent disagree", RESULT,
          f"{EVALUATION}:Disagreement", report=("report.parts.disagreement",)),
     Task("intervals", "confidence intervals of the numbers and of the order", RESULT, f"{EVALUATION}:Intervals",
          report=("report.parts.intervals", "report.parts.cues")),
     Task("report", "figures and a page", RESULT, f"{EVALUATION}:Report"),
-    Task("prepare", "evaluation images, resized and cropped once (ImageNet)", TOOL, None),
-    Task("sweep_table", "the jobs of a sweep: a table and a figure", TOOL, f"{EVALUATION}:SweepTable"),
+    Task("prepare", "evaluation images, resized and cropped once (ImageNet)", TOOL, None, labelled=False),
+    Task("sweep_table", "the jobs of a sweep: a table and a figure", TOOL, f"{EVALUATION}:SweepTable",
+         labelled=False),
     Task("compare_objectives", "how far each objective separates planted cues: several studies in one table", TOOL,
-         f"{EVALUATION}:CompareObjectives"),
+         f"{EVALUATION}:CompareObjectives", labelled=False),
 )  # fmt: skip
 BY_NAME = {task.name: task for task in TASKS}
 
@@ -143,7 +148,9 @@ GROUPS = ("data", "pretrain_data", "autoencoder", "classifier", "objective", "tr
 
 def settings_classes() -> dict[str, type[Settings]]:
     """The dataclass of every node of settings, by the name of the node."""
-    return {task.name: settings for task in TASKS if (settings := task.settings_class()) is not None}
+    return {"labels": Labels} | {
+        task.name: settings for task in TASKS if (settings := task.settings_class()) is not None
+    }
 
 
 def register_settings() -> None:

@@ -25,6 +25,8 @@ def run(cfg: DictConfig) -> float:
     check(cfg, steps)
     train_classifiers(steps)
     objective = 0.0
+    if any(step.classifier.get("decisions") for step in steps):
+        announce_and_run(cfg, "decisions")
     if has_autoencoders(cfg):
         make_autoencoders(cfg, steps)
         announce_and_run(cfg, "cross_evaluate", *cfg.measurements)

@@ -22,6 +22,7 @@ SEED = 5  # of draws that depend on an image's index
 Made = tuple[pl.LightningModule, pl.LightningDataModule | None]
 PUBLISHED: dict[str, Any] = {
     "anchor": 0.0, "energy": 0.0, "rate": 0.0, "tolerance": None, "noise": 0.0, "shift": 0, "siblings": (),
+    "targets": "labels", "least_confidence": 0.0,
 }  # fmt: skip
 
 
@@ -255,6 +256,13 @@ def native_accuracy(_: ExitStack) -> Made:
     return NativeAccuracy(classifier(), CLASSES), Batches(batches())
 
 
+def decisions(_: ExitStack) -> Made:
+    """What a classifier predicts."""
+    from lightning_modules.decisions import DecisionMaking
+
+    return DecisionMaking(classifier(), IMAGES, list("abcdef")), Batches(batches())
+
+
 def pattern_success(_: ExitStack) -> Made:
     """Hard and soft patterns."""
     from methods.class_patterns.patterns import Planned
@@ -336,6 +344,9 @@ CASES = (
                                        periods=[2, 2.5], feature_images=5), "test", result, bound=1e-3, unequal=200),
     Case("RobustAccuracy", robust_accuracy, "test"),
     Case("Robustness", robustness, "test", result, unequal=8),
+    Case("DecisionMaking", decisions, "test", result),
+    Case("SignalAutoencoder, decisions", functools.partial(signal, targets="distribution", least_confidence=0.2), "fit",
+         output="classifier"),
     Case("NativeAccuracy", native_accuracy, "test"),
     Case("PatternSuccess", pattern_success, "test", result),
     Case("BackdoorPredictions", backdoor, "test", result),

@@ -211,7 +211,8 @@ def planned_for(searches: Searches, everyone: Mapping[str, Searches]) -> Iterato
     plans = {searches.name: plan_evaluation(by_seed, classifier, options.budgets, options.chunk)}
     for name, other in everyone.items():
         # classes of another set of labels cannot be compared
-        if name != searches.name and labels_name(other.config) == labels_name(searches.config):
+        alike = labels_name(other.config) == labels_name(searches.config)
+        if name != searches.name and alike and other.data.classes == searches.data.classes:
             plans[name] = plan_transfer(other.read(searches.seeds[0]), options.shown, searches.seeds[0])
     for name, plan in plans.items():
         yield from (entry._replace(row=entry.row | {"origin": name}) for entry in plan)

@@ -16,6 +16,26 @@ class Inputs(Settings):
 
 
 @dataclass
+class Labels(Settings):
+    """The right classes of images."""
+
+    source: str = setting(
+        "automatic",
+        "given: the labels of the data; decisions: what each frozen classifier predicts on the original image; "
+        "automatic: decisions where the images have no labels or a classifier has other classes than the data",
+        choices=("automatic", "given", "decisions"),
+    )
+    target: str = setting(
+        "class",
+        "what decisions are in the loss of fine-tuning: the predicted class, or the distribution over all classes",
+        choices=("class", "distribution"),
+    )
+    least_confidence: float = setting(
+        0.0, "images are left out on which a classifier is less confident of its decision", low=0, below=1
+    )
+
+
+@dataclass
 class Common(Settings):
     """The keys at the top level."""
 

@@ -15,6 +15,7 @@ CLASSES = 6
 PUBLISHED: dict[str, Any] = {
     "schedule": "one_cycle", "trained": "decoder", "nmi_bins": 16, "anchor": 0.0, "energy": 0.0, "rate": 0.0,
     "tolerance": None, "noise": 0.0, "shift": 0, "siblings": (),
+    "targets": "labels", "least_confidence": 0.0,
 }  # fmt: skip
 
 

@@ -132,7 +132,10 @@ def first_batch(data: FakeImages) -> tuple[Tensor, Tensor, Tensor]:
     return images.float() / 255, labels, index
 
 
-@replicates(*(f"objective/{name}" for name in ("anchor", "energy", "rate", "tolerance", "noise", "shift", "siblings")))
+TERMS = ("anchor", "energy", "rate", "tolerance", "noise", "shift", "siblings", "targets", "least_confidence")
+
+
+@replicates(*(f"objective/{name}" for name in TERMS))
 def literal_objective(
     autoencoder: SegNet, classifiers: list[Classifier], images: Tensor, labels: Tensor, **options: Any
 ) -> float:
@@ -156,10 +159,16 @@ def literal_objective(
     if options["noise"]:
         deviations = options["noise"] * torch.rand(count, 1, 1, 1)
         shown = shown + deviations * torch.randn(shown.shape)
-    cross_entropy = 0.0
+    cross_entropy, decisions = 0.0, classifiers[0](images).double().softmax(dim=1)
+    kept = [float(row.max()) >= options["least_confidence"] for row in decisions]
     for classifier in classifiers:
-        for probabilities, label in zip(classifier(shown).double().softmax(dim=1), labels, strict=True):
-            cross_entropy -= math.log(float(probabilities[label])) / count / len(classifiers)
+        for n, probabilities in enumerate(classifier(shown).double().softmax(dim=1)):
+            target = {"labels": F.one_hot(labels[n], probabilities.numel()).double(), "distribution": decisions[n],
+                      "class": F.one_hot(decisions[n].argmax(), probabilities.numel()).double()}[options["targets"]]  # fmt: skip
+            for wanted, probability in zip(target.tolist(), probabilities.tolist(), strict=True):
+                if kept[n] or options["targets"] == "labels":
+                    images_that_count = sum(kept) if options["targets"] != "labels" else count
+                    cross_entropy -= wanted * math.log(probability) / images_that_count / len(classifiers)
     weight = options["rate"]
     if options["tolerance"] is not None:  # the running mean of one step is that step's
         weight *= max(0.0, 1 - cross_entropy / options["tolerance"])
@@ -174,6 +183,8 @@ def literal_objective(
     [
         {}, {"anchor": 0.7}, {"energy": 0.3}, {"rate": 0.01}, {"rate": 0.01, "tolerance": 3.0},
         {"rate": 0.01, "tolerance": 0.5}, {"noise": 0.2}, {"shift": 2}, {"siblings": 2},
+        {"targets": "class"}, {"targets": "distribution"},
+        {"targets": "distribution", "least_confidence": 0.2, "siblings": 1},
         {"anchor": 0.7, "energy": 0.3, "rate": 0.01, "tolerance": 4.0, "noise": 0.2, "shift": 1, "siblings": 1},
     ],
     ids=str,

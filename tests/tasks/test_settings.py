@@ -127,7 +127,7 @@ def first_number(node: type[Settings]) -> tuple[str, Any]:
         if field.type is int:
             return field.name, default_of(field) + 1
     field = dataclasses.fields(node)[0]  # type: ignore[arg-type]
-    return field.name, "[mine]"
+    return field.name, field.metadata["choices"][-1] if field.metadata["choices"] else "[mine]"
 
 
 def test_a_documented_override_of_another_step_runs(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Views of other images, with other labels or fewer images."""
