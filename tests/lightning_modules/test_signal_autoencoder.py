@@ -163,8 +163,9 @@ def literal_objective(
     kept = [float(row.max()) >= options["least_confidence"] for row in decisions]
     for classifier in classifiers:
         for n, probabilities in enumerate(classifier(shown).double().softmax(dim=1)):
-            target = {"labels": F.one_hot(labels[n], probabilities.numel()).double(), "distribution": decisions[n],
-                      "class": F.one_hot(decisions[n].argmax(), probabilities.numel()).double()}[options["targets"]]  # fmt: skip
+            decided, classes = decisions[n], probabilities.numel()
+            one_class = labels[n] if options["targets"] == "labels" else decided.argmax()
+            target = decided if options["targets"] == "distribution" else F.one_hot(one_class, classes).double()
             for wanted, probability in zip(target.tolist(), probabilities.tolist(), strict=True):
                 if kept[n] or options["targets"] == "labels":
                     images_that_count = sum(kept) if options["targets"] != "labels" else count
