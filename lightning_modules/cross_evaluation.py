@@ -100,14 +100,17 @@ class CrossEvaluation(ReconstructionEvaluation):
         rows, inter = [], []
         for row, shown in zip(self.rows, self.reconstruct(images), strict=True):
             check_finite(shown, index, f"the reconstruction of {row!r}")
-            logits = torch.stack([classifier(shown) for classifier in self.classifiers], dim=1)
-            for column, name in enumerate(self.columns):
-                check_finite(logits[:, column], index, f"the output of classifier {name!r}, fed by {row!r},")
-            best = logits.topk(min(5, logits.shape[-1])).indices
+            predicted, among_five = [], []
+            for column, (name, classifier) in enumerate(zip(self.columns, self.classifiers, strict=True)):
+                logits = classifier(shown)  # as many as this classifier has classes
+                check_finite(logits, index, f"the output of classifier {name!r}, fed by {row!r},")
+                best = logits.topk(min(5, logits.shape[1])).indices
+                predicted.append(best[:, 0])  # not argmax, so that top-1 is among the top-5 also in ties
+                among_five.append((best == targets[:, column, None]).any(dim=1).int())
             visible = shown.float().clamp(0, 1)  # for the histograms only; classifiers see it unclamped
             rows.append({
-                "predicted": best[..., 0],  # not argmax, so that top-1 is among the top-5 also in ties
-                "top5": (best == targets[..., None]).any(dim=-1).int(),
+                "predicted": torch.stack(predicted, dim=1),
+                "top5": torch.stack(among_five, dim=1),
                 "nmi_intra": normalized_mutual_information(images.float(), visible, bins=self.nmi_bins),
             })  # fmt: skip
             inter.append(normalized_mutual_information(visible[pairs], visible[pairs + 1], bins=self.nmi_bins))

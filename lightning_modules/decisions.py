@@ -61,10 +61,12 @@ class DecisionMaking(ImageTest):
         """Decide on one batch."""
         logits = self.classifier(images)
         check_finite(logits, index, "the output of the classifier")
-        # topk, as in cross evaluation, so that ties are decided alike there
-        best = logits.topk(min(2, logits.shape[1])).indices
+        # as in cross evaluation: among equal logits, argmax may choose another class
+        best = logits.topk(min(5, logits.shape[1])).indices
         confidence = logits.double().softmax(dim=1).gather(1, best[:, :1])[:, 0]
-        self.per_image.update(index, predicted=best[:, 0], second=best[:, -1], confidence=confidence)
+        self.per_image.update(
+            index, predicted=best[:, 0], second=best[:, min(1, best.shape[1] - 1)], confidence=confidence
+        )
 
     def on_test_epoch_end(self) -> None:
         """Put the ranks' decisions together."""

@@ -18,7 +18,7 @@ from networks.weights import load_weights
 from study.artifact import PATHS_AND_NAMES, require, settings_of, without
 from study.configuration.instantiation import instantiate
 from study.configuration.names import LIBRARIES
-from study.decisions.source import DECISIONS, measure_of, source_for
+from study.decisions.source import DECISIONS, has_labels, measure_of, source_for
 from study.files import sha256
 from study.folder import CONF, classifier_file
 from study.inputs import verified
@@ -217,10 +217,20 @@ def read_config(entry: str, settings: DictConfig | None = None) -> DictConfig:
 def check(cfg: DictConfig, config: DictConfig) -> None:
     """Find out whether a classifier and its weights can be had, before any work is done for it."""
     preprocessing(config)
+    require_labels(cfg, config)
     if config.weights:
         path = classifier_weights(cfg, config)
         if path is not None and not path.is_file():
             raise FileNotFoundError(f"weights file {path} of classifier {config.name} does not exist: correct the path")
+
+
+def require_labels(cfg: DictConfig, config: DictConfig) -> None:
+    """Refuse to train a classifier on images without labels."""
+    if not config.weights and not has_labels(cfg):
+        raise ValueError(
+            f"classifier {config.name} has no weights, and these images have no labels to train it with: give it "
+            f"weights, as classifier_settings={{{config.name}:{{weights:/path/to/file}}}}, or use another classifier"
+        )
 
 
 def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:

@@ -22,6 +22,7 @@ from study.configuration.environment import by_name
 from study.console import rank, say
 from study.distributed import is_spawned_rank
 from study.files import write_text
+from study.preflight.faults import Faults
 from study.settings.fields import Settings, expected, settings_type
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -47,6 +48,8 @@ class Explainer:
 
     def __call__(self, error: BaseException) -> str:
         """The cause and the fix."""
+        if isinstance(error, Faults):
+            return listed([self(each) or one_line(each) for each in error.errors])
         if isinstance(error, InstantiationException) and error.__cause__ is not None:
             return self(error.__cause__)
         if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
@@ -97,6 +100,12 @@ class Explainer:
             field = {one.name: one for one in fields(node)}.get(part) if node is not None else None  # type: ignore[arg-type]
             node = settings_type(field.type) if field is not None else None
         return field
+
+
+def listed(faults: Sequence[str]) -> str:
+    """Several faults, a line each."""
+    lines = [f"  {number}. {fault}" for number, fault in enumerate(faults, start=1)]
+    return "\n".join([f"{len(faults)} faults, found before any work:", *lines])
 
 
 def missing_file(name: str) -> str:

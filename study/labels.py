@@ -54,9 +54,13 @@ def with_training_labels_of(cfg: DictConfig, config: DictConfig) -> DictConfig:
     Everything else, from fine-tuning to the report, uses :func:`with_labels_of`, and so clean images.
     """
     cfg, poison = with_given_labels_of(cfg, config), config.get("poison")
-    if cfg.data.get("decisions"):
-        cfg = changed_data(cfg, decisions=None)
+    cfg = without_decisions(cfg) if cfg.data.get("decisions") else cfg
     return cfg if poison is None else changed_data(cfg, poison={**(cfg.data.get("poison") or {}), **poison})
+
+
+def without_decisions(cfg: DictConfig) -> DictConfig:
+    """The configuration with the labels of the images, and all images: for steps that need no decisions."""
+    return changed_data(cfg, decisions=None)
 
 
 def changed_data(cfg: DictConfig, **options: Any) -> DictConfig:

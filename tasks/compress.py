@@ -11,11 +11,19 @@ from lightning_modules.pruning import PrunedTraining
 from networks.classifier import Classifier
 from networks.compression import prune, quantize_int8, sparsity
 from study.artifact import settings_of, weights_artifact
-from study.classifiers import load_classifier, make_classifier, parent_of, study_classifiers, weights_fingerprint
+from study.classifiers import (
+    load_classifier,
+    make_classifier,
+    parent_of,
+    require_labels,
+    study_classifiers,
+    weights_fingerprint,
+)
 from study.configuration.instantiation import instantiate
 from study.console import say
 from study.data import make_data
 from study.folder import classifier_file, study_folder
+from study.labels import without_decisions
 from study.step import Result, Step
 from study.trainer import Length, accelerate
 from study.training import train
@@ -26,6 +34,8 @@ def run(cfg: DictConfig) -> float:
     config, options = cfg.classifier, cfg.compress
     if config.weights:
         raise ValueError(f"classifier {config.name} has weights ({config.weights}): nothing is to be made")
+    require_labels(cfg, config)
+    cfg = without_decisions(cfg)  # it is trained with given labels, on all images
     parent, how = parent_of(config, study_classifiers(cfg)), config.compressed.how
     data = make_data(cfg, options.batch_size, options.augmentation)
     inputs = {f"classifier {parent.name}": weights_fingerprint(cfg, parent)}

@@ -20,7 +20,7 @@ from study.decisions.files import EVALUATED, decisions_file, read_decisions
 from study.decisions.source import DECISIONS
 from study.files import sha256
 from study.folder import study_folder
-from study.labels import changed_data
+from study.labels import without_decisions
 from study.records import arrays_of
 from study.step import Result, Step, Table
 from study.trainer import accelerate, make_trainer
@@ -35,7 +35,7 @@ def run(cfg: DictConfig) -> float:
     configs = every_classifier(cfg)
     if labels_source(cfg) != DECISIONS:
         raise ValueError("task=decisions: this study has the labels of its images: for decisions, add labels=decisions")
-    cfg = changed_data(cfg, decisions=None)  # of all images, also of those that labels.least_confidence leaves out
+    cfg = without_decisions(cfg)  # of all images, also of those that labels.least_confidence leaves out
     data = without_poison(make_data(cfg, BATCH))
     for config in configs.values():
         for split in needed_splits(cfg):

@@ -12,6 +12,7 @@ from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.files import sha256
 from study.folder import study_folder
+from study.labels import without_decisions
 from study.networks import pretraining_images
 from study.step import Result, Step
 from study.trainer import Length, accelerate
@@ -31,6 +32,7 @@ def run(cfg: DictConfig) -> float:
 
 def pretrain(cfg: DictConfig, path: Path, job: Path) -> float:
     """Train an autoencoder from the beginning, keep its weights at ``path``, and return its validation loss."""
+    cfg = without_decisions(cfg)  # no labels are needed
     options, node = cfg.pretrain, pretraining_images(cfg)
     data = make_data(cfg, options.batch_size, options.augmentation, node)
     given = Path(cfg.autoencoder.weights) if cfg.autoencoder.weights else None

@@ -10,7 +10,10 @@ from study import adversaries, classifiers
 from study.autoencoders import has_autoencoders, require_autoencoders
 from study.console import is_first_rank, say
 from study.data import make_data
-from study.labels import with_labels_of, with_training_labels_of
+from study.folder import study_folder
+from study.labels import with_given_labels_of, with_training_labels_of, without_decisions
+from study.preflight.faults import FaultList
+from study.preflight.networks import check_classifier
 from tasks import band_tolerance
 from tasks.registry import ANALYSIS, MEASUREMENT, TASKS, nearest, run_task, with_changes
 
@@ -42,7 +45,26 @@ def run(cfg: DictConfig) -> float:
 
 
 def check(cfg: DictConfig, steps: Sequence[DictConfig]) -> None:
-    """Find errors before any step runs."""
+    """Find errors before any step runs; several are reported together."""
+    faults = FaultList()
+    with faults.noted():
+        make_data(without_decisions(cfg))
+    for step in [] if faults.errors else steps:  # nothing of a classifier can be checked without images
+        with faults.noted():
+            check_options(step)
+    with faults.noted():
+        check_names(cfg)
+    for check_more in (lambda: sibling_steps(steps), lambda: check_images(cfg)):
+        with faults.noted():
+            check_more()
+    if not faults.errors and not (study_folder(cfg).report / "index.html").exists():
+        for step in steps:
+            check_classifier(step, step.classifier, faults)
+    faults.report()
+
+
+def check_names(cfg: DictConfig) -> None:
+    """Refuse measurements and analyses that do not exist, or need autoencoders in a study without."""
     further = [task for task in TASKS if task.group in (MEASUREMENT, ANALYSIS)]
     names = {
         "measurements": [task.name for task in further],
@@ -56,18 +78,24 @@ def check(cfg: DictConfig, steps: Sequence[DictConfig]) -> None:
     for key, wanted in {"measurements": cfg.measurements, "controls": controls, "seeds": cfg.seeds}.items():
         if wanted:
             require_autoencoders(cfg, f"{key}={list(wanted)}")
-    for step in steps:
-        classifiers.check(cfg, step.classifier)
-        with_labels_of(cfg, step.classifier)
-        adversaries.check(cfg, step.classifier)
-        if step.classifier.get("poison") is not None:
-            planted_backdoor.check(step.classifier, make_data(with_training_labels_of(cfg, step.classifier)))
-    sibling_steps(steps)
-    make_data(cfg)
+
+
+def check_images(cfg: DictConfig) -> None:
+    """Refuse options that do not fit the images, and other images for A_S that are not there."""
     if "band_tolerance" in cfg.analyses:
-        band_tolerance.check_options(cfg)
+        band_tolerance.check_options(without_decisions(cfg))
     if "pretrain_data" in cfg and has_autoencoders(cfg):
         make_data(cfg, node="pretrain_data")
+
+
+def check_options(step: DictConfig) -> None:
+    """Find errors in the configuration of one classifier."""
+    cfg, config = without_decisions(step), step.classifier
+    classifiers.check(cfg, config)
+    with_given_labels_of(cfg, config)
+    adversaries.check(cfg, config)
+    if config.get("poison") is not None:
+        planted_backdoor.check(config, make_data(with_training_labels_of(cfg, config)))
 
 
 def train_classifiers(steps: Sequence[DictConfig]) -> None:

@@ -10,7 +10,7 @@ from methods.class_patterns import planted_backdoor
 from networks.classifier import Classifier
 from study.adversaries import adversary_of, with_adversary
 from study.artifact import settings_of, weights_artifact
-from study.classifiers import compression, make_classifier
+from study.classifiers import compression, make_classifier, require_labels
 from study.configuration.instantiation import instantiate
 from study.data import make_data
 from study.folder import classifier_file, study_folder
@@ -31,6 +31,7 @@ def run(cfg: DictConfig) -> float:
         raise ValueError(f"classifier {config.name} has weights ({config.weights}): there is nothing to train")
     if compression(config) is not None:
         raise ValueError(f"classifier {config.name} is made from another: use task=compress")
+    require_labels(cfg, config)
     data = make_data(cfg, options.batch_size, options.augmentation)
     planted_backdoor.check(config, data)
     settings = settings_of(cfg, "classifier", "train_classifier")

@@ -25,14 +25,19 @@ def source_for(cfg: DictConfig, classes: Iterable[int | None]) -> str:
     """
     if cfg.labels.source != "automatic":
         return str(cfg.labels.source)
-    target = cfg.data.get("_target_")  # another one is refused where the images are made
-    if target in TARGETS["images"] and not imported(target).labelled:  # type: ignore[attr-defined]
+    if not has_labels(cfg):
         return DECISIONS
     numbers = {number for number in classes if number is not None}
     if not numbers:
         return GIVEN  # without reading the images
     count = count_classes(json.dumps(OmegaConf.to_container(cfg.data, resolve=True), sort_keys=True))
     return GIVEN if numbers == {count} else DECISIONS
+
+
+def has_labels(cfg: DictConfig) -> bool:
+    """Whether the images of a configuration have labels; they are not read for this."""
+    target = cfg.data.get("_target_")  # another one is refused where the images are made
+    return target not in TARGETS["images"] or bool(imported(target).labelled)  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=8)
