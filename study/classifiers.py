@@ -18,6 +18,7 @@ from networks.weights import load_weights
 from study.artifact import PATHS_AND_NAMES, require, settings_of, without
 from study.configuration.instantiation import instantiate
 from study.configuration.names import LIBRARIES
+from study.console import say_once
 from study.decisions.source import DECISIONS, has_labels, measure_of, source_for
 from study.files import sha256
 from study.folder import CONF, classifier_file
@@ -277,7 +278,8 @@ def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) 
     classifier = make_classifier(config, data)
     path = classifier_weights(cfg, config)
     if path is not None:
-        load_weights(classifier, path)
+        if note := load_weights(classifier, path):
+            say_once(f"weights of {config.name}: {note} of {path.name}")
     else:
         split = data.split("val")
         count = min(CALIBRATION_IMAGES, len(split))

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from lightning_utilities.core.rank_zero import rank_zero_only
@@ -38,6 +39,12 @@ def say(text: str) -> None:
         console().print(text, soft_wrap=True, highlight=False)
     except MarkupError:  # a name in it looks like markup
         console().print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+@cache
+def say_once(text: str) -> None:
+    """Print one line, on one rank, the first time only: what is true of a network is found at every load."""
+    say(escape(text))
 
 
 def say_skipped(path: Path, objective: float) -> float:

@@ -47,6 +47,7 @@ TARGETS: Mapping[Kind, tuple[str, ...]] = {
         "networks.torchvision_classifiers.torchvision_preprocessing",
     ),
     "published weights": (
+        "networks.packaged_weights.efficientnet_lite_weights",
         "networks.timm_classifiers.timm_weights",
         "networks.torchvision_classifiers.torchvision_weights",
     ),
