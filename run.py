@@ -55,10 +55,17 @@ import hydra
 
 from study.configuration.resolvers import register_resolvers
 from study.configuration.shared_files import guard_configuration
+from study.configuration.shortcuts import expanded, trusted_packages
 
 register_settings()
 register_resolvers(job_name)
 guard_configuration()
+
+if __name__ == "__main__":
+    try:
+        sys.argv[1:] = expanded(sys.argv[1:])
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 if __name__ == "__main__" and {"-sc", "--shell-completion"} & set(sys.argv):  # at every Tab: before PyTorch loads
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(lambda cfg: None)()
@@ -71,7 +78,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from callbacks.stopping import STOP_REQUESTS
 from study.artifact import flattened
-from study.classifiers import apply_settings, use_decisions
+from study.classifiers import use_decisions
+from study.configuration.classifier_files import apply_command
 from study.configuration.environment import explained_by_name
 from study.configuration.instantiation import refuse_escaped
 from study.distributed import follow_parent
@@ -88,8 +96,7 @@ EXPLAIN = explained_by_name(Explainer({"": Common, **settings_classes()}, lambda
 def run(cfg: DictConfig) -> float:
     """Run the task of a composed configuration and return its objective."""
     check_settings(cfg)
-    if cfg.classifier_settings and not OmegaConf.is_missing(cfg.classifier, "name"):
-        apply_settings(cfg.classifier, cfg.classifier_settings.get(cfg.classifier.name))
+    apply_command(cfg, task_named(cfg.task).per_classifier)
     refuse_escaped(OmegaConf.to_container(cfg, resolve=True), "")
     OmegaConf.resolve(cfg)
     if task_named(cfg.task).labelled and cfg.accuracy is None:
@@ -113,8 +120,13 @@ def main(cfg: DictConfig) -> float:
         only_one(folder),
         recorded(folder, overrides, config, EXPLAIN) as outcome,
     ):
-        from study.lightning_fixes import leave_ranks  # not sooner: a sweep needs no PyTorch
+        from networks.own_network import trust_packages  # not sooner: a sweep needs no PyTorch
+        from study.lightning_fixes import leave_ranks
 
+        trusted = trusted_packages(sys.argv[1:])  # a file of the configuration cannot add one
+        if sorted(cfg.trust) != sorted(trusted):
+            raise ValueError(f"trust={list(cfg.trust)}: packages are trusted on the command line only, as trust=[mine]")
+        trust_packages(trusted)
         outcome["objective"] = run(cfg)
         leave_ranks()
     return float(outcome["objective"])

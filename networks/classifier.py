@@ -11,6 +11,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from networks.normalization import IMAGENET_MEAN, IMAGENET_STD, Normalization
+from networks.outputs import OutputReader
 
 View = Literal["native", "whole"]
 
@@ -76,7 +77,12 @@ class Classifier(nn.Module):
     Args:
         network: Any module from ``(N, 3, size, size)`` to logits ``(N, classes)``, such as a torchvision model.
         preprocessing: Resizes, crops and normalises; ``None`` only normalises, with ImageNet's mean and deviation.
+
+    Attributes:
+        read: Turns the network's output into logits, where it is something else.
     """
+
+    read: OutputReader | None = None
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing | None = None) -> None:
         super().__init__()
@@ -93,7 +99,8 @@ class Classifier(nn.Module):
         Returns:
             Logits, shape ``(N, classes)``.
         """
-        return self.network(self.normalization(self.preprocessing.crop(images)))
+        output = self.network(self.normalization(self.preprocessing.crop(images)))
+        return output if self.read is None else self.read(output)
 
 
 def freeze(module: nn.Module) -> nn.Module:

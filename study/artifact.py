@@ -24,7 +24,18 @@ from study.programs import program
 
 # keys of the data, of classifiers and autoencoders that do not decide a result: of files, the content counts (an input)
 # (decisions are an input, too: "labels of <classifier>")
-PATHS_AND_NAMES = {"workers", "root", "weights", "title", "published", "cache", "expect", "on_error", "decisions"}
+PATHS_AND_NAMES = {
+    "workers",
+    "root",
+    "weights",
+    "title",
+    "published",
+    "cache",
+    "expect",
+    "on_error",
+    "decisions",
+    "path",
+}
 NETWORKS_AND_IMAGES = {"data", "pretrain_data", "classifier", "autoencoder"}
 CONTROLS = {"second_start", "extra_training", "on_error"}  # of a step; what a control makes has a path of its own
 LIMITS = ("limit_train_batches", "limit_val_batches", "overfit_batches")

@@ -1,34 +1,34 @@
 """The classifiers of a study: which they are, and where their weights come from."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
+from torch import Tensor
 
-from datamodules.base import ImageDataModule
-from datamodules.imagenet_classes import imagenet_classes
-from networks.classifier import Classifier, Preprocessing, calibrate, freeze
+from datamodules.base import UNREADABLE, ImageDataModule
+from networks.classifier import Classifier, Preprocessing, calibrate, freeze, frozen
 from networks.compression import quantize_int8
+from networks.outputs import reader_of
+from networks.own_network import source_file
 from networks.weights import load_weights
 from study.artifact import PATHS_AND_NAMES, require, settings_of, without
+from study.configuration.classifier_files import read_config, read_configs
 from study.configuration.instantiation import instantiate
-from study.configuration.names import LIBRARIES
+from study.configuration.names import entry_name
 from study.console import say_once
 from study.decisions.source import DECISIONS, has_labels, measure_of, source_for
 from study.files import sha256
-from study.folder import CONF, classifier_file
+from study.folder import classifier_file
 from study.inputs import verified
 from study.labels import own_labels, with_training_labels_of
-from study.settings.common import CLASSIFIER_KEYS
-from study.settings.fields import check_names
 
 RANDOM = "random"
 CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # others of `controls` are classifiers
+EXPORTED = "networks.exported.exported_network"
+OWN_NETWORKS = (EXPORTED, "networks.own_network.own_network")
 CALIBRATION_IMAGES = 64
 SIBLING_SEEDS = 1000  # more than a classifier has siblings
 COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and their options
@@ -80,28 +80,11 @@ def use_decisions(cfg: DictConfig) -> None:
             cfg.data.decisions = {"classifier": None, "confident": list(configs)}
 
 
-def read_configs(cfg: DictConfig) -> dict[str, DictConfig]:
-    """The config of each classifier of the study, whatever its labels are."""
-    chosen = None if OmegaConf.is_missing(cfg.classifier, "name") else cfg.classifier.name
-    settings = cfg.classifier_settings or {}
-    configs: dict[str, DictConfig] = {}
-    for entry in cfg.classifiers:
-        name = entry.split("/", 1)[-1]
-        configs[name] = cfg.classifier if name == chosen else read_config(entry, settings.get(name))
-    unknown = settings.keys() - configs.keys() - {chosen}
-    if unknown:
-        raise ValueError(f"classifier_settings: {', '.join(sorted(unknown))} is not one of classifiers={list(configs)}")
-    for config in configs.values():
-        if compression(config) is not None:
-            parent_of(config, configs)
-    return configs
-
-
 def every_classifier(cfg: DictConfig) -> dict[str, DictConfig]:
     """The config of each classifier of the study, then of those that are controls."""
     configs = study_classifiers(cfg)
     for entry in control_classifiers(cfg):
-        name = entry.split("/", 1)[-1]
+        name = entry_name(entry)
         if name in configs:
             raise ValueError(f"controls: {name} is among classifiers, too; a classifier is either studied or a control")
         config = cfg.classifier if name == cfg.classifier.get("name") else read_config(entry)
@@ -180,41 +163,6 @@ def parent_of(config: DictConfig, configs: Mapping[str, DictConfig]) -> DictConf
     return parent
 
 
-def apply_settings(config: DictConfig, settings: DictConfig | None) -> None:
-    """Give a classifier's config what ``classifier_settings`` says of it, before anything is derived from it."""
-    if settings is None:
-        return
-    unknown = settings.keys() - config.keys()
-    if unknown:
-        raise ValueError(
-            f"classifier_settings.{config.name} has no key {', '.join(sorted(map(str, unknown)))}; "
-            f"choose from {', '.join(map(str, config))}"
-        )
-    with open_dict(config):
-        config.merge_with(settings)
-
-
-def read_config(entry: str, settings: DictConfig | None = None) -> DictConfig:
-    """A classifier's config as its file says, composed, and as ``settings`` change it."""
-    library, _, name = entry.partition("/")
-    overrides = [f"classifier.name={name}"] if library in LIBRARIES and name else []
-    known = sorted(path.stem for path in (CONF / "classifier").glob("*.yaml") if path.stem not in LIBRARIES)
-    if not overrides and entry not in known:
-        near = difflib.get_close_matches(entry, known) or known
-        raise ValueError(f"classifiers: there is no conf/classifier/{entry}.yaml; did you mean {', '.join(near)}?")
-    path = f"classifier/{library}"
-    if GlobalHydra.instance().is_initialized():
-        composed = hydra.compose(path, overrides)
-    else:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = hydra.compose(path, overrides)
-    config: DictConfig = composed.classifier
-    apply_settings(config, settings)
-    OmegaConf.resolve(config)
-    check_names(config, CLASSIFIER_KEYS, f"classifier {entry}")
-    return config
-
-
 def check(cfg: DictConfig, config: DictConfig) -> None:
     """Find out whether a classifier and its weights can be had, before any work is done for it."""
     preprocessing(config)
@@ -236,8 +184,10 @@ def require_labels(cfg: DictConfig, config: DictConfig) -> None:
 
 def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
     """A classifier as its config describes it, without its weights, for as many classes as the data has."""
-    classes = len(data.classes) if config.classes is None else config.classes
-    if classes > len(data.classes) and not config.get("decisions"):
+    classes = config.classes
+    if classes is None and (data.labelled or not is_own(config)):
+        classes = len(data.classes)
+    if classes is not None and classes > len(data.classes) and not config.get("decisions"):
         raise ValueError(
             f"classifier {config.name} has {classes} classes, the data only {len(data.classes)}: use labels=decisions, "
             "data with the classes it was trained on, or another classifier"
@@ -248,23 +198,49 @@ def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
         if random:
             torch.default_generator.manual_seed(config.weights_seed)
         network = instantiate(config.network, "classifier.network", "classifier", classes=classes)
-    return Classifier(network, preprocessing(config))
+    classifier = Classifier(network, preprocessing(config))
+    if is_own(config):
+        read_output(classifier, config, first_images(data))
+    return classifier
 
 
-def class_names(config: DictConfig, data: ImageDataModule, count: int) -> list[str]:
-    """What the classes of a classifier are called.
+def is_own(config: DictConfig) -> bool:
+    """Whether a classifier is a user's own network, whose output is not known to be logits."""
+    return config.network.get("_target_") in OWN_NETWORKS
 
-    Args:
-        config: The classifier.
-        data: The images of the study, whose names are used if they have labels and as many classes.
-        count: Number of classes.
+
+def first_images(data: ImageDataModule, count: int = 2) -> Tensor:
+    """The first validation images that can be read, ``(N, 3, H, W)`` in [0, 1], at most ``count``."""
+    split, images = data.split("val"), []
+    for index in range(len(split)):
+        image, label, _ = split[index]
+        images += [] if label == UNREADABLE else [image]
+        if len(images) == count:
+            break
+    return torch.stack(images).float() / 255
+
+
+@torch.no_grad()
+def read_output(classifier: Classifier, config: DictConfig, images: Tensor) -> None:
+    """Find out how the output of a user's own network is read as logits, and say it if anything is done.
+
+    Raises:
+        ValueError: If the network fails, or its output cannot be read.
     """
-    if data.labelled and len(data.classes) == count:
-        return data.classes
-    names = list(imagenet_classes().values())
-    if config.published is not None and count == len(names):
-        return names
-    return [f"class {number}" for number in range(count)]
+    with frozen(classifier):
+        try:
+            output = classifier(images)
+        except Exception as error:  # a network of a user can raise anything
+            shape = " × ".join(map(str, images.shape))
+            raise ValueError(
+                f"classifier {config.name} fails on images of {shape}: {type(error).__name__}: {error}"
+            ) from error
+    try:
+        classifier.read = reader_of(output, len(images), config.classes)
+    except ValueError as error:
+        raise ValueError(f"classifier {config.name}: {error}") from error
+    if classifier.read is not None:
+        say_once(f"classifier {config.name}: {classifier.read.note}")
 
 
 def preprocessing(config: DictConfig) -> Preprocessing:
@@ -277,10 +253,10 @@ def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) 
     """A frozen classifier with its weights: random, published, a file's, or those trained in the study."""
     classifier = make_classifier(config, data)
     path = classifier_weights(cfg, config)
-    if path is not None:
+    if path is not None and config.network.get("_target_") != EXPORTED:  # a program brings its weights
         if note := load_weights(classifier, path):
             say_once(f"weights of {config.name}: {note} of {path.name}")
-    else:
+    elif path is None:
         split = data.split("val")
         count = min(CALIBRATION_IMAGES, len(split))
         calibrate(classifier, torch.stack([split[index][0] for index in range(count)]).float() / 255)
@@ -323,11 +299,18 @@ def weights_fingerprint(cfg: DictConfig, config: DictConfig) -> str:
     if path is None:
         return f"random, calibrated, seed {config.weights_seed}"
     if config.weights:
-        return sha256(path)
+        return sha256(path) + code_of(config)
     node: Any = OmegaConf.to_container(config, resolve=True)  # decisions, as paths, have no part in training
     made_with = settings_of(with_training_labels_of(cfg, config)) | {"classifier": without(node, PATHS_AND_NAMES)}
     del made_with["seed"]  # several seeds of A_i share a classifier
     return verified(path, cfg, f"{training_task(config)} classifier={config.name}", made_with)
+
+
+def code_of(config: DictConfig) -> str:
+    """What tells the code of a user's own network from another version of it; empty for other classifiers."""
+    if config.network.get("_target_") != OWN_NETWORKS[1]:
+        return ""
+    return f", code {sha256(source_file(config.network.entry))[:16]}"
 
 
 def classifier_inputs(cfg: DictConfig, configs: Mapping[str, DictConfig]) -> dict[str, str]:

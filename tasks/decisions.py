@@ -13,10 +13,11 @@ from datamodules.views.decided import OriginalImages
 from lightning_modules.decisions import DecisionMaking, Decisions
 from stats.decisions import class_shares, decision_summary
 from study.artifact import Artifact, settings_of
-from study.classifiers import class_names, classifier_inputs, every_classifier, labels_source, load_classifier
+from study.classifiers import classifier_inputs, every_classifier, labels_source, load_classifier
 from study.console import say
 from study.data import make_data
 from study.decisions.files import EVALUATED, decisions_file, read_decisions
+from study.decisions.names import class_names
 from study.decisions.source import DECISIONS
 from study.files import sha256
 from study.folder import study_folder

@@ -8,6 +8,7 @@ from typing import Any
 LENGTH = 150  # bytes; a file system allows 255 for a name, and seeds, tasks and endings come on top
 RESERVED_STUDIES = frozenset({"cache"})  # <studies>/cache
 LIBRARIES = ("torchvision", "timm")  # <library>/<name> is any classifier of theirs
+OWN = ("module", "exported")  # module:<package.module.Class> and exported:<file> are a user's own networks
 CONTROLS = ("second_start", "extra_training")  # autoencoders that are controls
 RESERVED_CLASSIFIERS = frozenset({"pretrained", "original", *CONTROLS})
 SEEDED = re.compile(r".*-seed\d+")  # <classifier>-seed<k>.safetensors
@@ -41,8 +42,23 @@ def check_entry(entry: str, key: str) -> str:
     Raises:
         ValueError: See :func:`check_classifier`.
     """
+    return check_classifier(entry_name(entry), key)
+
+
+def entry_name(entry: str) -> str:
+    """The name of a classifier that ``classifiers`` lists: what its files are called.
+
+    Example:
+        >>> [entry_name(entry) for entry in ("lenet5", "timm/resnet18", "module:a.b.Net", "exported:/x/my net.pt2")]
+        ['lenet5', 'resnet18', 'Net', 'my_net']
+    """
+    kind, colon, rest = entry.partition(":")
+    if colon and kind == "module":
+        return rest.rpartition(".")[2]
+    if colon and kind == "exported":
+        return re.sub(r"\W+", "_", Path(rest).stem)
     library, slash, name = entry.partition("/")
-    return check_classifier(name if slash and library in LIBRARIES else entry, key)
+    return name if slash and library in LIBRARIES else entry
 
 
 def check_patterns(patterns: Iterable[str], key: str) -> None:

@@ -31,6 +31,8 @@ def check_classifier(cfg: DictConfig, config: DictConfig, faults: FaultList) -> 
         classifier = load_classifier(cfg, config, data) if config.weights else make_classifier(config, data)
         images = first_images(data)
         check_pass(classifier.eval(), images[:BATCH], config)
+        if not config.get("decisions"):
+            check_count(classifier, images[:1], len(data.classes), config)
         if config.get("decisions") and config.weights and config.weights != RANDOM:
             check_decisions(classifier, images, config)
 
@@ -70,6 +72,18 @@ def check_pass(classifier: Classifier, images: Tensor, config: DictConfig) -> No
         if gradient is not None and not gradient.isfinite().all():
             state = "a gradient that is not finite"
         raise ValueError(f"{who} gives images {state}: nothing can be trained through it")
+
+
+@torch.no_grad()
+def check_count(classifier: Classifier, images: Tensor, classes: int, config: DictConfig) -> None:
+    """Refuse a classifier with fewer or more logits than the images have classes, where these are its labels."""
+    logits = classifier(images).shape[1]
+    if logits != (config.classes or classes):
+        raise ValueError(
+            f"classifier {config.name} gives {logits} logits, and the images have {classes} classes: add "
+            f"classifier_settings={{{config.name}:{{classes:{logits}}}}}, or network.classes={logits} if there is no "
+            "other; its labels are then its decisions"
+        )
 
 
 @torch.no_grad()

@@ -36,6 +36,26 @@ class Labels(Settings):
 
 
 @dataclass
+class Network(Settings):
+    """What the command says of the study's only classifier; null: what its file or its metadata say."""
+
+    size: Any = setting(None, "side of its input in pixels; any: images as they are")
+    resize: int | None = setting(None, "shorter side, in pixels, before the central square is cut out", low=1)
+    mean: list[float] | None = setting(None, "per-channel mean that it was trained with, for pixels in [0, 1]")
+    std: list[float] | None = setting(None, "per-channel standard deviation that it was trained with")
+    interpolation: str | None = setting(None, "how pixels are resampled", choices=("bilinear", "bicubic", None))
+    classes: int | None = setting(None, "number of its logits", low=2)
+    class_names: Any = setting(None, "a list, or a text file with a name in each line")
+
+    @classmethod
+    def check(cls, node: Any, key: str) -> None:
+        """Check the size."""
+        size = node["size"]
+        if size not in (None, "any") and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise ValueError(f"{key}.size={size}: give a whole number from 1 on, any, or null")
+
+
+@dataclass
 class Common(Settings):
     """The keys at the top level."""
 
@@ -50,11 +70,17 @@ class Common(Settings):
     )
     classifiers: list[str] = setting(
         ["alexnet_compact", "vgg_compact", "resnet_compact", "inception_compact"],
-        "classifiers of the study: files of conf/classifier, torchvision/<name> or timm/<name>",
+        "classifiers of the study: files of conf/classifier, torchvision/<name>, timm/<name>, "
+        "module:<package.module.Class> or exported:<file.pt2>",
         least=1, unique=True,
     )  # fmt: skip
     classifier_settings: dict[str, Any] | None = setting(
         None, "changes to the files of classifiers: {alexnet:{weights:/data/alexnet.pth}}"
+    )
+    weights: str | None = setting(None, "weight file of the study's only classifier")
+    network: Network = setting(Network(), "preprocessing and classes of the study's only classifier")
+    trust: list[str] = setting(
+        [], "packages of your own whose code may run (classifiers=[module:…]); on the command line only", unique=True
     )
     measurements: list[str] = setting([], "further tasks that task=study runs", unique=True)
     analyses: list[str] = setting(
@@ -86,7 +112,7 @@ class Common(Settings):
 AUTOENCODER_KEYS = ("network", "weights")  # of conf/autoencoder
 CLASSIFIER_KEYS = (  # of conf/classifier
     "name", "title", "network", "preprocessing", "published", "weights", "weights_seed", "classes",
-    "labels", "labels_name", "poison", "adversary", "compressed",
+    "labels", "labels_name", "poison", "adversary", "compressed", "class_names",
 )  # fmt: skip
 
 

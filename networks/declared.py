@@ -1,0 +1,91 @@
+"""The preprocessing of a user's own network: what the user or the network itself says of it; nothing is guessed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from networks.classifier import Preprocessing
+from networks.exported import exported_metadata
+from networks.own_network import own_metadata
+
+ANY = "any"  # size of a network that takes images of any size
+LINES = (
+    "its size, mean and std are not known. Add these three lines to the command, with the values that it was trained "
+    "with (these are the usual ones of ImageNet; network.size=any keeps images as they are): network.size=224 "
+    "network.mean=[0.485,0.456,0.406] network.std=[0.229,0.224,0.225]"
+)
+
+
+def own_preprocessing(
+    entry: str,
+    size: int | str | None,
+    resize: int | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    interpolation: str | None,
+) -> Preprocessing:
+    """The preprocessing of a network of the user's package.
+
+    Args:
+        entry: See :func:`~networks.own_network.own_network`; may have ``pretrained_cfg`` or ``default_cfg``.
+        size: Side of the input in pixels, ``any``, or ``None``: what the network says.
+        resize: Shorter side before the centre is cut out; ``None``: what the network says, else nothing is cut off.
+        mean: Per-channel mean, for pixels in [0, 1]; ``None``: what the network says.
+        std: Per-channel standard deviation; ``None``: what the network says.
+        interpolation: ``bilinear`` or ``bicubic``; ``None``: what the network says, else bilinear.
+
+    Raises:
+        ValueError: If size, mean or std are neither given nor said; has the lines to add.
+    """
+    return declared(f"module:{entry}", own_metadata(entry), size, resize, mean, std, interpolation)
+
+
+def exported_preprocessing(
+    path: str,
+    size: int | str | None,
+    resize: int | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    interpolation: str | None,
+) -> Preprocessing:
+    """The preprocessing of an exported program; see :func:`own_preprocessing`.
+
+    Args:
+        path: The file; its extra file ``metadata.json`` may hold the other arguments.
+        size: As above; a program that takes one size only says so itself.
+        resize: As above.
+        mean: As above.
+        std: As above.
+        interpolation: As above.
+
+    Raises:
+        ValueError: If size, mean or std are neither given nor said; has the lines to add.
+    """
+    return declared(f"exported:{path}", exported_metadata(path), size, resize, mean, std, interpolation)
+
+
+def declared(
+    what: str,
+    known: Mapping[str, Any],
+    size: int | str | None,
+    resize: int | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    interpolation: str | None,
+) -> Preprocessing:
+    """The preprocessing that is given, completed by what is known; nothing that matters is guessed."""
+    given = {"size": size, "resize": resize, "mean": mean, "std": std, "interpolation": interpolation}
+    chosen = {name: known.get(name) if value is None else value for name, value in given.items()}
+    if any(chosen[name] is None for name in ("size", "mean", "std")):
+        raise ValueError(f"{what}: {LINES}")
+    for name in ("mean", "std"):
+        values = chosen[name]
+        numbers = isinstance(values, list | tuple) and all(isinstance(value, int | float) for value in values)
+        if not numbers or len(values) != 3 or (name == "std" and not min(values) > 0):
+            raise ValueError(f"{what}: network.{name}={values}: give three numbers, as network.{name}=[0.5,0.5,0.5]")
+    side = None if chosen["size"] == ANY else chosen["size"]
+    if side is not None and (isinstance(side, bool) or not isinstance(side, int) or side < 1):
+        raise ValueError(f"{what}: network.size={side}: give the side of its input in pixels, or any")
+    kind = chosen["interpolation"] or "bilinear"
+    if kind not in ("bilinear", "bicubic"):
+        raise ValueError(f"{what}: network.interpolation={kind}: give bilinear or bicubic")
+    return Preprocessing(side, chosen["resize"], tuple(chosen["mean"]), tuple(chosen["std"]), kind)

@@ -1,0 +1,40 @@
+"""What the classes of a classifier are called."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from datamodules.base import ImageDataModule
+from datamodules.imagenet_classes import imagenet_classes
+
+
+def class_names(config: DictConfig, data: ImageDataModule, count: int) -> list[str]:
+    """What the classes of a classifier are called.
+
+    Args:
+        config: The classifier.
+        data: The images of the study, whose names are used if they have labels and as many classes.
+        count: Number of classes.
+    """
+    if config.get("class_names") is not None:
+        return given_names(config, count)
+    if data.labelled and len(data.classes) == count:
+        return data.classes
+    names = list(imagenet_classes().values())
+    if config.published is not None and count == len(names):
+        return names
+    return [f"class {number}" for number in range(count)]
+
+
+def given_names(config: DictConfig, count: int) -> list[str]:
+    """The names of classes that the command gives: a list, or a text file with one in each line."""
+    given = config.class_names
+    if isinstance(given, str):
+        if not Path(given).is_file():
+            raise FileNotFoundError(f"class_names={given} of classifier {config.name} does not exist: correct the path")
+        names = Path(given).read_text(encoding="utf-8").splitlines()
+    else:
+        names = [str(name) for name in given]
+    if len(names) != count:
+        raise ValueError(f"class_names of classifier {config.name} are {len(names)}, and it has {count} classes")
+    return names
