@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datamodules.base import ImageDataModule, ImageDataset, Split, TensorSplit
 from datamodules.photographs import PHOTOGRAPHS, photograph
-from datamodules.subset import ImagesInMemory
+from datamodules.views.subset import ImagesInMemory
 from methods.band_tolerance import measures
 from methods.band_tolerance.evaluation import BandEvaluation, Passed
 from methods.band_tolerance.fit import BandFit, Stages

@@ -181,6 +181,10 @@ class ImageDataModule(pl.LightningDataModule):
         """The images that this process met, could not read and skipped."""
         return []
 
+    def notes(self) -> list[str]:
+        """What a user should know of these images, a sentence each."""
+        return []
+
     def _evaluation_loader(self, name: Split) -> DataLoader[Batch]:
         dataset = self.split(name)
         sampler = EvaluationSampler(dataset, self._rank, self._world_size)

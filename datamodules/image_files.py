@@ -7,11 +7,11 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 FORMATS = {  # PIL's name: suffixes; PIL decides by the content, and for others, such as EPS, it starts programs
-    "JPEG": (".jpg", ".jpeg"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
     "BMP": (".bmp",),
     "WEBP": (".webp",),
@@ -24,9 +24,12 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBom
 
 
 def read_image(
-    file: Path | BinaryIO, name: str | None = None, view: Callable[[Image.Image], Image.Image] | None = None
+    file: Path | BinaryIO,
+    name: str | None = None,
+    view: Callable[[Image.Image], Image.Image] | None = None,
+    upright: bool = False,
 ) -> Tensor:
-    """Read an image as PIL's ``convert("RGB")`` returns it, whatever its suffix; EXIF orientation is ignored.
+    """Read an image as PIL's ``convert("RGB")`` returns it, whatever its suffix.
 
     Every image file of a person is opened here, and only in one of ``FORMATS``.
 
@@ -34,6 +37,7 @@ def read_image(
         file: Path, or an open binary file.
         name: Name of the image in errors; the path by default.
         view: Changes the PIL image before it becomes a tensor.
+        upright: Whether the EXIF orientation is applied; the published numbers on ImageNet ignore it.
 
     Returns:
         RGB, uint8, shape ``(3, H, W)``.
@@ -45,7 +49,7 @@ def read_image(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # about metadata, which is not used
             with Image.open(file, formats=list(FORMATS)) as image:
-                converted = image.convert("RGB")
+                converted = (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
                 pixels = np.array(view(converted) if view else converted)
     except UnidentifiedImageError as error:
         raise ValueError(

@@ -19,6 +19,7 @@ from datamodules.digests import read_checked, with_digest
 from datamodules.image_files import EXTENSIONS
 
 ARRAYS = {"names": np.uint8, "ends": np.int64, "folder_of": np.int32, "sizes": np.int64}
+THUMBNAILS = frozenset({"@eaDir", "__MACOSX"})  # folders in which storage boxes and archives keep copies of images
 SCANNING_THREADS = 16  # for folders on a network; a local disk needs none
 UNCERTAIN = 2_000_000_000  # ns: a folder that changed so shortly before it was read may change again unnoticed
 
@@ -184,7 +185,7 @@ def read_folder(folder: Path) -> tuple[int, list[str], list[tuple[str, int]]]:
     subfolders, files = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name in THUMBNAILS:
                 continue
             if entry.is_dir():
                 subfolders.append(entry.name)

@@ -8,9 +8,10 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.augmentation import Augmentation
 from datamodules.base import ImageDataModule
 from datamodules.poison import read_poison
-from datamodules.poisoned import PoisonedImages
+from datamodules.views.poisoned import PoisonedImages
 from study.autoencoders import has_autoencoders, make_autoencoder
 from study.configuration.instantiation import instantiate
+from study.console import say_once
 from study.decisions.files import confident_images, with_decisions
 
 
@@ -36,6 +37,8 @@ def make_data(
     data: ImageDataModule = instantiate(
         described, node, "images", batch_size=batch_size, seed=cfg.seed, augmentation=augmentation
     )
+    for note in data.notes():
+        say_once(note)
     if cfg.task != "prepare":
         data.use_prepared()
     if has_autoencoders(cfg):

@@ -6,7 +6,7 @@ from functools import cached_property
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
-from datamodules.poisoned import without_poison
+from datamodules.views.poisoned import without_poison
 from networks.classifier import Classifier
 from study import classifiers
 from study.data import make_data

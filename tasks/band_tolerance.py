@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from datamodules.poisoned import without_poison
+from datamodules.views.poisoned import without_poison
 from methods.band_tolerance.band_study import band_study, evaluated, summarised
 from methods.band_tolerance.job import check_compared
 from methods.band_tolerance.transform import check_wavelet, suitable_levels, too_small

@@ -7,7 +7,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from datamodules.poison import trigger_mask
-from datamodules.poisoned import without_poison
+from datamodules.views.poisoned import without_poison
 from methods.class_patterns.class_anomaly import class_anomaly_table
 from methods.class_patterns.job import Searches, check_data, evaluate
 from methods.class_patterns.patterns import PATTERN

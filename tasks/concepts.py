@@ -12,7 +12,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
-from datamodules.poisoned import without_poison
+from datamodules.views.poisoned import without_poison
 from methods.concepts import tables
 from methods.concepts.activation_collection import NETWORK
 from methods.concepts.activations import check_images

@@ -8,8 +8,8 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule, Split
-from datamodules.poisoned import without_poison
 from datamodules.views.decided import OriginalImages
+from datamodules.views.poisoned import without_poison
 from lightning_modules.decisions import DecisionMaking, Decisions
 from stats.decisions import class_shares, decision_summary
 from study.artifact import Artifact, settings_of

@@ -6,7 +6,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
-from datamodules.poisoned import without_poison
+from datamodules.views.poisoned import without_poison
 from methods.layer_features.image_set import ImageSet, folder_images, split_images
 from methods.layer_features.job import FeatureJobs
 from methods.layer_features.networks import FeatureNetwork, WithoutResizing, feature_networks

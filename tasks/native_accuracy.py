@@ -4,8 +4,8 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from datamodules import ImageFolder
-from datamodules.native import NativeView
-from datamodules.poisoned import without_poison
+from datamodules.views.native import NativeView
+from datamodules.views.poisoned import without_poison
 from lightning_modules.native_accuracy import NativeAccuracy
 from study.artifact import Artifact, settings_of
 from study.classifiers import classifier_inputs, load_classifier, published_accuracy, study_classifiers

@@ -9,8 +9,8 @@ from rich.progress import track
 
 from datamodules import ImageFolder
 from datamodules.base import Split
-from datamodules.poisoned import without_poison
 from datamodules.prepared import prepare, prepared_folder
+from datamodules.views.poisoned import without_poison
 from study.console import say, say_made, say_skipped_images
 from study.data import make_data
 from study.folder import study_folder

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.poisoned import without_poison
-from datamodules.subset import ImageSubset, stratified_indices
+from datamodules.views.poisoned import without_poison
+from datamodules.views.subset import ImageSubset, stratified_indices
 from lightning_modules.adversarial_training import RobustAccuracy
 from methods.robustness.module import DEFENCES, OWN, Robustness, pgd_attacks
 from methods.robustness.tables import FILES, tables

@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
-from datamodules.poisoned import PoisonedImages
+from datamodules.views.poisoned import PoisonedImages
 from lightning_modules.adversarial_training import AdversarialTraining
 from lightning_modules.classifier_training import ClassifierTraining
 from methods.class_patterns import planted_backdoor

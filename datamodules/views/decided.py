@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datamodules.base import UNREADABLE, ImageDataModule, ImageDataset, Item, LabelledSplit, Split
 from datamodules.sampling import Draw
-from datamodules.wrapped import WrappedImages
+from datamodules.views.wrapped import WrappedImages
 
 UNDECIDED = -2  # label of an image whose decision was not made; no loss accepts it
 

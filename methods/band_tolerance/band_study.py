@@ -13,8 +13,8 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
-from datamodules.poisoned import without_poison
-from datamodules.subset import ImageSubset, stratified_indices
+from datamodules.views.poisoned import without_poison
+from datamodules.views.subset import ImageSubset, stratified_indices
 from methods.band_tolerance import cross_reading, measures, rows
 from methods.band_tolerance.evaluation import BandEvaluation, Passed
 from methods.band_tolerance.job import Fits, Fitted, images_at_once

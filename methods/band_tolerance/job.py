@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.subset import ImagesInMemory, stratified_indices
+from datamodules.views.subset import ImagesInMemory, stratified_indices
 from methods.band_tolerance.channel import EMPTY, band_powers, bits
 from methods.band_tolerance.evaluation import Channel
 from methods.band_tolerance.fit import BandFit, Stages

@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule, ImageDataset
-from datamodules.subset import ImageSubset, stratified_indices
+from datamodules.views.subset import ImageSubset, stratified_indices
 from methods.class_patterns.patterns import HARD, PATTERN, Array, Patterns, Planned, plan_evaluation, plan_transfer
 from methods.class_patterns.search_images import SearchImages, choose_canvases
 from methods.class_patterns.search_module import PatternSearch

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datamodules.base import ImageDataModule
 from datamodules.poison import Poison, apply_trigger
-from datamodules.poisoned import PoisonedImages, without_poison
+from datamodules.views.poisoned import PoisonedImages, without_poison
 from lightning_modules.finiteness import check_finite
 from lightning_modules.image_test import ImageTest
 from lightning_modules.per_image_results import PerImageResults

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from datamodules.base import UNREADABLE, Batch, ImageDataModule, ImageDataset, Split
 from datamodules.loading import make_loader
 from datamodules.sampling import Draw, TrainingSampler
-from datamodules.subset import ChosenSplit
+from datamodules.views.subset import ChosenSplit
 from methods.class_patterns.patterns import Array
 from networks.seeding import seeded_generator
 

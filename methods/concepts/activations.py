@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule, Split
-from datamodules.subset import ImageSubset, stratified_indices
+from datamodules.views.subset import ImageSubset, stratified_indices
 from methods.concepts.activation_collection import ActivationCollection, Collected, block_shapes, nonnegative_layers
 from methods.concepts.blocks import BlockRows, Blocks, StoredMatrix
 from methods.concepts.record import PIXELS, Integers

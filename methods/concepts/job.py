@@ -11,7 +11,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
-from datamodules.poisoned import without_poison
+from datamodules.views.poisoned import without_poison
 from methods.concepts import activations, fits
 from methods.concepts.ablation import importance_table, strongest
 from methods.concepts.activations import Activations, Images

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as transforms
 from datamodules.base import UNREADABLE, ImageDataset, OnError
 from datamodules.image_files import EXTENSIONS, read_image
 from datamodules.image_index import image_index
-from datamodules.subset import stratified_indices
+from datamodules.views.subset import stratified_indices
 
 
 @dataclass(frozen=True)

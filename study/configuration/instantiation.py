@@ -20,6 +20,7 @@ Kind = Literal[
 ]  # fmt: skip
 TARGETS: Mapping[Kind, tuple[str, ...]] = {
     "images": (
+        "datamodules.AnyImages",
         "datamodules.Cifar10Images",
         "datamodules.Cifar100Images",
         "datamodules.CuedImages",

@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from torchvision.datasets import CIFAR100
 
 import run
-from datamodules.subset import ImageSubset
+from datamodules.views.subset import ImageSubset
 from tests.images import cifar100, cued_images
 from tests.studies import compose_any
 

@@ -24,8 +24,8 @@ from datamodules.poison import (
     read_poison,
     trigger_mask,
 )  # fmt: skip
-from datamodules.poisoned import PoisonedImages, PoisonedSplit, without_poison
 from datamodules.sampling import Draw, TrainingSampler
+from datamodules.views.poisoned import PoisonedImages, PoisonedSplit, without_poison
 from networks.seeding import combined_seed
 from tests.datamodules.trees import make_tree
 from tests.images import LOADING, fake_images, image_folder, unlabelled_images

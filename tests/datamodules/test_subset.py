@@ -11,7 +11,7 @@ from torch import nn
 from datamodules import FakeImages
 from datamodules.base import UNREADABLE, ImageDataModule
 from datamodules.sampling import Draw
-from datamodules.subset import ImagesInMemory, ImageSubset, stratified_indices
+from datamodules.views.subset import ImagesInMemory, ImageSubset, stratified_indices
 from networks.seeding import combined_seed
 from tests.images import fake_images
 

@@ -11,7 +11,7 @@ from scipy.stats import entropy  # type: ignore[import-untyped]
 from torch import Tensor
 
 from datamodules import FakeImages
-from datamodules.subset import ImageSubset
+from datamodules.views.subset import ImageSubset
 from methods.band_tolerance.channel import transmit
 from methods.band_tolerance.evaluation import BandEvaluation, Channel, Passed
 from methods.band_tolerance.transform import BandTransform
@@ -151,7 +151,7 @@ def test_logits_that_are_no_numbers_are_an_error_that_names_classifier_and_image
 
 
 TWO_RANKS = """
-from datamodules.subset import ImageSubset
+from datamodules.views.subset import ImageSubset
 from methods.band_tolerance.evaluation import BandEvaluation, Channel
 from methods.band_tolerance.transform import BandTransform
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from datamodules import FakeImages
 from datamodules.base import UNREADABLE, ImageDataset, Split
-from datamodules.subset import ImageSubset
+from datamodules.views.subset import ImageSubset
 from methods.concepts.activation_collection import (
     ActivationCollection,
     Collected,
@@ -245,7 +245,7 @@ def test_an_image_that_cannot_be_read_is_left_out(collect: Collect, layouts: Cla
 ON_RANKS = """
 import numpy as np
 from pathlib import Path
-from datamodules.subset import ImageSubset
+from datamodules.views.subset import ImageSubset
 from methods.concepts.activation_collection import ActivationCollection, block_shapes
 
 layers = ["pixels", "features.0.2", "head.1"]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from datamodules import FakeImages
-from datamodules.subset import ImageSubset, stratified_indices
+from datamodules.views.subset import ImageSubset, stratified_indices
 from methods.robustness.module import ATTACKS, Robustness, RobustnessResult, pgd_attacks
 from networks.attacks import Bpda, PgdAttack, ThreatModel, fgsm, pgd
 from networks.classifier import Classifier
@@ -229,7 +229,7 @@ def test_a_broken_classifier_is_an_error_that_names_the_image(
 
 
 TWO_RANKS = """
-from datamodules.subset import ImageSubset
+from datamodules.views.subset import ImageSubset
 from methods.robustness.module import Robustness, pgd_attacks
 
 start = autoencoders.pop("pretrained")

@@ -5,7 +5,7 @@ import torch
 from datamodules.base import UNREADABLE, Item, LabelledSplit, Split
 from datamodules.folder import ImageFolder
 from datamodules.folder_split import FolderSplit
-from datamodules.wrapped import WrappedImages
+from datamodules.views.wrapped import WrappedImages
 from networks.classifier import Preprocessing
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from datamodules.base import UNREADABLE, Batch, ImageDataModule, ImageDataset, Split
 from datamodules.poison import KEY, Poison, apply_trigger, corner, drawn
 from datamodules.sampling import Draw
-from datamodules.wrapped import WrappedImages
+from datamodules.views.wrapped import WrappedImages
 
 
 class PoisonedImages(WrappedImages):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from datamodules.base import UNREADABLE, ImageDataModule, ImageDataset, Item, LabelledSplit, Split
 from datamodules.sampling import Draw
-from datamodules.wrapped import WrappedImages
+from datamodules.views.wrapped import WrappedImages
 from networks.seeding import combined_seed
 
 
