@@ -187,7 +187,8 @@ def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
     classes = config.classes
     if classes is None and (data.labelled or not is_own(config)):
         classes = len(data.classes)
-    if classes is not None and classes > len(data.classes) and not config.get("decisions"):
+    trained_for_others = classes is not None and classes > len(data.classes) and config.weights != RANDOM
+    if trained_for_others and not config.get("decisions"):
         raise ValueError(
             f"classifier {config.name} has {classes} classes, the data only {len(data.classes)}: use labels=decisions, "
             "data with the classes it was trained on, or another classifier"

@@ -28,7 +28,8 @@ def run(cfg: DictConfig) -> float:
     """Search and evaluate patterns of every classifier; returns their mean success at the budget shown."""
     configs = classifiers.study_classifiers(cfg)
     images = without_poison(make_data(cfg))
-    check_data(cfg.class_patterns, images)
+    for config in configs.values():
+        check_data(cfg.class_patterns, without_poison(make_data(with_labels_of(cfg, config))))
     folder = study_folder(cfg).root / "class_patterns"
     # raises an error with the command for weights that do not exist
     inputs = {"images": images.fingerprint()} | classifiers.classifier_inputs(cfg, configs)

@@ -73,6 +73,7 @@ class Task:
 TRAINING, EVALUATION = "study.settings.training", "study.settings.evaluation"
 TASKS = (
     Task("study", "every step that is missing, in order (the default)", STEP, None),
+    Task("ask", "one network and a folder of images, no labels: a page in minutes", STEP, None),
     Task("train_classifier", "one classifier, on the images of the study", STEP, f"{TRAINING}:TrainClassifier",
          per_classifier=True),
     Task("compress", "a smaller classifier from one of the study: pruned, int8 or distilled", STEP,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base import ImageDataModule
 from datamodules.views.poisoned import without_poison
@@ -126,9 +126,24 @@ def band_study(cfg: DictConfig) -> BandStudy:
     configs, studied = classifiers.every_classifier(cfg), classifiers.study_classifiers(cfg)
     controls = [name for name in configs if name not in studied]
     if RANDOM in cfg.band_tolerance.controls and RANDOM not in configs:
-        configs = configs | {RANDOM: classifiers.read_config(RANDOM)}
+        configs = configs | {RANDOM: random_control(studied)}
         controls.append(RANDOM)
     return BandStudy(cfg, configs, controls)
+
+
+def random_control(studied: Mapping[str, DictConfig]) -> DictConfig:
+    """The config of a network with random weights: of the architecture of the study's only classifier, if it has one.
+
+    A program of ``torch.export`` is its weights; the control is then the compact network that studies of several
+    classifiers have.
+    """
+    compact = classifiers.read_config(RANDOM)
+    only = next(iter(studied.values()))
+    if len(studied) > 1 or only.network.get("_target_") == classifiers.EXPORTED:
+        return compact
+    changes = {"name": RANDOM, "title": f"{only.title}, random weights", "weights": "random", "decisions": False}
+    twin: DictConfig = OmegaConf.merge(only, changes)  # type: ignore[assignment]
+    return twin
 
 
 def evaluated(study: BandStudy) -> tuple[Passed, Path]:

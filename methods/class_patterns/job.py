@@ -1,6 +1,7 @@
 """The patterns of one classifier: a search for each seed, and their evaluation; each is kept in a file."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -53,7 +54,7 @@ class Searches(OneClassifier):
         """The canvases: the same for all seeds of the search, except for the start of learned colours."""
         options = self.cfg.class_patterns
         split = self.data.split(options.split)
-        targets = chosen_classes(options.classes, self.data.classes, split)
+        targets = chosen_classes(options.classes, self.data.classes, split, options.most_frequent)
         canvases = choose_canvases(split, options.split, targets, options.canvases, self.cfg.seed)
         with_own = canvases["targets"][canvases["kinds"] == "own"]
         missing = [self.data.classes[target] for target in targets if target not in with_own]
@@ -102,20 +103,24 @@ class Searches(OneClassifier):
         return Result(float(masks.mean()), {step.artifact.files[0].name: arrays_of(patterns)})
 
 
-def chosen_classes(classes: Any, names: list[str], split: ImageDataset) -> list[int]:
+def chosen_classes(classes: Any, names: list[str], split: ImageDataset, most_frequent: bool = False) -> list[int]:
     """The labels of the classes that ``class_patterns.classes`` chooses.
 
     Args:
         classes: ``None`` for all with images, how many of these (spread evenly), or names of any.
         names: Names of all classes.
         split: The images.
+        most_frequent: Whether a number chooses the classes with most images; fewer where there are not as many.
 
     Raises:
         ValueError: If a name is unknown, or the number is out of range.
     """
-    present = sorted({split.label(index) for index in range(len(split))})
+    counts = Counter(label for index in range(len(split)) if (label := split.label(index)) >= 0)
+    present = sorted(counts)
     if classes is None:
         return present
+    if isinstance(classes, int) and most_frequent:
+        return sorted(sorted(present, key=lambda label: (-counts[label], label))[:classes])
     if isinstance(classes, int):
         most = len(present)
         if classes > most:
@@ -145,7 +150,7 @@ def check_data(options: DictConfig, data: ImageDataModule) -> None:
             "tested on images that they were searched on: use class_patterns.split=train"
         )
     split = data.split(options.split)
-    chosen_classes(options.classes, data.classes, split)
+    chosen_classes(options.classes, data.classes, split, options.most_frequent)
     if len({split.label(index) for index in stratified_indices(split, options.search_images)}) < 2:
         raise ValueError(
             "the search images are of one class, and patterns are searched on images of others: raise "

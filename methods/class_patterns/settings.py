@@ -37,6 +37,7 @@ class ClassPatterns(Settings):
         [0, 1], "seeds of the order of search images and of the start of learned colours", low=0, least=1, unique=True
     )
     classes: Any = setting(None, "null: all; a number: so many, spread evenly; or names, as [cat,dog]")
+    most_frequent: bool = setting(False, "whether a number of classes means those with most images, not evenly spread")
     canvases: Canvases = setting(Canvases(), "canvases of each class")
     budgets: list[float] = setting(
         [0.01, 0.02, 0.05, 0.1, 0.2], "sizes of patterns: shares of all pixels", above=0, high=1, least=1, unique=True

@@ -19,7 +19,7 @@ def expanded(arguments: Sequence[str]) -> list[str]:
 
     ``images=/my/photos`` stands for ``data=images data.root=/my/photos study=photos``;
     ``classifier=timm/resnet18`` for ``classifier=timm classifier.name=resnet18``; and ``classifier=module:…`` and
-    ``classifier=exported:…`` likewise for a network of one's own.
+    ``classifier=exported:…`` likewise for a network of one's own. ``task=ask`` adds ``experiment=ask``.
 
     Args:
         arguments: Those after the name of the program.
@@ -32,6 +32,9 @@ def expanded(arguments: Sequence[str]) -> list[str]:
         ['task=finetune', 'classifier=timm', "classifier.name='resnet18'"]
     """
     values = {name: value for name, _, value in (argument.partition("=") for argument in arguments)}
+    if values.get("task") == "ask":
+        arguments = asked(arguments, values)
+        values = {name: value for name, _, value in (argument.partition("=") for argument in arguments)}
     result: list[str] = []
     for argument in arguments:
         name, _, value = argument.partition("=")
@@ -45,6 +48,26 @@ def expanded(arguments: Sequence[str]) -> list[str]:
             result += image_folder(plain, values)
         else:
             result.append(argument)
+    return result
+
+
+def asked(arguments: Sequence[str], values: dict[str, str]) -> list[str]:
+    """The arguments of ``task=ask`` as those of a study of one classifier, with its quick settings.
+
+    Raises:
+        ValueError: If no classifier is named.
+    """
+    if "classifier" not in values and "classifiers" not in values:
+        raise ValueError("task=ask is about one network: name it, as classifier=torchvision/resnet50")
+    result = [argument for argument in arguments if not argument.startswith("classifier=")]
+    entry = unquoted(values.get("classifier", ""))
+    if entry:
+        result.append(f"classifiers=[{quoted(entry)}]")
+    result += [] if "experiment" in values else ["experiment=ask"]
+    if "study" not in values:
+        shown = Path(unquoted(values.get("images", values.get("data", "photographs")))).expanduser()
+        listed = entry or unquoted(values["classifiers"].strip("[]"))
+        result.append(f"study={quoted(f'ask-{entry_name(listed)}-{study_name(shown)}'[:LENGTH])}")
     return result
 
 
