@@ -1,0 +1,127 @@
+"""Networks as people have them: exported programs, and outputs that are not plain logits."""
+
+import dataclasses
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from networks.classifier import Classifier, Preprocessing, freeze
+from networks.compact_classifiers import CompactResNet
+from networks.declared import declared, exported_preprocessing
+from networks.exported import exported_network
+from networks.outputs import reader_of
+
+LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])
+FEATURES = torch.rand(2, 8)
+Named = namedtuple("Named", ["logits", "aux_logits"])
+
+
+@dataclasses.dataclass
+class ModelOutput:
+    loss: Any
+    logits: Tensor
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        (LOGITS,), [LOGITS], {"logits": LOGITS}, {"features": FEATURES, "logits": LOGITS}, {"out": LOGITS},
+        {"anything": LOGITS}, Named(LOGITS, LOGITS + 1), ModelOutput(None, LOGITS), {"model": {"logits": LOGITS}},
+        (LOGITS, FEATURES), (FEATURES, LOGITS), LOGITS[..., None, None], ({"logits": LOGITS},),
+    ],
+    ids=lambda output: type(output).__name__,
+)  # fmt: skip
+def test_logits_are_found_in_tuples_mappings_and_dataclasses(output: Any) -> None:
+    reader = reader_of(output, 2, classes=3)
+    assert reader is not None
+    assert reader.note
+    assert torch.equal(reader(output), LOGITS)
+
+
+def test_plain_logits_are_left_alone() -> None:
+    assert reader_of(LOGITS, 2) is None
+    assert reader_of(LOGITS.abs(), 2) is None  # not probabilities: they do not sum to 1
+
+
+def test_probabilities_become_logits_that_give_them_back() -> None:
+    reader = reader_of(LOGITS.softmax(dim=1), 2)
+    assert reader is not None
+    assert "probabilities" in reader.note
+    torch.testing.assert_close(reader(LOGITS.softmax(dim=1)).softmax(dim=1), LOGITS.softmax(dim=1))
+
+
+def test_one_logit_and_one_probability_become_two_classes() -> None:
+    one = torch.tensor([[-2.0], [1.5]])
+    for output, second in ((one, one.sigmoid()), (one[:, 0], one.sigmoid()), (one.sigmoid(), one.sigmoid())):
+        reader = reader_of(output, 2)
+        assert reader is not None
+        torch.testing.assert_close(reader(output).softmax(dim=1)[:, 1:], second)
+
+
+@pytest.mark.parametrize(
+    ("output", "classes", "message"),
+    [
+        ((LOGITS, LOGITS + 1), None, r"holds several tensors \(0: 2 × 3, 1: 2 × 3\).*as network.classes=1000"),
+        ((LOGITS, FEATURES), None, r"several tensors \(0: 2 × 3, 1: 2 × 8\)"),
+        (torch.rand(2, 3, 5, 5), None, "its output is 2 × 3 × 5 × 5 for 2 images: expected one row of logits"),
+        ("text", None, "its output is a str without tensors"),
+        ({}, None, "its output is a dict without tensors"),
+    ],
+)
+def test_an_output_that_cannot_be_read_is_described(output: Any, classes: int | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        reader_of(output, 2, classes)
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return CompactResNet(6).eval()
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_an_exported_program_computes_what_its_network_does_for_any_number_of_images(
+    dynamic: bool, network: nn.Module, tmp_path: Path
+) -> None:
+    shapes = ({0: torch.export.Dim.AUTO},) if dynamic else None
+    program = torch.export.export(network, (torch.rand(3, 3, 32, 32),), dynamic_shapes=shapes)
+    torch.export.save(program, tmp_path / "net.pt2")
+    loaded = exported_network(str(tmp_path / "net.pt2"), None)
+    assert loaded.batch == (None if dynamic else 3)
+    classifier = Classifier(loaded, Preprocessing(None, mean=(0, 0, 0), std=(1, 1, 1)))
+    freeze(classifier)
+    classifier.train()  # must not raise, as programs do
+    for count in (1, 2, 3, 4, 7) if not dynamic else (2, 5):
+        images = torch.rand(count, 3, 32, 32, requires_grad=True)
+        torch.testing.assert_close(classifier(images), network(images), atol=1e-5, rtol=1e-5)
+        zeros = torch.zeros(count, dtype=torch.long)
+        losses = [F.cross_entropy(net(images), zeros) for net in (classifier, network)]
+        ours, theirs = (torch.autograd.grad(loss, images)[0] for loss in losses)
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-4)
+
+
+def test_preprocessing_comes_from_the_file_the_program_and_the_command_in_that_order(
+    network: nn.Module, tmp_path: Path
+) -> None:
+    program, path = torch.export.export(network, (torch.rand(2, 3, 32, 32),)), str(tmp_path / "net.pt2")
+    torch.export.save(program, path, extra_files={"metadata.json": '{"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}'})
+    assert exported_preprocessing(path, None, None, None, None, None) == Preprocessing(32, None, (0.5,) * 3, (0.2,) * 3)
+    given = exported_preprocessing(path, "any", None, [0.1, 0.2, 0.3], None, "bicubic")
+    assert given == Preprocessing(None, None, (0.1, 0.2, 0.3), (0.2,) * 3, "bicubic")
+
+
+def test_preprocessing_that_nobody_states_is_asked_for_with_the_lines_to_add() -> None:
+    with pytest.raises(ValueError, match=r"network.size=224 network.mean=\[0.485,0.456,0.406\] network.std=\[0.229"):
+        declared("module:a.b", {}, None, None, [0.5, 0.5, 0.5], None, None)
+    for wrong, message in (
+        ({"mean": [0.5, 0.5]}, "give three numbers"), ({"std": [0.5, 0.0, 0.5]}, "give three numbers"),
+        ({"size": -1}, "give the side of its input"), ({"interpolation": "nearest"}, "give bilinear or bicubic"),
+    ):  # fmt: skip
+        given = {"size": 8, "resize": None, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": None} | wrong
+        with pytest.raises(ValueError, match=message):
+            declared("module:a.b", {}, **given)  # type: ignore[arg-type]
