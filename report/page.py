@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from report.names import spaced
 from report.text import address, visible
+from report.words import Measure
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STYLE = REPOSITORY / "report" / "templates" / "page.css"
@@ -104,7 +105,7 @@ def make_environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        extensions=["jinja2.ext.do"],
+        extensions=["jinja2.ext.do", Measure],
     )
     environment.filters |= {
         "rows": table_rows,

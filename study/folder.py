@@ -6,6 +6,8 @@ from pathlib import Path
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
+from stats.names import ACCURACY, RETENTION, in_measure
+
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
@@ -20,12 +22,21 @@ class StudyFolder:
         self.root = Path(root)
         self.pretrained = self.root / "autoencoders" / "pretrained.safetensors"
         self.cross_evaluation = self.root / "cross_evaluation"
-        self.accuracy = self.cross_evaluation / "accuracy.csv"
         self.predictions = self.cross_evaluation / "predictions.npz"
         self.native_accuracy = self.cross_evaluation / "native_accuracy.csv"
         self.robust_accuracy = self.root / "robustness" / "alone.csv"
         self.order = self.root / "order"
         self.report = self.root / "report"
+
+    @property
+    def measure(self) -> str:
+        """What the share of right predictions is called in this study: with decisions as labels, retention."""
+        return RETENTION if (self.root / "decisions").is_dir() else ACCURACY
+
+    @property
+    def accuracy(self) -> Path:
+        """The matrix of accuracies, or retentions."""
+        return self.cross_evaluation / in_measure("accuracy.csv", self.measure)
 
     def classifier(self, name: str) -> Path:
         """Weights of a classifier trained in this study."""

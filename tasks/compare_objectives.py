@@ -62,7 +62,7 @@ def numbers(folder: StudyFolder, resampling: Resampling) -> dict[str, float]:
     read = read_predictions(folder.predictions)
     table = separation(read, Sample(read.top1, read.sources, resampling))
     values = values_of(table)
-    probes = folder.root / "probe" / "accuracy.csv"
+    probes = folder.root / "probe" / f"{folder.measure}.csv"
     if not probes.exists():
         return values
     check_file(probes)

@@ -10,6 +10,7 @@ from callbacks.loggers import FaultTolerantLogger
 from callbacks.monitoring import picture_rows
 from datamodules.base import ImageDataModule
 from lightning_modules.cross_evaluation import CrossEvaluation, CrossEvaluationResult
+from stats.names import in_measure
 from stats.predictions import ReconstructionPredictions
 from stats.tables import accuracy_table, mean_over_seeds, nmi_table
 from study.artifact import Artifact, settings_of
@@ -31,7 +32,7 @@ def run(cfg: DictConfig) -> float:
     """Write the accuracy matrix of the study, predictions per image and nMI; returns the mean accuracy."""
     folder, options = study_folder(cfg), cfg.cross_evaluate
     data, networks = make_data(cfg, options.batch_size), study_networks(cfg)
-    files = [folder.cross_evaluation / name for name in FILES]
+    files = [folder.cross_evaluation / in_measure(name, folder.measure) for name in FILES]
     provenance, settings = folder.cross_evaluation / "cross_evaluation.json", settings_of(cfg, "cross_evaluate")
     artifact = Artifact(files, provenance, settings, networks.inputs(cfg, data), precious=False)
     step = Step(artifact, folder.job("cross_evaluate"), cfg.seed)
@@ -49,10 +50,12 @@ def run(cfg: DictConfig) -> float:
             make_trainer(cfg, loggers=loggers).test(module, datamodule=data, verbose=False)
             result = module.result
             mean = mean_of_studied(result, sources, networks.studied)
-            publish(module, data, loggers, mean)
+            publish(module, data, loggers, mean, folder.measure)
         contents = tables(result, sources, networks)
-        numbers = {"mean accuracy": mean}
-        return Result(mean, contents, numbers, [shown(contents["accuracy.csv"], sources)], data.unreadable())
+        numbers = {f"mean {folder.measure}": mean}
+        table = shown(contents["accuracy.csv"], sources, in_measure(TITLE, folder.measure))
+        files = {in_measure(name, folder.measure): content for name, content in contents.items()}
+        return Result(mean, files, numbers, [table], data.unreadable())
 
     return step.run(make)
 
@@ -98,7 +101,7 @@ def tables(result: CrossEvaluationResult, sources: list[str], networks: StudyNet
 
 
 def publish(
-    module: CrossEvaluation, data: ImageDataModule, loggers: Sequence[FaultTolerantLogger], mean: float
+    module: CrossEvaluation, data: ImageDataModule, loggers: Sequence[FaultTolerantLogger], mean: float, measure: str
 ) -> None:
     """Send the mean and the matrix, with a few images under each autoencoder, and the nMI to the dashboards."""
     pictured = [logger for logger in loggers if logger.shows_pictures]
@@ -109,16 +112,16 @@ def publish(
     with torch.inference_mode():
         pictures = [picture_rows([images]) for images in module.reconstruct(images)]
     for logger in pictured:
-        logger.log_table("accuracy", accuracy_table(result.top1, result.rows, result.columns), pictures)
-        logger.log_table("accuracy_top5", accuracy_table(result.top5, result.rows, result.columns))
+        logger.log_table(measure, accuracy_table(result.top1, result.rows, result.columns), pictures)
+        logger.log_table(f"{measure}_top5", accuracy_table(result.top5, result.rows, result.columns))
         logger.log_table("nmi", nmi_table(result.nmi_intra, result.nmi_inter, result.rows))
-        logger.log_metrics({"accuracy/mean_over_autoencoders": mean}, 0)
+        logger.log_metrics({f"{measure}/mean_over_autoencoders": mean}, 0)
 
 
-def shown(table: Any, sources: list[str]) -> Table:
+def shown(table: Any, sources: list[str], title: str) -> Table:
     """The accuracy matrix for the terminal; says of how many seeds it is the mean."""
     if len(sources) > len(table):
         seeds = {name: sources.count(name) for name in table.columns}
         say("means over seeds: " + ", ".join(f"{name} {count}" for name, count in seeds.items()))
     rows = [[str(name), *(f"{value:.1%}" for value in table.loc[name])] for name in table.index]
-    return Table(TITLE, ["", *table.columns], rows)
+    return Table(title, ["", *table.columns], rows)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from networks.cost import flop_count, parameter_count
 from stats.cue_retention import cue_tables
 from stats.intervals import Resampling, Sample, accuracy_intervals, nmi_intervals, paired_differences, rrc_intervals
+from stats.names import in_measure
 from stats.order_certainty import order_certainty
 from stats.predictions import ReconstructionPredictions
 from stats.tables import mean_gains
@@ -40,7 +41,7 @@ def run(cfg: DictConfig) -> float:
         given = [read_covariates(Path(options.covariates))]
         inputs["covariates"] = sha256(Path(options.covariates))
     root = folder.root / "intervals"
-    files = [*(root / f"{name}.csv" for name in TABLES), root / "order.json"]
+    files = [*(root / f"{in_measure(name, folder.measure)}.csv" for name in TABLES), root / "order.json"]
     resampling = Resampling(int(options.resamples), float(options.level), int(cfg.seed))
     settings = {"resamples": resampling.resamples, "level": resampling.level, "seed": resampling.seed}
     artifact = Artifact(files, root / "provenance.json", settings, inputs, precious=False)
@@ -51,10 +52,10 @@ def run(cfg: DictConfig) -> float:
         covariates = pd.concat([costs(cfg, names), *(of_classifiers(table, names) for table in given)], axis=1)
         tables, order = compute(predictions, resampling, covariates)
         share = float(order["widest"]["chain_share"]) if order["widest"] else 0.0
-        contents: dict[str, Any] = {f"{name}.csv": table for name, table in tables.items()}
+        contents: dict[str, Any] = {f"{in_measure(name, folder.measure)}.csv": table for name, table in tables.items()}
         contents["order.json"] = json.dumps(order, indent=2) + "\n"
         describe_order(order)
-        shown = accuracies_and_gains(tables, resampling.level)
+        shown = accuracies_and_gains(tables, resampling.level, folder.measure)
         return Result(share, contents, {"share of resamples with a chain": share}, shown)
 
     return Step(artifact, folder.job("intervals")).run(make)
@@ -120,15 +121,15 @@ def of_classifiers(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return table
 
 
-def accuracies_and_gains(tables: Mapping[str, pd.DataFrame], level: float) -> list[Table]:
+def accuracies_and_gains(tables: Mapping[str, pd.DataFrame], level: float, measure: str) -> list[Table]:
     """The accuracy of each classifier on its A_i, and its gains, with intervals, for the terminal."""
     own = tables["accuracy"].query("autoencoder == classifier").assign(minus="")
     rows = [
         [row["classifier"], f"A_i{' − ' if row['minus'] else ''}{row['minus']}", interval(row)]
         for row in pd.concat([own, tables["differences"]]).to_dict("records")
     ]
-    title = f"accuracy, with {level:.0%} intervals"
-    return [Table(title, ["", "on the images of", "accuracy"], rows)] if len(rows) <= ROWS else []
+    title = f"{measure}, with {level:.0%} intervals"
+    return [Table(title, ["", "on the images of", measure], rows)] if len(rows) <= ROWS else []
 
 
 def describe_order(order: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from lightning_modules.noise_curves import NoiseCurves, NoiseCurvesResult
+from stats.names import ACCURACY
 from stats.tables import accuracy_under_noise, noise_means
 from study.artifact import Artifact, settings_of
 from study.data import make_data
@@ -22,7 +23,7 @@ def run(cfg: DictConfig) -> float:
     epsilons = [float(epsilon) for epsilon in options.epsilons]
     data, networks = make_data(cfg, options.batch_size), study_networks(cfg).without_controls()
     root = folder.root / "noise"
-    files = [root / name for name in ("accuracy.csv", "means.csv", "predictions.npz")]
+    files = [root / name for name in (f"{folder.measure}.csv", "means.csv", "predictions.npz")]
     settings = settings_of(cfg, "noise_curves")
     artifact = Artifact(files, root / "noise.json", settings, networks.inputs(cfg, data), precious=False)
 
@@ -35,8 +36,11 @@ def run(cfg: DictConfig) -> float:
         labels = networks.right_classes(cfg, data, module.result.labels, module.result.index)
         table, arrays = results(module.result, networks, labels)
         mean = float(table.loc[table["source"] == table["classifier"], "accuracy"].mean())
-        contents = {"accuracy.csv": table, "means.csv": noise_means(table), "predictions.npz": arrays}
-        return Result(mean, contents, {"mean accuracy": mean}, [summary(table)], data.unreadable())
+        named = table.rename(columns={ACCURACY: folder.measure})
+        contents = {f"{folder.measure}.csv": named, "means.csv": noise_means(table), "predictions.npz": arrays}
+        return Result(
+            mean, contents, {f"mean {folder.measure}": mean}, [summary(table, folder.measure)], data.unreadable()
+        )
 
     return Step(artifact, folder.job("noise_curves"), cfg.seed).run(make)
 
@@ -63,10 +67,10 @@ def results(
     return accuracy_under_noise(right, sources, classifiers, result.epsilons), arrays
 
 
-def summary(table: pd.DataFrame) -> Table:
+def summary(table: pd.DataFrame, measure: str) -> Table:
     """Accuracies at every strength of noise, for the terminal."""
     keys = table["source"].map(NAMES).fillna("behind its A_i")
     wide = table.assign(source=keys).pivot_table("accuracy", ["classifier", "source"], "epsilon", sort=False)
     names = [", ".join(map(str, pair)) for pair in wide.index]
     rows = [[name, *(f"{value:.1%}" for value in row)] for name, row in zip(names, wide.to_numpy(), strict=True)]
-    return Table("accuracy under noise of strength", ["", *(f"{epsilon:g}" for epsilon in wide.columns)], rows)
+    return Table(f"{measure} under noise of strength", ["", *(f"{epsilon:g}" for epsilon in wide.columns)], rows)

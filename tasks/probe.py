@@ -16,7 +16,7 @@ from datamodules.base import ImageDataModule, Split
 from lightning_modules.probe import Probe, Readers
 from networks.classifier import Classifier
 from networks.weights import load_weights
-from stats.names import ORIGINAL
+from stats.names import ACCURACY, ORIGINAL
 from stats.proportion import wilson_interval
 from study.artifact import Artifact, settings_of
 from study.autoencoders import make_autoencoder
@@ -38,7 +38,7 @@ def run(cfg: DictConfig) -> float:
     if data.single_pass or data.on_error == "skip":
         raise ValueError("probes read every image several times: use images that can all be read, not shards")
     networks = study_networks(cfg).with_first_seeds()
-    path = folder.root / "probe" / "accuracy.csv"
+    path = folder.root / "probe" / f"{folder.measure}.csv"
     settings, inputs = settings_of(cfg, "probe"), networks.inputs(cfg, data)
     artifact = Artifact([path], path.with_suffix(".json"), settings, inputs, precious=False)
     probes = Probes(cfg, networks.configs, data, path.parent, folder.job("probe"))
@@ -52,8 +52,9 @@ def run(cfg: DictConfig) -> float:
             [str(source), *(f"{value:.1%}" for value in part["accuracy"])]
             for source, part in table.groupby("source", sort=False)
         ]
-        shown = Table("accuracy of readers on the images of", ["", *networks.configs], rows)
-        return Result(mean, {path.name: table}, {"mean accuracy": mean}, [shown])
+        shown = Table(f"{folder.measure} of readers on the images of", ["", *networks.configs], rows)
+        named = table.rename(columns={ACCURACY: folder.measure})
+        return Result(mean, {path.name: named}, {f"mean {folder.measure}": mean}, [shown])
 
     return Step(artifact, folder.job("probe")).run(make)
 

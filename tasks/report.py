@@ -14,6 +14,7 @@ from report.names import source_titles
 from report.page import Part, render_page
 from report.parts import classifiers as classifiers_part
 from report.parts import study as study_part
+from report.words import words_of
 from study.artifact import Artifact, require, settings_of
 from study.autoencoders import has_autoencoders
 from study.classifiers import every_classifier
@@ -35,6 +36,12 @@ def run(cfg: DictConfig) -> float:
     other measurements than the cross evaluation exist.
     """
     check_study(cfg)
+    with words_of(study_folder(cfg).root):
+        return shown(cfg)
+
+
+def shown(cfg: DictConfig) -> float:
+    """The figures and the page, in the words of the study."""
     folder, data, configs = study_folder(cfg), make_data(cfg), every_classifier(cfg)
     titles = titles_of(configs)
     parts = written_parts(folder.root, titles)

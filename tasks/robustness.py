@@ -13,7 +13,7 @@ from lightning_modules.adversarial_training import RobustAccuracy
 from methods.robustness.module import DEFENCES, OWN, Robustness, pgd_attacks
 from methods.robustness.tables import FILES, tables
 from networks.attacks import PgdAttack
-from stats.names import PRETRAINED
+from stats.names import PRETRAINED, in_measure
 from stats.proportion import wilson_interval
 from study.artifact import Artifact, settings_of
 from study.autoencoders import has_autoencoders
@@ -60,7 +60,8 @@ def alone(cfg: DictConfig) -> float:
         title = f"test images under attack, {attacker.norm} {attacker.epsilon:g}"
         shown = Table(title, ["", "as they are", "attacked", "95 % interval"], cells)
         mean = float(table["robust_accuracy"].mean())
-        return Result(mean, {path.name: table}, tables=[shown], unreadable=sorted(unreadable))
+        named = table.rename(columns=lambda name: in_measure(str(name), folder.measure))
+        return Result(mean, {path.name: named}, tables=[shown], unreadable=sorted(unreadable))
 
     return Step(artifact, folder.job("robustness")).run(make)
 
@@ -91,7 +92,8 @@ def behind_autoencoders(cfg: DictConfig) -> float:
     networks = study_networks(cfg).without_controls().with_first_seeds()
     root, settings = folder.root / "robustness", settings_of(cfg, "robustness")
     del settings["robustness"]["alone"]
-    files, inputs = [root / name for name in FILES], networks.inputs(cfg, images)
+    files = [root / in_measure(name, folder.measure) for name in FILES]
+    inputs = networks.inputs(cfg, images)
     artifact = Artifact(files, root / "robustness.json", settings, inputs, precious=False)
 
     def make() -> Result:
@@ -109,13 +111,22 @@ def behind_autoencoders(cfg: DictConfig) -> float:
         )
         make_trainer(cfg).test(module, datamodule=data, verbose=False)
         contents, mean = tables(module.result), float(module.result.worst[..., DEFENCES.index(OWN)].mean())
-        shown, numbers = summary(contents["accuracy.csv"]), {"mean worst-case accuracy behind A_i": mean}
-        return Result(mean, contents, numbers, [shown], data.unreadable())
+        shown = summary(contents["accuracy.csv"], folder.measure)
+        numbers = {f"mean worst-case {folder.measure} behind A_i": mean}
+        named = {in_measure(name, folder.measure): in_words(made, folder.measure) for name, made in contents.items()}
+        return Result(mean, named, numbers, [shown], data.unreadable())
 
     return Step(artifact, folder.job("robustness"), cfg.seed).run(make)
 
 
-def summary(table: pd.DataFrame) -> Table:
+def in_words(content: Any, measure: str) -> Any:
+    """A table with columns on accuracy under the name that the study gives it; other contents as they are."""
+    if not isinstance(content, pd.DataFrame):
+        return content
+    return content.rename(columns=lambda name: in_measure(str(name), measure))
+
+
+def summary(table: pd.DataFrame, measure: str) -> Table:
     """The means over classifiers for the terminal: a row for each defence and attack, a column for each threat."""
     means = table.groupby(["defence", "attack", "norm", "epsilon"], sort=False)["accuracy"].mean().reset_index()
     means["row"] = means["defence"] + ", " + means["attack"]
@@ -123,5 +134,5 @@ def summary(table: pd.DataFrame) -> Table:
     wide = means.pivot(index="row", columns="column", values="accuracy")
     wide = wide.loc[means["row"].unique(), means["column"].unique()]
     rows = [[str(name), *(f"{value:.1%}" for value in wide.loc[name])] for name in wide.index]
-    title = f"accuracy under attack, mean over classifiers, {table['images'].iloc[0]} images"
+    title = f"{measure} under attack, mean over classifiers, {table['images'].iloc[0]} images"
     return Table(title, ["", *wide.columns], rows)

@@ -18,7 +18,8 @@ from report.page import Part
 from report.parts.cues import KEPT, retention_figure, row_title
 from report.parts.intervals import WIDEST_MATRIX, cells, neighbour_table
 from report.tables import read_table
-from stats.names import ORIGINAL
+from report.words import measure
+from stats.names import ACCURACY, ORIGINAL
 from study.records import read_arrays
 
 TEMPLATE = "methods/band_tolerance/report.html.j2"
@@ -85,6 +86,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         "order": order,
         "level": f"{100 * order['level']:g} %",
         "share": share,
+        "given": measure() == ACCURACY,
         "at_target": at_target,
         "networks": len(networks),
         "controls": [names[name] for name in controls if name in names],

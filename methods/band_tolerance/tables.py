@@ -10,6 +10,8 @@ from methods.band_tolerance.figures import in_words, outside_words
 from methods.band_tolerance.rows import EVEN, FIT, WATER_FILLING
 from methods.band_tolerance.spectrum_figures import COLOUR_NAMES, band_names
 from methods.band_tolerance.transform import COLOURS, LOW_PASS
+from report.words import measure
+from stats.names import ACCURACY
 
 Line = Mapping[Any, Any]  # of a table, by column
 CURVE = ["classifier", "kind", "seed"]
@@ -118,7 +120,7 @@ def curve_table(curve: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
             {
                 "bits per image": f"{in_words(row['bits'])} {interval}",
                 "decisions kept": share_text(row, "retention"),
-                "accuracy": share_text(row, "accuracy"),
+                **({"accuracy": share_text(row, "accuracy")} if measure() == ACCURACY else {}),
                 "KL, nats": f"{row['divergence']:.3f}",
             }
         )

@@ -16,6 +16,8 @@ from report.figures.style import ACCENT, GREY, INK, PALE, STYLE
 from report.page import Part
 from report.tables import read_table
 from report.text import figure_text
+from report.words import measure
+from stats.names import in_measure
 
 TEMPLATE = "methods/robustness/report.html.j2"
 TITLES = {"linf": "$L_\\infty$", "l2": "$L_2$"}
@@ -39,7 +41,7 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         root: The study's folder.
         titles: Display name of each classifier.
     """
-    files = [root / "robustness" / name for name in FILES]
+    files = [root / "robustness" / in_measure(name, measure()) for name in FILES]
     if not all(path.exists() for path in files):
         return None
     named = dict.fromkeys(("classifier", "source", "target"), titles)
@@ -115,7 +117,7 @@ def curves(table: pd.DataFrame, norm: str) -> Figure:
                 ax.set_title(figure_text(names[number]), color=INK, pad=4)
             if number % across == 0:
                 ax.set_ylabel(list(BEHIND.values())[defence])
-        figure.supylabel("accuracy", fontsize=9)
+        figure.supylabel(measure(), fontsize=9)
         figure.supxlabel("ε" + (" (255ths)" if norm == "linf" else ""), fontsize=9)
         handles, texts = axes[0, 0].get_legend_handles_labels()
         figure.tight_layout(h_pad=0.6, w_pad=0.4)

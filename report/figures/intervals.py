@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from report.figures.style import ACCENT, DEEP, FAINT, GREY, INK, PALE, STYLE, typeset
 from report.text import figure_text
+from report.words import measure
 from stats.names import OWN
 
 CONTROL_COLOURS = ("#b7791f", "#8a5a83", "#c05640", "#5b7fa3")
@@ -37,7 +38,7 @@ def forest(series: Mapping[str, pd.DataFrame]) -> Figure:
             ax.hlines(heights, of_names["lower"], of_names["upper"], color=look["color"], linewidth=1.2, zorder=2)
             label = "own $A_i$" if source == OWN else typeset(source)
             ax.plot(of_names["estimate"], heights, linestyle="none", markersize=3.8, label=label, zorder=3, **look)
-        ax.set_xlabel("top-1 accuracy")
+        ax.set_xlabel(f"top-1 {measure()}")
         legend_above(figure, ax, len(series))
     return figure
 

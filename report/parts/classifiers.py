@@ -12,11 +12,11 @@ from report.page import Part
 from report.parts.study import native_table, spread
 from report.provenance import settings_of
 from report.tables import read_table
+from report.words import in_words
 
 TEMPLATE = "report/templates/classifiers.html.j2"
-VALIDATED, TESTED, ATTACKED = (
-    f"accuracy, {images}" for images in ("validation images", "test images", "test images under attack")
-)
+VALIDATED = "accuracy, validation images"  # of given labels, which a classifier that is trained here has
+TESTED, ATTACKED = "accuracy, test images", "accuracy, test images under attack"
 NORMS = {"linf": "L∞", "l2": "L2"}
 
 
@@ -40,7 +40,7 @@ def read(
         accuracy[titles[name]] = {VALIDATED: record.get("objective", np.nan)}
         if name in attacked.index:
             row = attacked.loc[name]
-            accuracy[titles[name]] |= {TESTED: row["accuracy"], ATTACKED: row["robust_accuracy"]}
+            accuracy[titles[name]] |= {in_words(TESTED): row["accuracy"], in_words(ATTACKED): row["robust_accuracy"]}
         training[titles[name]] = source if isinstance(source, str) else described(record["settings"])
     table = pd.DataFrame.from_dict(accuracy, orient="index").astype(float).dropna(axis=1, how="all")
     values = {

@@ -14,6 +14,7 @@ from report.names import source_titles
 from report.page import Part
 from report.parts.intervals import level_of
 from report.tables import read_table
+from report.words import measure
 
 TEMPLATE = "report/templates/cues.html.j2"
 KEPT = "own kept"
@@ -22,7 +23,7 @@ KEPT = "own kept"
 def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     """The part of a study with classifiers of the same and of different cues, in which ``task=intervals`` has run."""
     paths = [root / "intervals" / name for name in ("cues.csv", "cue_pairs.csv", "rrc.csv")]
-    probes = root / "probe" / "accuracy.csv"
+    probes = root / "probe" / f"{measure()}.csv"
     if not all(path.exists() for path in paths):
         return None
     retention, pairs = read_table(paths[0], index="number"), read_table(paths[1])

@@ -13,7 +13,8 @@ from report.names import classifier_title, order_text, source_title
 from report.page import Part
 from report.provenance import is_outdated
 from report.tables import read_table
-from stats.names import ORIGINAL, OWN, PRETRAINED
+from report.words import in_words, measure
+from stats.names import ORIGINAL, OWN, PRETRAINED, in_measure
 
 TEMPLATE = "report/templates/intervals.html.j2"
 TABLES = ("accuracy", "accuracy_top5", "differences", "gains", "rrc", "nmi")
@@ -30,16 +31,17 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         titles: Display name of each classifier.
     """
     folder = root / "intervals"
-    files = [*(folder / f"{name}.csv" for name in TABLES), folder / "order.json"]
+    paths = {name: folder / f"{in_measure(name, measure())}.csv" for name in TABLES}
+    files = [*paths.values(), folder / "order.json"]
     if not all(path.exists() for path in files):
         return None
-    tables = {name: read_table(folder / f"{name}.csv") for name in TABLES}
+    tables = {name: read_table(path) for name, path in paths.items()}
     order = json.loads((folder / "order.json").read_text(encoding="utf-8"))
     widest, seeds = order["widest"], order["seeds"]
     level, classifiers = level_of(root), list(dict.fromkeys(tables["rrc"]["classifier"]))
     series = forest_series(tables["accuracy"], classifiers, titles)
     drawn = {
-        "intervals_accuracy": interval_figures.forest(series),
+        f"intervals_{measure()}": interval_figures.forest(series),
         "intervals_chain": interval_figures.chain_chances(
             pd.DataFrame(order["thresholds"]), None if widest is None else (widest["from"], widest["to"])
         ),
@@ -94,13 +96,12 @@ def number_tables(
 ) -> dict[str, pd.DataFrame]:
     """The tables of numbers with their intervals, by caption."""
     columns = {name: cells(table) for name, table in series.items()}
-    shown = {f"Accuracy, with {level} intervals": pd.DataFrame(columns)}
+    shown = {in_words(f"Accuracy, with {level} intervals"): pd.DataFrame(columns)}
     if len(tables["differences"]):
         differences = titled(tables["differences"], titles)
         differences["minus"] = f"{OWN} − " + differences["minus"].map(lambda name: source_title(name, titles))
-        shown["Accuracy on the own autoencoder minus accuracy on other sources"] = matrix(
-            differences, "classifier", "minus"
-        )
+        caption = in_words("Accuracy on the own autoencoder minus accuracy on other sources")
+        shown[caption] = matrix(differences, "classifier", "minus")
     if tables["rrc"]["classifier"].nunique() <= WIDEST_MATRIX:
         shown["Relative rates of change"] = matrix(titled(tables["rrc"], titles), "autoencoder", "classifier")
     shown["Normalised mutual information, mean"] = matrix(titled(tables["nmi"], titles), "autoencoder", "kind")
@@ -173,6 +174,8 @@ def seed_tables(
     others = others.set_index(others["autoencoder"] + " → " + others["classifier"])
     columns = ["estimate", *SPREAD]
     return {
-        "Accuracy on the own autoencoder over the seeds": of_own.rename(index=titles)[columns].rename(columns=SPREAD),
+        in_words("Accuracy on the own autoencoder over the seeds"): of_own.rename(index=titles)[columns].rename(
+            columns=SPREAD
+        ),
         "Relative rates of change that differ most between seeds": others[columns].rename(columns=SPREAD),
     }

@@ -15,6 +15,7 @@ from report.names import classifier_title
 from report.page import Part
 from report.tables import read_table
 from report.text import figure_text
+from report.words import measure
 from stats.names import ORIGINAL, PRETRAINED
 
 TEMPLATE = "report/templates/noise.html.j2"
@@ -29,7 +30,7 @@ ROWS = {ORIGINAL: "itself", PRETRAINED: "through A_S", OWN: "through its own A_i
 
 def read(root: Path, titles: Mapping[str, str]) -> Part | None:
     """The part on noise, if ``task=noise_curves`` measured it."""
-    paths = [root / "noise" / name for name in ("accuracy.csv", "means.csv", "predictions.npz")]
+    paths = [root / "noise" / name for name in (f"{measure()}.csv", "means.csv", "predictions.npz")]
     if not all(path.exists() for path in paths[:2]):
         return None
     table, means = (read_table(path) for path in paths[:2])
@@ -70,7 +71,7 @@ def draw_curves(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
         strongest = table["epsilon"].max()
         axes[0, 0].set_xticks([0, strongest / 2, strongest], ["0", f"{strongest / 2:g}", f"{strongest:g}"])
         figure.supxlabel("strength of the noise ε", fontsize=9)
-        figure.supylabel("accuracy", fontsize=9)
+        figure.supylabel(measure(), fontsize=9)
         add_legend(figure, [axes[0, 0]])
     return figure
 

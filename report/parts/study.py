@@ -15,6 +15,7 @@ from report.figures.rrc import rrc_curve
 from report.names import IMAGES, START, order_text, source_titles
 from report.page import Part
 from report.tables import read_table
+from report.words import measure
 from stats.names import OWN
 
 TEMPLATE = "report/templates/study.html.j2"
@@ -34,7 +35,8 @@ def read(root: Path, titles: Mapping[str, str], views: pd.DataFrame) -> Part | N
         views: What each classifier does to an image and how much of it the classifier sees, by its name.
     """
     cross_evaluation, order = root / "cross_evaluation", root / "order"
-    files = [cross_evaluation / name for name in ("accuracy.csv", "accuracy_top5.csv", "nmi.csv", "predictions.npz")]
+    word = measure()
+    files = [cross_evaluation / name for name in (f"{word}.csv", f"{word}_top5.csv", "nmi.csv", "predictions.npz")]
     files += [order / name for name in ("order.json", "rrc.csv", "lattice.json")]
     if not all(path.exists() for path in files):
         return None
@@ -48,7 +50,7 @@ def read(root: Path, titles: Mapping[str, str], views: pd.DataFrame) -> Part | N
         images = len(predictions["labels"])
     of_own = own_accuracies(accuracy, list(rrc.columns))
     drawn = {
-        "accuracy": accuracy_matrix(accuracy, baselines=len(accuracy) - len(rrc)),
+        word: accuracy_matrix(accuracy, len(accuracy) - len(rrc), f"top-1 {word}"),
         "rrc": rrc_curve(intervals, rrc, None if widest is None else intervals.index(widest)),
         "nmi": nmi_bars(nmi.drop(index=IMAGES), float(nmi["inter_mean"].to_dict()[IMAGES])),
     }
@@ -75,7 +77,7 @@ def read(root: Path, titles: Mapping[str, str], views: pd.DataFrame) -> Part | N
         "views": views.rename(index=titles),
         "native": native_table(native, titles),
     }
-    facts = [("test images", str(images)), *((f"accuracy, {name}", spread(of_own[name])) for name in of_own)]
+    facts = [("test images", str(images)), *((f"{word}, {name}", spread(of_own[name])) for name in of_own)]
     return Part(TEMPLATE, values, drawn, [*files, *([native] if native.exists() else [])], METHOD, facts)
 
 

@@ -88,7 +88,7 @@ def test_a_network_of_ones_own_package_gets_to_a_page_in_two_commands(home: Path
         assert said in second.stdout
     study = home / "studies" / "ask-MyNet-photos"
     page = (study / "report" / "index.html").read_text()
-    for anchor in ("decisions", "bits-per-image", "patterns"):
+    for anchor in ("Decisions", "Bits per image", "Patterns of MyNet"):
         assert anchor in page
     assert "Traceback" not in second.stdout + second.stderr
     again = command(home, *asked, *lines[1:], "network.size=48")
