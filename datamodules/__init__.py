@@ -7,6 +7,7 @@ from datamodules.cues import CuedImages
 from datamodules.fake import FakeImages
 from datamodules.folder import ImageFolder
 from datamodules.photographs import Photographs
+from datamodules.real_photographs import RealPhotographs
 from datamodules.shards import ImageShards
 from datamodules.unlabelled import UnlabelledImages
 from datamodules.views.poisoned import PoisonedImages
@@ -21,5 +22,6 @@ __all__ = [
     "ImageShards",
     "Photographs",
     "PoisonedImages",
+    "RealPhotographs",
     "UnlabelledImages",
 ]

@@ -12,8 +12,10 @@ from datamodules import (
     ImageFolder,
     ImageShards,
     Photographs,
+    RealPhotographs,
     UnlabelledImages,
 )
+from datamodules.real_photographs import PHOTOGRAPHS
 
 LOADING: dict[str, Any] = {"batch_size": 32, "seed": 0, "workers": 0, "augmentation": "crop_flip"}
 READING: dict[str, Any] = LOADING | {"on_error": "raise", "cache": None}
@@ -35,6 +37,11 @@ def cued_images(**options: Any) -> CuedImages:
 def photographs(names: Sequence[str], **options: Any) -> Photographs:
     """Tiles of photographs; all but the loading must be given."""
     return Photographs(names, **LOADING | options)
+
+
+def real_photographs(names: Sequence[str] = tuple(PHOTOGRAPHS), **options: Any) -> RealPhotographs:
+    """Squares of photographs for ImageNet networks; all but their sides and the loading must be given."""
+    return RealPhotographs(names, **{"sides": [96, 300]} | LOADING | options)
 
 
 def cifar10(root: Path, **options: Any) -> Cifar10Images:

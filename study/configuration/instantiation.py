@@ -28,6 +28,7 @@ TARGETS: Mapping[Kind, tuple[str, ...]] = {
         "datamodules.ImageFolder",
         "datamodules.ImageShards",
         "datamodules.Photographs",
+        "datamodules.RealPhotographs",
         "datamodules.UnlabelledImages",
     ),
     "autoencoder": ("networks.segnet.SegNet", "networks.segnet.CompactSegNet"),
