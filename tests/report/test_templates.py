@@ -12,7 +12,18 @@ from methods.robustness.module import ATTACKS, DEFENCES, RobustnessResult
 from methods.robustness.tables import tables
 from networks.attacks import ThreatModel
 from report.page import REPOSITORY, Part
-from report.parts import agreement, classifiers, colour_and_frequency, cues, disagreement, intervals, noise, study
+from report.parts import (
+    agreement,
+    classifiers,
+    colour_and_frequency,
+    cues,
+    decisions,
+    disagreement,
+    intervals,
+    noise,
+    study,
+)
+from stats.decisions import class_shares, decision_summary
 from stats.intervals import Resampling
 from study.step import write
 from tasks import intervals as intervals_task
@@ -40,6 +51,24 @@ def write_results(root: Path) -> None:
     (root / "robustness").mkdir()
     for name, content in tables(attacked()).items():
         write(content, root / "robustness" / name)
+
+
+def write_decisions(root: Path) -> Path:
+    """The files of decisions, of classifiers whose classes have names that are no HTML."""
+    folder = root / "decisions"
+    folder.mkdir(parents=True)
+    predicted, confidence = np.array([0, 1, 1]), np.array([0.9, 0.4, 0.6])
+    names = np.array(["<b>cat & co", "dog"])
+    pd.DataFrame([{"classifier": name} | decision_summary(predicted, confidence, 0.5) for name in NAMES]).to_csv(
+        folder / "summary.csv", index=False
+    )
+    shares = [class_shares(predicted, confidence, names).assign(classifier=name) for name in NAMES]
+    pd.concat(shares).to_csv(folder / "classes.csv", index=False)
+    np.savez(
+        folder / "pictures.npz", image_0=np.zeros((3, 8, 8), dtype=np.uint8), classifiers=np.array(NAMES),
+        classes=np.array([["<b>cat & co"] * len(NAMES)]), confidences=np.full((1, len(NAMES)), 0.9),
+    )  # fmt: skip
+    return root
 
 
 @pytest.fixture
@@ -76,6 +105,7 @@ def every_part(root: Path, compressed: Path) -> list[Part]:
         classifiers.read(root, TITLES, views(NAMES), 100, records),
         disagreement.read(compressed, {name: f"<b>{name} & co" for name in COLUMNS}),
         *(module.read(root, TITLES) for module in readers),
+        decisions.read(write_decisions(root / "decided"), TITLES),
     ]
     assert all(part is not None for part in parts)
     return [part for part in parts if part is not None]
