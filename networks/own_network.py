@@ -9,15 +9,33 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 CLASSES = ("num_classes", "classes", "n_classes", "num_labels")  # how constructors call the number of logits
+ROOMS = (  # packages of this project: one of hers with the same name would not be found
+    "benchmarks", "callbacks", "datamodules", "hydra_plugins", "lightning_modules", "methods", "metrics", "networks",
+    "report", "run", "stats", "study", "tasks", "tests",
+)  # fmt: skip
 _TRUSTED: set[str] = set()
+
+
+class TrustedHere:
+    """Finds trusted packages in the current directory, and nothing else there.
+
+    With the directory in ``sys.path``, a library that looks for an optional package would run whatever has its name.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The place of a package; the parts of one that has been found are not looked for here."""
+        return PathFinder.find_spec(name, [str(Path.cwd())], target) if path is None and name in _TRUSTED else None
 
 
 def trust_packages(names: Iterable[str]) -> None:
@@ -27,17 +45,20 @@ def trust_packages(names: Iterable[str]) -> None:
         names: Names of packages at the top level.
 
     Raises:
-        ValueError: If one is no such name.
+        ValueError: If one is no such name, or a name of Python itself, of PyTorch or of this project.
     """
     chosen = set(names)
     for name in chosen:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
             raise ValueError(f"trust={name}: give names of packages at the top level, as trust=[my_package]")
+        if name in sys.stdlib_module_names or name in ("torch", "torchvision"):
+            raise ValueError(f"trust={name}: that is no package of yours; name the one that has your network")
+        if name in ROOMS:
+            raise ValueError(f"trust={name}: this project has a package of that name; give yours another name")
     _TRUSTED.clear()
     _TRUSTED.update(chosen)
-    here = str(Path.cwd())
-    if chosen and here not in sys.path:
-        sys.path.append(here)  # last, so that nothing of this project is hidden
+    if TrustedHere not in sys.meta_path:
+        sys.meta_path.append(TrustedHere)  # last, so that no installed package is hidden
 
 
 def own_network(entry: str, classes: int | None, arguments: Mapping[str, Any]) -> nn.Module:

@@ -92,7 +92,7 @@ def test_an_exported_program_computes_what_its_network_does_for_any_number_of_im
     program = torch.export.export(network, (torch.rand(3, 3, 32, 32),), dynamic_shapes=shapes)
     torch.export.save(program, tmp_path / "net.pt2")
     loaded = exported_network(str(tmp_path / "net.pt2"), None)
-    assert loaded.batch == (None if dynamic else 3)
+    assert loaded.limits == ((1, None) if dynamic else (3, 3))
     classifier = Classifier(loaded, Preprocessing(None, mean=(0, 0, 0), std=(1, 1, 1)))
     freeze(classifier)
     classifier.train()  # must not raise, as programs do
