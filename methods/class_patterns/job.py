@@ -103,7 +103,7 @@ class Searches(OneClassifier):
         return Result(float(masks.mean()), {step.artifact.files[0].name: arrays_of(patterns)})
 
 
-def chosen_classes(classes: Any, names: list[str], split: ImageDataset, most_frequent: bool = False) -> list[int]:
+def chosen_classes(classes: Any, names: list[str], split: ImageDataset, most_frequent: bool) -> list[int]:
     """The labels of the classes that ``class_patterns.classes`` chooses.
 
     Args:

@@ -299,7 +299,8 @@ class Labelled(list[int]):
 
 def test_classes_are_all_or_a_number_or_named() -> None:
     names = ["a", "b", "c", "d", "e"]
-    assert chosen_classes(None, names, Labelled([4, 3, 0, 2, 0])) == [0, 2, 3, 4]  # type: ignore[arg-type]
-    assert chosen_classes(3, names, Labelled([0, 1, 2, 3, 4])) == [0, 2, 4]  # type: ignore[arg-type]
-    assert chosen_classes(2, names, Labelled([3, 1])) == [1, 3]  # type: ignore[arg-type]
-    assert chosen_classes(["e", "b"], names, Labelled([1])) == [4, 1]  # type: ignore[arg-type]
+    assert chosen_classes(None, names, Labelled([4, 3, 0, 2, 0]), False) == [0, 2, 3, 4]  # type: ignore[arg-type]
+    assert chosen_classes(3, names, Labelled([0, 1, 2, 3, 4]), False) == [0, 2, 4]  # type: ignore[arg-type]
+    assert chosen_classes(2, names, Labelled([3, 1]), False) == [1, 3]  # type: ignore[arg-type]
+    assert chosen_classes(["e", "b"], names, Labelled([1]), False) == [4, 1]  # type: ignore[arg-type]
+    assert chosen_classes(2, names, Labelled([3, 1, 1, 4, 4, -1, -1, -1]), True) == [1, 4]  # type: ignore[arg-type]
