@@ -74,7 +74,7 @@ def declared(
 ) -> Preprocessing:
     """The preprocessing that is given, completed by what is known; nothing that matters is guessed."""
     given = {"size": size, "resize": resize, "mean": mean, "std": std, "interpolation": interpolation}
-    chosen = {name: known.get(name) if value is None else value for name, value in given.items()}
+    chosen: dict[str, Any] = {name: known.get(name) if value is None else value for name, value in given.items()}
     if any(chosen[name] is None for name in ("size", "mean", "std")):
         raise ValueError(f"{what}: {LINES}")
     for name in ("mean", "std"):

@@ -70,7 +70,7 @@ class ExportedNetwork(nn.Module):
         super()._apply(fn, recurse)
         for module in self.program.modules():
             if isinstance(module, GraphModule):
-                move_operators(module, self.place.device)
+                move_operators(module, self.get_buffer("place").device)
         return self
 
 

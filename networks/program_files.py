@@ -56,7 +56,7 @@ FORMS = {  # of texts, by their key; where a key is not here, a text is refused
 }  # fmt: skip
 FORMS |= dict.fromkeys(("as_float", "as_floats", "as_float_lists", "real", "imag"), re.compile(r"-?Infinity|NaN"))
 CODE = ("as_custom_obj", "as_operator", "custom_obj", "token", "constant_input", "class_fqn")
-LEAF = {"type": None, "context": None, "children_spec": []}
+LEAF: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
 Tree = dict[str, Any]
 
 

@@ -57,7 +57,7 @@ def word_for(found: re.Match[str]) -> str:
 class Measure(Extension):
     """Reads templates in the words of the study; the one on decisions explains both words."""
 
-    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:  # type: ignore[override]
+    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
         """Replace the words in the text of a template and in its captions; not in names of figures and keys."""
         kept = stream.name is not None and stream.name.endswith("decisions.html.j2")  # it explains both words
         for token in stream:

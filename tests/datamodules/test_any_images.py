@@ -84,9 +84,9 @@ def test_splits_depend_on_contents_alone_not_on_names_and_folders(phone: Path, t
     one, other = images(phone), images(moved)
     assert one.fingerprint() == other.fingerprint()
     for name in ("val", "test"):
-        assert len(one.split(name)) == len(other.split(name))  # type: ignore[arg-type]
-        for index in range(len(one.split(name))):  # type: ignore[arg-type]
-            assert torch.equal(one.split(name)[index][0], other.split(name)[index][0])  # type: ignore[arg-type]
+        assert len(one.split(name)) == len(other.split(name))
+        for index in range(len(one.split(name))):
+            assert torch.equal(one.split(name)[index][0], other.split(name)[index][0])
 
 
 def test_further_images_do_not_move_those_there_were_between_train_and_test() -> None:
@@ -158,7 +158,7 @@ def test_what_cannot_be_read_is_skipped_or_named(phone: Path) -> None:
     for path in phone.rglob("IMG_*"):
         path.write_bytes(path.read_bytes()[:200])
     data = images(phone, on_error="skip")
-    labels = [data.split(name)[n][1] for name in ("val", "test") for n in range(len(data.split(name)))]  # type: ignore[arg-type]
+    labels = [data.split(name)[n][1] for name in ("val", "test") for n in range(len(data.split(name)))]
     drawn = [data.split("train")[Draw(n, n)] for n in range(64)]
     assert all(label in (0, -1) for label in labels)
     assert all(label == 0 for _, label, _ in drawn)
@@ -177,7 +177,7 @@ def test_too_few_images_are_refused(tmp_path: Path) -> None:
         images(tmp_path)
     picture(4).save(tmp_path / "4.png")
     data = images(tmp_path)
-    assert [len(data.split(name).positions) for name in ("train", "val", "test")] == [1, 2, 2]  # type: ignore[arg-type]
+    assert [len(data.split(name).positions) for name in ("train", "val", "test")] == [1, 2, 2]
     with pytest.raises(FileNotFoundError, match="is not a folder"):
         images(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"data.test_crops=10 null or from 1 to 9"):

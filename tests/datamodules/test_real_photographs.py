@@ -41,7 +41,7 @@ def test_no_pixel_is_in_two_splits_and_neighbours_are_of_different_photographs(m
     seen: dict[str, set[int]] = {"train": set(), "val": set(), "test": set()}
     sides = set()
     for name in ("val", "test"):
-        split = data.split(name)  # type: ignore[arg-type]
+        split = data.split(name)
         of_photographs = []
         for index in range(len(split)):
             image, label, position = split[index]

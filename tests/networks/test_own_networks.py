@@ -124,4 +124,4 @@ def test_preprocessing_that_nobody_states_is_asked_for_with_the_lines_to_add() -
     ):  # fmt: skip
         given = {"size": 8, "resize": None, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": None} | wrong
         with pytest.raises(ValueError, match=message):
-            declared("module:a.b", {}, **given)  # type: ignore[arg-type]
+            declared("module:a.b", {}, **given)

@@ -27,7 +27,7 @@ def test_a_study_with_decisions_says_retention_everywhere(
     write = tasks.report.write_figure
 
     def noted(figure: Figure, *arguments: Any) -> None:
-        drawn.extend(text.get_text() for text in figure.findobj(Text))  # type: ignore[attr-defined]
+        drawn.extend(text.get_text() for text in figure.findobj(Text))
         write(figure, *arguments)
 
     monkeypatch.setattr(tasks.report, "write_figure", noted)
