@@ -15,6 +15,7 @@ usage: python run.py [task=<task>] [group=choice ...] [key=value ...]
 
   python run.py                                            the whole study on built-in photographs (a laptop, minutes)
   python run.py experiment=smoke                           a minute: is the installation sound?
+  python run.py task=ask classifier=torchvision/resnet50 images=/my/photos    one network, any images, no labels
   python run.py data=folder data.root=/data/pets study=pets               on your own images
   python run.py experiment=paper data.root=/data/imagenet                 the study of the paper (docs/imagenet.md)
   python run.py autoencoder=none analyses=[concepts] study=alone          classifiers alone

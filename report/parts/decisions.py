@@ -36,6 +36,10 @@ def read(root: Path, titles: Mapping[str, str]) -> Part | None:
         "summary": summary.set_index("classifier"),
         "classes": predicted[["name", "images", "confidence"]].rename(columns={"name": "class"}),
         "most": MOST_CLASSES,
+        "names": list(summary["classifier"]),
+        "images": int(summary["images"].iloc[0]),
+        "predicted": int(summary["classes"].iloc[0]),
+        "confidence": float(summary["confidence"].iloc[0]),
     }
     return Part(TEMPLATE, values, {"decisions": draw_decisions(arrays, titles)}, paths)
 
