@@ -36,8 +36,8 @@ class ImageFolder(CroppedImages):
         per_class: Images of each class to use in each split, at most; which ones does not depend on the seed.
             ``None`` uses all.
         expect: Number of images that ``val/`` must hold; ``None`` takes any.
-        upright: Whether images are read as programs show them, turned as EXIF says (``read_image``); ImageNet's published
-            numbers ignore it.
+        upright: Whether images are read as programs show them, turned as EXIF says (``read_image``); the published
+            numbers on ImageNet ignore it.
         **options: See :class:`~datamodules.cropped.CroppedImages`; in training, the next image replaces a skipped one.
 
     Raises:
