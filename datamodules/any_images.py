@@ -1,6 +1,7 @@
 """Any folder of images, without labels: any nested tree, any mixture of sizes and formats."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from torchvision.transforms.v2 import RandomResizedCrop
 from torchvision.transforms.v2 import functional as transforms
 
 from datamodules.base import CLASS, UNREADABLE, Item, LabelledSplit, Split
-from datamodules.contents import content_hashes
-from datamodules.cropped import CroppedImages, Failures
+from datamodules.contents import distinct_contents
+from datamodules.cropped import CroppedImages, Failures, for_showcase
 from datamodules.image_files import EXTENSIONS, read_image
 from datamodules.image_index import ImageIndex, image_index
 from datamodules.sampling import Draw
@@ -27,7 +28,8 @@ MOST_CROPS = 9
 PART = 0.6  # side of the crops after the first one, in parts of the shorter side
 CORNERS = ((0.5, 0.5), (0, 0), (1, 1), (0, 1), (1, 0), (0, 0.5), (1, 0.5), (0.5, 0), (0.5, 1))  # of their free room
 SCALES, RATIOS = (0.25, 1.0), (3 / 4, 4 / 3)  # area and shape of the random crops in training
-KEPT = 300  # images that stay in memory, where a split has no more
+KEPT = 256 << 20  # bytes of images that stay in memory, where all images of a split fit
+NAMED = 5  # suffixes that are named in a sentence
 
 
 class AnyImages(CroppedImages):
@@ -77,13 +79,14 @@ class AnyImages(CroppedImages):
         if not Path(root).is_dir():
             raise FileNotFoundError(f"data.root={root} is not a folder; expected any tree of images")
         index = image_index(Path(root), self.cache)
-        hashes, first = np.unique(content_hashes(index), return_index=True)
+        hashes, first = distinct_contents(index)
+        self.files, self.copies, self.others = len(index), len(index) - len(hashes), not_read(index.others)
         if len(hashes) < LEAST:
             raise ValueError(
                 f"data.root={root} holds {len(hashes)} different images ({', '.join(sorted(EXTENSIONS))}); give "
                 f"{LEAST} or more, so that some are left to train on, to validate and to test"
+                + (f". {self.others}" if self.others else "")
             )
-        self.files, self.copies = len(index), len(index) - len(hashes)
         parts = split_by_hash(hashes, first, held_out)
         self._described = repr((hashlib.sha256(hashes.tobytes()).hexdigest(), size, held_out, test_crops))
         self._splits: dict[Split, CropSplit] = {
@@ -98,12 +101,15 @@ class AnyImages(CroppedImages):
         return self._splits[name]
 
     def showcase(self, count: int) -> dict[str, Tensor]:
-        """The first images of the test split, whole."""
-        split, shown = self._splits["test"], {}
-        for file in range(min(count, len(split.positions))):
-            if (image := split.read(file)) is not None:
-                shown[split.file(file).stem] = image.float() / 255
-        return shown
+        """The first images of the test split, whole, at most 512 pixels."""
+        split, images = self._splits["test"], dict[str, Tensor]()
+        for file in range(len(split.positions)):
+            if len(images) == count:
+                break
+            image = split.read(file)
+            if image is not None and (shown := for_showcase(image)) is not None:
+                images[split.file(file).stem] = shown
+        return images
 
     def fingerprint(self) -> str:
         """A short hash of the contents, wherever the files are and whatever they are called."""
@@ -117,6 +123,7 @@ class AnyImages(CroppedImages):
         """What a user should know of these images."""
         tested = len(self._splits["test"].positions)
         said = [f"{self.copies:,} of {self.files:,} files are copies of others and are not used"] if self.copies else []
+        said += [self.others] if self.others else []
         if tested < FEW:
             said.append(
                 f"only {tested} of these images are tested on: numbers and intervals hold for these very images, and "
@@ -126,13 +133,32 @@ class AnyImages(CroppedImages):
         return said
 
 
+def not_read(others: Mapping[str, int]) -> str:
+    """A sentence about files that are no images to this program; empty if there are none.
+
+    Args:
+        others: How many there are of each suffix.
+
+    >>> not_read({".heic": 12, ".mov": 1})
+    '13 further files are not read (12 .heic, 1 .mov); convert images among them, for example to .jpg'
+    """
+    if not others:
+        return ""
+    common = sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))
+    named = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in common[:NAMED])
+    more = ", …" if len(common) > NAMED else ""
+    total = sum(others.values())
+    what = f"{total:,} further files are" if total > 1 else "1 further file is"
+    return f"{what} not read ({named}{more}); convert images among them, for example to .jpg"
+
+
 def split_by_hash(
     hashes: npt.NDArray[np.uint64], positions: npt.NDArray[np.int64], held_out: float
 ) -> dict[str, npt.NDArray[np.int64]]:
     """The files of each split: those with the smallest hashes are tested on, the next ones validated on.
 
     Args:
-        hashes: The hash of each content, ascending, ``(N,)``.
+        hashes: The short hash of each content, ascending, ``(N,)``.
         positions: Where each content is first found, ``(N,)``.
         held_out: Share of ``test``, and again of ``val``.
     """
@@ -166,7 +192,8 @@ class CropSplit(LabelledSplit):
 
     def _keep(self) -> None:
         """Begin with no image in memory."""
-        self._kept = lru_cache(maxsize=KEPT if len(self.positions) <= KEPT else 0)(self._read)
+        fitting = KEPT // (3 * 2 * self.size * 3 * self.size)  # photographs of 2:3, as read() returns them
+        self._kept = lru_cache(maxsize=fitting if len(self.positions) <= fitting else 0)(self._read)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a loading process gets: it keeps images of its own."""
@@ -209,7 +236,7 @@ class CropSplit(LabelledSplit):
 
     def _read(self, file: int) -> Tensor | None:
         try:
-            image = read_image(self.file(file), upright=True)
+            image = read_image(self.file(file), as_shown=True)
         except ValueError as error:
             if self._failures.note(file):
                 return None

@@ -24,9 +24,14 @@ class CroppedImages(ImageDataModule):
         cache: The folder of what is computed once, such as indexes of trees; ``None`` keeps none.
         **options: See :class:`~datamodules.base.ImageDataModule`.
 
+    Attributes:
+        upright: Whether images are read as programs show them, turned as EXIF says (``read_image``).
+
     Raises:
         ValueError: If an option does not fit.
     """
+
+    upright = False
 
     def __init__(self, *, size: int, resize: int | None, on_error: OnError, cache: str | None, **options: Any) -> None:
         super().__init__(**options)
@@ -63,6 +68,16 @@ def square(image: Tensor, name: object, size: int, resize: int | None, seed: int
     if seed is not None:
         return random_crop(image, size, seed)
     return crop_at(image, (height - size) // 2, (width - size) // 2, size)
+
+
+def for_showcase(image: Tensor) -> Tensor | None:
+    """A whole uint8 image ``(3, H, W)`` for pictures: floats in [0, 1], at most 512 pixels; ``None`` if too thin."""
+    longer = max(image.shape[-2:])
+    if longer > 512 * min(image.shape[-2:]):
+        return None
+    if longer > 512:
+        image = transforms.resize(image, [511], max_size=512, antialias=True)
+    return image.float() / 255
 
 
 class Failures:

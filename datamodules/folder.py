@@ -8,10 +8,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from datamodules.base import Split
-from datamodules.cropped import CroppedImages
+from datamodules.cropped import CroppedImages, for_showcase
 from datamodules.folder_split import FolderSplit
 from datamodules.image_files import EXTENSIONS
 from datamodules.image_index import ImageIndex, image_index
@@ -37,6 +36,8 @@ class ImageFolder(CroppedImages):
         per_class: Images of each class to use in each split, at most; which ones does not depend on the seed.
             ``None`` uses all.
         expect: Number of images that ``val/`` must hold; ``None`` takes any.
+        upright: Whether images are read as programs show them, turned as EXIF says (``read_image``); the published
+            numbers on ImageNet ignore it.
         **options: See :class:`~datamodules.cropped.CroppedImages`; in training, the next image replaces a skipped one.
 
     Raises:
@@ -52,9 +53,11 @@ class ImageFolder(CroppedImages):
         classes: Sequence[str] | None,
         per_class: int | None,
         expect: int | None,
+        upright: bool,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.upright = upright
         if per_class is not None and per_class < 1:
             raise ValueError(f"data.per_class={per_class} must be at least 1, or null for all")
         if class_list not in get_args(ClassList):
@@ -117,7 +120,9 @@ class ImageFolder(CroppedImages):
     def transform(self, name: Split) -> dict[str, Any]:
         """Everything that decides how the files of an evaluation split become images."""
         root = self._indexes[self._folders[name]].root
-        return {"folder": str(root), "resize": self.resize, "size": self.size} | self._subset
+        # not where images are used as they are: files prepared before there was the option remain valid
+        turned = {"upright": True} if self.upright else {}
+        return {"folder": str(root), "resize": self.resize, "size": self.size} | self._subset | turned
 
     def split_fingerprint(self, name: Split) -> str:
         """A hash of a split's paths, sizes, labels and order."""
@@ -132,15 +137,14 @@ class ImageFolder(CroppedImages):
         split = self.split("test")
         for position in range(len(split)):
             image = split.read(position) if len(images) < count else None
-            if image is not None and max(image.shape[-2:]) <= 512 * min(image.shape[-2:]):  # else too thin to be shown
-                if max(image.shape[-2:]) > 512:
-                    image = transforms.resize(image, [511], max_size=512, antialias=True)
-                images[split.path(position).stem] = image.float() / 255
+            if image is not None and (shown := for_showcase(image)) is not None:
+                images[split.path(position).stem] = shown
         return images
 
     def fingerprint(self) -> str:
         """A short hash of every path, file size and label."""
-        digest = hashlib.sha256(repr((self.classes, self.size, self.resize)).encode())
+        described = (self.classes, self.size, self.resize, *(["upright"] if self.upright else []))
+        digest = hashlib.sha256(repr(described).encode())
         for name in self._folders:
             digest.update(self.split_fingerprint(name).encode())
         return digest.hexdigest()[:16]

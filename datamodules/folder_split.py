@@ -23,13 +23,13 @@ class FolderSplit(LabelledSplit):
         index: The images of a tree.
         positions: Positions in ``index`` of the images of this split, in its order.
         labels: The label of each image of the split.
-        data: Decides the size of the squares, and what happens at an unreadable image.
+        data: Decides the size of the squares, whether images are turned, and what happens at an unreadable image.
     """
 
     def __init__(self, index: ImageIndex, positions: np.ndarray, labels: np.ndarray, data: CroppedImages) -> None:
         super().__init__(labels)
         self.index, self.positions = index, positions
-        self.size, self.resize = data.size, data.resize
+        self.size, self.resize, self.upright = data.size, data.resize, data.upright
         self.prepared: PreparedImages | None = None
         self._failures = Failures(len(positions), data.on_error)
 
@@ -62,7 +62,7 @@ class FolderSplit(LabelledSplit):
             view: What is done to the PIL image first.
         """
         try:
-            return read_image(self.path(position), view=view)
+            return read_image(self.path(position), view=view, as_shown=self.upright)
         except ValueError as error:
             if self._failures.note(position):
                 return None

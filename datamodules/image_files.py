@@ -20,6 +20,8 @@ FORMATS = {  # PIL's name: suffixes; PIL decides by the content, and for others,
     "GIF": (".gif",),
 }
 EXTENSIONS = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+DEEP = {("PNG", "I;16"), ("TIFF", "I;16"), ("TIFF", "I;16B"), ("PPM", "I")}  # grey values up to 65,535
+RANGELESS = {"I", "F"}  # grey values of 32 bits, which may mean anything
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -27,7 +29,7 @@ def read_image(
     file: Path | BinaryIO,
     name: str | None = None,
     view: Callable[[Image.Image], Image.Image] | None = None,
-    upright: bool = False,
+    as_shown: bool = False,
 ) -> Tensor:
     """Read an image as PIL's ``convert("RGB")`` returns it, whatever its suffix.
 
@@ -37,7 +39,8 @@ def read_image(
         file: Path, or an open binary file.
         name: Name of the image in errors; the path by default.
         view: Changes the PIL image before it becomes a tensor.
-        upright: Whether the EXIF orientation is applied; the published numbers on ImageNet ignore it.
+        as_shown: Whether it is read as programs show it: turned as its EXIF orientation says, grey values of 16 bits as
+            their upper 8. PIL alone makes nearly all of these white; the published numbers on ImageNet do neither.
 
     Returns:
         RGB, uint8, shape ``(3, H, W)``.
@@ -49,7 +52,8 @@ def read_image(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # about metadata, which is not used
             with Image.open(file, formats=list(FORMATS)) as image:
-                converted = (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
+                shown = with_eight_bits(ImageOps.exif_transpose(image), image.format) if as_shown else image
+                converted = shown.convert("RGB")
                 pixels = np.array(view(converted) if view else converted)
     except UnidentifiedImageError as error:
         raise ValueError(
@@ -58,3 +62,20 @@ def read_image(
     except UNREADABLE as error:
         raise ValueError(f"{name or file} cannot be read as an image ({error}): replace or remove it") from error
     return torch.from_numpy(pixels).permute(2, 0, 1)  # not contiguous: resizing is twice as fast in this layout
+
+
+def with_eight_bits(image: Image.Image, kind: str | None) -> Image.Image:
+    """An image with values of 8 bits: PIL's ``convert`` makes every grey value above 255 white.
+
+    Args:
+        image: The image.
+        kind: The format of its file.
+
+    Raises:
+        ValueError: If its values have no known range.
+    """
+    if (kind, image.mode) in DEEP:
+        return Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    if image.mode in RANGELESS:
+        raise ValueError(f"its pixels are numbers of 32 bits (mode {image.mode}) of no known range")
+    return image

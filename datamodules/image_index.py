@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class ImageIndex:
         ends: Where each name ends.
         folder_of: The position of each file's folder.
         sizes: Bytes of each file.
+        others: How many further files there are of each suffix that is not read; "" stands for none.
         store: The folder that holds the arrays, if one does.
     """
 
@@ -51,6 +53,7 @@ class ImageIndex:
     ends: np.ndarray
     folder_of: np.ndarray
     sizes: np.ndarray
+    others: dict[str, int]
     store: Path | None = None
 
     def __len__(self) -> int:
@@ -95,6 +98,7 @@ class ImageIndex:
         for name in ARRAYS:
             np.save(temporary / f"{name}.npy", getattr(self, name))
         described = {"root": str(self.root), "folders": self.folders, "changed": self.changed, "digest": self.digest}
+        described["others"] = self.others
         (temporary / "index.json").write_text(json.dumps(with_digest(described)), encoding="utf-8")
         shutil.rmtree(store, ignore_errors=True)
         try:
@@ -146,24 +150,24 @@ def load_index(store: Path) -> ImageIndex:
 
 def scan(root: Path) -> ImageIndex:
     """Read a tree: every folder that is not hidden, every file with an image's suffix."""
-    contents: dict[str, tuple[int, list[str], list[tuple[str, int]]]] = {}
+    contents: dict[str, FolderContent] = {}
     with ThreadPoolExecutor(SCANNING_THREADS) as pool:
         level = [""]
         while level:
             contents |= zip(level, pool.map(lambda folder: read_folder(root / folder), level), strict=True)
-            level = [f"{folder}/{name}" if folder else name for folder in level for name in contents[folder][1]]
+            level = [f"{folder}/{name}" if folder else name for folder in level for name in contents[folder].subfolders]
     order = sorted(contents, key=lambda folder: folder.split("/"))
-    files = [entry for folder in order for entry in contents[folder][2]]
-    names = [os.fsencode(name) for name, _ in files]
+    read = [contents.pop(folder) for folder in order]
+    lengths, others = np.concatenate([one.lengths for one in read]), sum((one.others for one in read), Counter[str]())
     arrays: dict[str, Any] = {
-        "names": np.frombuffer(b"".join(names), dtype=np.uint8),
-        "ends": np.cumsum([len(name) for name in names], dtype=np.int64),
-        "folder_of": np.repeat(np.arange(len(order), dtype=np.int32), [len(contents[folder][2]) for folder in order]),
-        "sizes": np.array([size for _, size in files], dtype=np.int64),
+        "names": np.frombuffer(b"".join(one.names for one in read), dtype=np.uint8),
+        "ends": np.cumsum(lengths, dtype=np.int64),
+        "folder_of": np.repeat(np.arange(len(order), dtype=np.int32), [len(one.lengths) for one in read]),
+        "sizes": np.concatenate([one.sizes for one in read]),
     }
     folders = [folder or "." for folder in order]
-    changed = [contents[folder][0] for folder in order]
-    return ImageIndex(root, folders, changed, content_digest(folders, arrays), **arrays)
+    changed = [one.changed for one in read]
+    return ImageIndex(root, folders, changed, content_digest(folders, arrays), **arrays, others=dict(others))
 
 
 def content_digest(folders: list[str], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -179,16 +183,45 @@ def content_digest(folders: list[str], arrays: Mapping[str, npt.NDArray[Any]]) -
     return digest.hexdigest()
 
 
-def read_folder(folder: Path) -> tuple[int, list[str], list[tuple[str, int]]]:
-    """When a folder changed, its subfolders, and its images with their sizes; sorted, without hidden entries."""
+@dataclass(frozen=True)
+class FolderContent:
+    """What a folder holds, but for hidden entries; flat, because as Python objects 12 million names fill 4 GB.
+
+    Attributes:
+        changed: When it last changed, ns.
+        subfolders: Their names, sorted.
+        names: The sorted names of its images, one after another.
+        lengths: Bytes of each name.
+        sizes: Bytes of each image.
+        others: How many further files there are of each suffix.
+    """
+
+    changed: int
+    subfolders: list[str]
+    names: bytes
+    lengths: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    others: Counter[str]
+
+
+def read_folder(folder: Path) -> FolderContent:
+    """Read one folder."""
     changed = folder.stat().st_mtime_ns
-    subfolders, files = [], []
+    subfolders, files, others = [], [], Counter[str]()
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name in THUMBNAILS:
                 continue
             if entry.is_dir():
                 subfolders.append(entry.name)
-            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:  # noqa: PTH122 - a million of them
+                continue
+            suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a million of them
+            if suffix in EXTENSIONS:
                 files.append((entry.name, entry.stat().st_size))
-    return changed, sorted(subfolders), sorted(files)
+            else:
+                others[suffix] += 1
+    files.sort()
+    names = [os.fsencode(name) for name, _ in files]
+    lengths = np.array([len(name) for name in names], dtype=np.int64)
+    sizes = np.array([size for _, size in files], dtype=np.int64)
+    return FolderContent(changed, sorted(subfolders), b"".join(names), lengths, sizes, others)

@@ -22,6 +22,7 @@ class UnlabelledImages(CroppedImages):
     Args:
         root: The folder.
         held_out: Number of images kept out of training.
+        upright: Whether images are read as programs show them, turned as EXIF says (``read_image``).
         **options: See :class:`~datamodules.cropped.CroppedImages`.
 
     Raises:
@@ -31,8 +32,9 @@ class UnlabelledImages(CroppedImages):
 
     labelled = False
 
-    def __init__(self, root: str, *, held_out: int, **options: Any) -> None:
+    def __init__(self, root: str, *, held_out: int, upright: bool, **options: Any) -> None:
         super().__init__(**options)
+        self.upright = upright
         self.classes = [CLASS]
         if not Path(root).is_dir():
             raise FileNotFoundError(f"data.root={root} is not a folder; expected any tree of images")
@@ -44,7 +46,7 @@ class UnlabelledImages(CroppedImages):
             )
         shuffled = np.random.default_rng(0).permutation(len(index))
         parts = {"train": np.sort(shuffled[held_out:]), "val": shuffled[:held_out]}
-        self._described = repr((index.digest, self.size, self.resize, held_out))
+        self._described = repr((index.digest, self.size, self.resize, held_out, *(["upright"] if upright else [])))
         self._parts = {
             name: FolderSplit(index, positions, np.zeros(len(positions), dtype=np.int32), self)
             for name, positions in parts.items()

@@ -19,7 +19,9 @@ from datamodules.real_photographs import PHOTOGRAPHS
 
 LOADING: dict[str, Any] = {"batch_size": 32, "seed": 0, "workers": 0, "augmentation": "crop_flip"}
 READING: dict[str, Any] = LOADING | {"on_error": "raise", "cache": None}
-FOLDER: dict[str, Any] = READING | {"class_list": "folders", "classes": None, "per_class": None, "expect": None}
+FOLDER: dict[str, Any] = READING | {
+    "class_list": "folders", "classes": None, "per_class": None, "expect": None, "upright": False,
+}  # fmt: skip
 CIFAR: dict[str, Any] = LOADING | {"held_out": 5000, "margin": 4}
 CUES: dict[str, Any] = LOADING | {"conjunction": False, "size": 32, "images": 2500, "held_out": 500, "noise": 0.05}
 
@@ -61,7 +63,7 @@ def image_folder(root: Path, **options: Any) -> ImageFolder:
 
 def unlabelled_images(root: Path, **options: Any) -> UnlabelledImages:
     """Every image below ``root``; ``size``, ``resize`` and ``held_out`` must be given."""
-    return UnlabelledImages(str(root), **READING | options)
+    return UnlabelledImages(str(root), **READING | {"upright": True} | options)
 
 
 def image_shards(root: Path, **options: Any) -> ImageShards:

@@ -98,9 +98,9 @@ def decoding(options: Options) -> Numbers:
     root = Path(options.folder) / "decoded"
     make_tree(root, TEN, {"train": 1, "val": count}, 500, 375, options.seed)
     data = ImageFolder(
-        str(root), class_list="folders", classes=None, per_class=None, expect=None, size=SIZE, resize=SIZE,
-        on_error="raise", cache=None, batch_size=4 if options.tiny else BATCH, seed=options.seed, workers=workers,
-        augmentation="crop_flip",
+        str(root), class_list="folders", classes=None, per_class=None, expect=None, upright=False, size=SIZE,
+        resize=SIZE, on_error="raise", cache=None, batch_size=4 if options.tiny else BATCH, seed=options.seed,
+        workers=workers, augmentation="crop_flip",
     )  # fmt: skip
     total, seen, start, before = count * len(TEN), 0, time.perf_counter(), 0
     for images, _, _ in data.test_dataloader():

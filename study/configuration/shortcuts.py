@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from study.configuration.names import LENGTH, LIBRARIES, OWN, RESERVED_STUDIES, entry_name
+from study.configuration.names import LENGTH, LIBRARIES, OWN, RESERVED_STUDIES, check_folder, entry_name
 
 FOLDER_TASKS = ("layer_features",)  # its images= is a folder of its own
 
@@ -17,7 +17,8 @@ FOLDER_TASKS = ("layer_features",)  # its images= is a folder of its own
 def expanded(arguments: Sequence[str]) -> list[str]:
     """Command-line arguments with their short forms written out.
 
-    ``images=/my/photos`` stands for ``data=images data.root=/my/photos study=photos``;
+    ``images=/my/photos`` stands for ``data=images data.root=/my/photos study=photos``, except with
+    ``task=layer_features``, which has images of its own;
     ``classifier=timm/resnet18`` for ``classifier=timm classifier.name=resnet18``; and ``classifier=module:…`` and
     ``classifier=exported:…`` likewise for a network of one's own. ``task=ask`` adds ``experiment=ask``.
 
@@ -25,16 +26,18 @@ def expanded(arguments: Sequence[str]) -> list[str]:
         arguments: Those after the name of the program.
 
     Raises:
-        ValueError: If ``images`` is given together with ``data``, or is no folder.
+        ValueError: If ``images`` is given together with ``data``, or is no folder; or ``task=ask`` has no classifier.
 
     Example:
         >>> expanded(["task=finetune", "classifier=timm/resnet18"])
         ['task=finetune', 'classifier=timm', "classifier.name='resnet18'"]
     """
-    values = {name: value for name, _, value in (argument.partition("=") for argument in arguments)}
-    if values.get("task") == "ask":
-        arguments = asked(arguments, values)
-        values = {name: value for name, _, value in (argument.partition("=") for argument in arguments)}
+    if "ask" in (task := unquoted(values_of(arguments).get("task", ""))).split(","):
+        if task != "ask":
+            raise ValueError(f"task={task}: task=ask is a study of its own; give it a command of its own")
+        arguments = asked(arguments, values_of(arguments))
+    if task not in FOLDER_TASKS:
+        arguments = with_image_folder(arguments, values_of(arguments))
     result: list[str] = []
     for argument in arguments:
         name, _, value = argument.partition("=")
@@ -44,11 +47,14 @@ def expanded(arguments: Sequence[str]) -> list[str]:
         elif name == "classifier" and plain.partition("/")[0] in LIBRARIES and "/" in plain:
             library, _, architecture = plain.partition("/")
             result += [f"classifier={library}", f"classifier.name={quoted(architecture)}"]
-        elif name == "images" and plain not in ("", "null") and values.get("task") not in FOLDER_TASKS:
-            result += image_folder(plain, values)
         else:
             result.append(argument)
     return result
+
+
+def values_of(arguments: Sequence[str]) -> dict[str, str]:
+    """The values of the command line as typed, by key: the last one counts, and ``+key=`` and ``++key=`` are keys."""
+    return {name.lstrip("+"): value for name, _, value in (argument.partition("=") for argument in arguments)}
 
 
 def asked(arguments: Sequence[str], values: dict[str, str]) -> list[str]:
@@ -79,23 +85,36 @@ def own_classifier(entry: str) -> list[str]:
     return [f"classifier={kind}", f"classifier.name={quoted(entry_name(entry))}", f"classifier.{key}={quoted(value)}"]
 
 
-def image_folder(path: str, values: dict[str, str]) -> list[str]:
-    """The overrides for a folder of any images; a study is named after it unless the command names one."""
+def with_image_folder(arguments: Sequence[str], values: dict[str, str]) -> Sequence[str]:
+    """The arguments with a folder of any images as the data; a study is named after it unless the command names one.
+
+    Raises:
+        ValueError: If the folder is missing, or the command names other data or a path that is known only later.
+    """
+    path = unquoted(values.get("images", ""))
+    if path in ("", "null"):
+        return arguments
     if taken := [name for name in ("data", "data.root") if name in values]:
         raise ValueError(
             f"images={path} stands for data=images data.root={path}, and {taken[0]} is given, too: leave one out"
         )
+    others = [argument for argument in arguments if argument.partition("=")[0].lstrip("+") != "images"]
     folder = Path(path).expanduser().absolute()
-    if not folder.is_dir():
+    if folder.is_dir():
+        check_folder(folder, "images")
+        study = [] if "study" in values else [f"study={quoted(study_name(folder))}"]
+        return [*others, "data=images", f"data.root={quoted(str(folder))}", *study]
+    if "${" not in path:
         raise ValueError(f"images={path} is not a folder: name one that holds images, at any depth")
-    study = [] if "study" in values else [f"study={quoted(study_name(folder))}"]
-    return ["data=images", f"data.root={quoted(str(folder))}", *study]
+    if "study" not in values:
+        raise ValueError(f"images={path}: a study is named after its folder, which is not known yet: give study=<name>")
+    return [*others, "data=images", f"data.root={values['images']}"]
 
 
 def study_name(folder: Path) -> str:
     """A name for the study of a folder: that of the folder, without what a study's name cannot have."""
-    name = re.sub(r"[^\w .+-]", "_", folder.resolve().name or "images").strip().lstrip(".-")
-    name = name.encode()[:LENGTH].decode(errors="ignore") or "images"
+    name = re.sub(r"[^\w .+-]", "_", folder.resolve().name).lstrip(" .-").encode()[:LENGTH].decode(errors="ignore")
+    name = name.strip() or "images"
     return f"{name}_images" if name.lower() in RESERVED_STUDIES else name
 
 

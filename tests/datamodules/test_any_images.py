@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from datamodules import AnyImages
 from datamodules.any_images import CORNERS, fixed_part, random_part, split_by_hash
-from datamodules.contents import content_hashes
+from datamodules.contents import BLOCK, content_hashes, distinct_contents
 from datamodules.image_files import read_image
 from datamodules.image_index import image_index
 from datamodules.sampling import Draw, TrainingSampler
@@ -69,7 +69,7 @@ def test_twelve_photographs_and_their_copies_are_split_into_files_that_share_not
     assert not any("eaDir" in str(path) or ".hidden" in str(path) for paths in files.values() for path in paths)
     said = data.notes()
     assert said[0] == "2 of 14 files are copies of others and are not used"
-    assert said[1].startswith("only 2 of these images are tested on: numbers and intervals hold for these very images")
+    assert said[-1].startswith("only 2 of these images are tested on: numbers and intervals hold for these very images")
 
 
 def test_splits_depend_on_contents_alone_not_on_names_and_folders(phone: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_exif_orientation_is_applied_as_pil_does(orientation: int, tmp_path: Pat
     picture(3).save(tmp_path / "a.png", exif=exif)
     with Image.open(tmp_path / "a.png") as opened:
         turned = np.asarray(ImageOps.exif_transpose(opened))
-    assert np.array_equal(read_image(tmp_path / "a.png", upright=True).permute(1, 2, 0).numpy(), turned)
+    assert np.array_equal(read_image(tmp_path / "a.png", as_shown=True).permute(1, 2, 0).numpy(), turned)
     assert read_image(tmp_path / "a.png").shape[-2:] == picture(3).size[::-1]
 
 
@@ -184,12 +184,105 @@ def test_too_few_images_are_refused(tmp_path: Path) -> None:
         images(tmp_path, test_crops=10)
 
 
-def test_hashes_are_kept_beside_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contents_are_compared_once_and_kept_beside_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, cache = tmp_path / "images", tmp_path / "cache"
     root.mkdir()
     for number in range(6):
         picture(number).save(root / f"{number}.png")
     monkeypatch.setattr("datamodules.image_index.UNCERTAIN", 0)
-    first = content_hashes(image_index(root, cache))
-    monkeypatch.setattr("datamodules.contents.content_hash", lambda path: 1 / 0)
-    assert np.array_equal(content_hashes(image_index(root, cache)), first)
+    first = distinct_contents(image_index(root, cache))
+    [kept] = cache.rglob("contents-*.npy")
+    with monkeypatch.context() as patch:
+        patch.setattr("datamodules.contents.content_hash", lambda path: 1 / 0)
+        again = distinct_contents(image_index(root, cache))
+    assert all(map(np.array_equal, first, again))
+    damaged = bytearray(kept.read_bytes())
+    damaged[-20] ^= 1
+    kept.write_bytes(damaged)
+    assert all(map(np.array_equal, first, distinct_contents(image_index(root, cache))))
+    assert kept.read_bytes() != damaged
+    assert sorted(path.name for path in kept.parent.iterdir() if path.name.startswith(".")) == []
+
+
+def test_files_that_agree_at_the_beginning_in_the_middle_and_at_the_end_are_not_copies(tmp_path: Path) -> None:
+    """Scans on white paper: uncompressed, of one size, the writing between the blocks that the short hash is of."""
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    for number in range(7):
+        page = np.full((300, 300, 3), 255, dtype=np.uint8)
+        page[60:80, 100 + number] = 0
+        Image.fromarray(page).save(pages / f"{6 - number}.bmp")
+    shutil.copy(pages / "3.bmp", pages / "0 copy.bmp")
+    index = image_index(pages, None)
+    assert len(set(content_hashes(index).tolist())) == 1
+    assert index.sizes[0] > 3 * BLOCK
+    hashes, positions = distinct_contents(index)
+    read = [index.path(position).read_bytes() for position in positions.tolist()]
+    assert len(set(hashes.tolist())) == 1
+    assert len(read) == len(set(read)) == 7
+    moved = tmp_path / "moved"
+    shutil.copytree(pages, moved)
+    (moved / "3.bmp").rename(moved / "z.bmp")
+    other = image_index(moved, None)
+    assert [other.path(position).read_bytes() for position in distinct_contents(other)[1].tolist()] == read
+    data = images(pages)
+    assert data.copies == 1
+    assert sum(len(data.split(name).positions) for name in ("train", "val", "test")) == 7  # type: ignore[arg-type]
+
+
+def test_files_that_are_not_read_are_counted(phone: Path) -> None:
+    for number in range(3):
+        (phone / "DCIM" / f"IMG_{number}.HEIC").write_bytes(b"another format")
+    (phone / "@eaDir" / "thumbnails.db").touch()
+    assert (
+        "4 further files are not read (3 .heic, 1 .txt); convert images among them, for example to .jpg"
+        in images(phone).notes()
+    )
+    for path in phone.rglob("*"):
+        if path.is_file() and path.suffix != ".HEIC":
+            path.unlink()
+    with pytest.raises(ValueError, match=r"holds 0 different images .*\. 3 further files are not read \(3 .heic\)"):
+        images(phone)
+
+
+@pytest.mark.parametrize(("width", "height"), [(3000, 40), (40, 3000), (1, 700), (5, 4), (1, 1)])
+def test_panoramas_and_specks_become_squares(width: int, height: int, tmp_path: Path) -> None:
+    for number in range(5):
+        values = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(values).save(tmp_path / f"{number}.png")
+    data = images(tmp_path, size=16)
+    for index in range(len(data.split("test"))):
+        assert data.split("test")[index][0].shape == (3, 16, 16)
+    assert all(data.split("train")[Draw(0, seed)][0].shape == (3, 16, 16) for seed in range(10))
+    assert all(max(image.shape) <= 512 for image in data.showcase(2).values())
+
+
+def test_images_in_memory_are_bounded(phone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+
+    def counted(path: Path, **options: Any) -> torch.Tensor:
+        reads.append(path)
+        return read_image(path, **options)
+
+    monkeypatch.setattr("datamodules.any_images.read_image", counted)
+    for limit, expected in ((1 << 28, 8), (0, 16)):
+        monkeypatch.setattr("datamodules.any_images.KEPT", limit)
+        reads.clear()
+        split = images(phone).split("train")
+        for draw in range(16):
+            split[Draw(draw, 0)]
+        assert len(reads) == expected
+
+
+def test_an_epoch_is_the_same_on_two_ranks_and_after_an_interruption(phone: Path) -> None:
+    split = images(phone).split("train")
+
+    def epoch(rank: int, world_size: int, consumed: int = 0) -> list[tuple[int, bytes]]:
+        sampler = TrainingSampler(split, 8, 7, rank, world_size, consumed)
+        sampler.set_epoch(2)
+        return [(item[2], item[0].numpy().tobytes()) for item in (split[draw] for draw in sampler)]
+
+    whole = epoch(0, 1)
+    assert len(whole) == 64
+    assert [epoch(0, 2)[n // 2] if n % 2 == 0 else epoch(1, 2)[n // 2] for n in range(0, 64, 17)] == whole[::17]
+    assert epoch(0, 1, consumed=24) == whole[24:]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional as transforms
 
 from datamodules import ImageFolder
@@ -70,6 +70,22 @@ def test_training_crops_are_parts_of_the_resized_image(root: Path) -> None:
     crops = {split[Draw(0, seed)][0].numpy().tobytes() for seed in range(50)}
     assert crops <= windows
     assert len(crops) > 25
+
+
+def test_images_are_turned_as_their_exif_orientation_says_only_if_that_is_wanted(root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    for path in root.rglob("*.png"):
+        picture(seed=1).save(path, exif=exif)
+    turned, plain = (image_folder(root, size=24, resize=None, upright=upright) for upright in (True, False))
+    place = next(n for n in range(5) if turned.split("val").path(n).suffix == ".png")
+    pixels = np.array(picture(seed=1))
+    expected = np.array(ImageOps.exif_transpose(Image.open(turned.split("val").path(place))))
+    assert np.array_equal(expected, np.rot90(pixels))
+    assert np.array_equal(turned.split("val")[place][0].permute(1, 2, 0), expected[8:32, 3:27])
+    assert np.array_equal(plain.split("val")[place][0].permute(1, 2, 0), pixels[3:27, 8:32])
+    assert turned.fingerprint() != plain.fingerprint()
+    assert turned.transform("val") == plain.transform("val") | {"upright": True}
 
 
 def test_a_test_folder_is_used_where_there_is_one(root: Path) -> None:

@@ -53,6 +53,25 @@ def test_a_postscript_file_named_png_starts_no_program(tmp_path: Path, monkeypat
     assert not started
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "big-endian TIFF", "PPM"])
+def test_grey_values_of_sixteen_bits_become_their_upper_eight(kind: str, tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 24).astype(">u2" if kind.startswith("big") else "<u2").reshape(4, 6)
+    picture = Image.fromarray(values)
+    if kind == "PPM":
+        picture = picture.convert("I")
+    picture.save(tmp_path / "scan.png", kind.split()[-1])
+    with Image.open(tmp_path / "scan.png") as opened:
+        assert np.asarray(opened.convert("RGB")).mean() > 240  # what PIL makes of it: nearly all white
+    read = read_image(tmp_path / "scan.png", as_shown=True)
+    assert all(np.array_equal(channel.numpy(), values >> 8) for channel in read)
+
+
+def test_pixels_of_no_known_range_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((4, 6), dtype=np.float32)).save(tmp_path / "depth.tif")
+    with pytest.raises(ValueError, match=r"depth.tif cannot be read .*32 bits \(mode F\) of no known range\): replace"):
+        read_image(tmp_path / "depth.tif", as_shown=True)
+
+
 @pytest.mark.parametrize("kind", sorted({"ICO", "TGA", "PCX", "SGI", "ICNS", "PDF"}))
 def test_other_formats_are_refused_by_name(kind: str, tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), "red").save(tmp_path / "picture.png", kind)

@@ -46,6 +46,7 @@ def test_it_holds_what_a_plain_walk_finds(tree: Path) -> None:
     assert sorted(names(index)) == sorted(map(str, found))
     assert names(index) == ["top.bmp", "a/z.jpg", "a/é ü.jpeg", "a/deep/er/x.webp", "b/10.png", "b/2.JPEG"]
     assert index.sizes.tolist() == [len(name.encode()) for name in names(index)]
+    assert index.others == {".txt": 2}
     assert index.top_folders() == ["a", "b", "c"]
     assert index.top_folder_of(["b", "a"]).tolist() == [-1, 1, 1, 1, 0, 0]
 
@@ -59,6 +60,7 @@ def test_the_second_time_the_tree_is_not_read(tree: Path, tmp_path: Path, monkey
     monkeypatch.setattr(datamodules.image_index, "read_folder", refuse)
     second = image_index(tree, tmp_path / "cache")
     assert names(second) == names(first)
+    assert second.others == first.others
     assert second.digest == first.digest == scan_digest(tree, monkeypatch)
     assert isinstance(second.names, np.memmap)
 

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from datamodules import UnlabelledImages
 from tests.datamodules.trees import jpeg
@@ -42,3 +44,19 @@ def test_too_few_images_and_a_missing_folder_are_named(root: Path) -> None:
         images(root, held_out=6)
     with pytest.raises(FileNotFoundError, match=r"data.root=.*nowhere is not a folder"):
         images(root / "nowhere")
+
+
+def test_photographs_are_turned_as_their_exif_orientation_says(root: Path) -> None:
+    for path in root.rglob("*.*"):
+        with Image.open(path) as opened:
+            exif = opened.getexif()
+            exif[0x0112] = 6
+            opened.save(path, quality=95, exif=exif)
+    turned, plain = images(root, resize=None), images(root, resize=None, upright=False)
+    for place in range(2):
+        with Image.open(turned.split("val").path(place)) as opened:
+            expected = np.asarray(ImageOps.exif_transpose(opened))
+            ignored = np.asarray(opened)
+        assert np.array_equal(turned.split("val")[place][0].permute(1, 2, 0), expected[14:46, 9:41])
+        assert np.array_equal(plain.split("val")[place][0].permute(1, 2, 0), ignored[9:41, 14:46])
+    assert turned.fingerprint() != plain.fingerprint()

@@ -86,8 +86,9 @@ def holding(folder: Path, text: str) -> list[Path]:
 def test_no_file_of_a_study_holds_the_value(tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_SCHEDULE", "one_cycle")
     arguments = ("experiment=smoke", "task=pretrain", "pretrain.epochs=1", "logger=[csv,tensorboard,wandb_offline]",
-                 "accuracy=${oc.env:WANDB_API_KEY}", "images=/data/${accuracy}", "layer=[${oc.env:WANDB_API_KEY}]",
-                 "pretrain.schedule=${oc.env:A_SCHEDULE}", f"studies={tmp_path}")  # fmt: skip
+                 "accuracy=${oc.env:WANDB_API_KEY}", "intervals.covariates=/data/${accuracy}",
+                 "layer=[${oc.env:WANDB_API_KEY}]", "pretrain.schedule=${oc.env:A_SCHEDULE}",
+                 f"studies={tmp_path}")  # fmt: skip
     for more in (("study=one",), ("-m", "study=two")):
         done = program(*more, *arguments)
         assert SECRET not in done.stdout + done.stderr
@@ -95,9 +96,9 @@ def test_no_file_of_a_study_holds_the_value(tmp_path: Path, program: Program, mo
     for study in ("one", "two"):
         job = tmp_path / study / "jobs" / "pretrain"
         overrides = [text.replace("\\", "") for text in json.loads((job / "job.json").read_text())["overrides"]]
-        typed = {"accuracy=${oc.env:WANDB_API_KEY}", "images=/data/${accuracy}"}
+        typed = {"accuracy=${oc.env:WANDB_API_KEY}", "intervals.covariates=/data/${accuracy}"}
         assert typed <= set(overrides)  # a sweep escapes brackets
-        assert "images: /data/${oc.env:WANDB_API_KEY}" in (job / "log" / "hparams.yaml").read_text()
+        assert "covariates: /data/${oc.env:WANDB_API_KEY}" in (job / "log" / "hparams.yaml").read_text()
         assert "accuracy: ${oc.env:WANDB_API_KEY}" in (job / "config.yaml").read_text()
         settings = json.loads((tmp_path / study / "autoencoders" / "pretrained.json").read_text())["settings"]
         assert settings["pretrain"]["schedule"].startswith("${oc.env:A_SCHEDULE} sha256:")
