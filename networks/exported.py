@@ -36,7 +36,7 @@ class ExportedNetwork(nn.Module):
         self.limits = batch_limits(program, shape[0])
         self.sides = tuple(side if isinstance(side, int) else None for side in shape[2:])
         self.program = program.module()
-        self.register_buffer("place", torch.empty(0), persistent=False)  # tells the device of a program without weights
+        self.register_buffer("place", torch.empty(0), persistent=False)
 
     def forward(self, images: Tensor) -> Any:
         """The output of the program for any number of images.
@@ -125,10 +125,14 @@ def batch_limits(program: torch.export.ExportedProgram, batch: Any) -> tuple[int
 
 
 def trains(program: torch.export.ExportedProgram) -> bool:
-    """Whether a program changes its statistics, or drops units."""
-    drops = [node for node in program.graph.nodes if "dropout" in str(node.target)]
-    dropping = any(True in (*node.args[2:], node.kwargs.get("train")) for node in drops)
-    return bool(program.graph_signature.buffers_to_mutate) or dropping
+    """Whether an operator of a program is in training mode, as dropout and batch norms can be."""
+    for node in program.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        names = [argument.name for argument in schema.arguments] if schema is not None else []
+        given = dict(zip(names, node.args, strict=False)) | node.kwargs
+        if given.get("train") is True or given.get("training") is True:
+            return True
+    return bool(program.graph_signature.buffers_to_mutate)
 
 
 def move_operators(program: GraphModule, device: torch.device) -> None:

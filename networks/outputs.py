@@ -31,6 +31,37 @@ class OutputReader:
         return output if self.convert is None else self.convert(output)
 
 
+@torch.no_grad()
+def reader_for(network: Callable[[Tensor], Any], images: Tensor, classes: int | None = None) -> OutputReader | None:
+    """How the output of a network is read; ``None``: it is logits already.
+
+    One number between 0 and 1 for each image may be a probability or a logit. Images of exaggerated contrast tell:
+    probabilities stay in [0, 1].
+
+    Args:
+        network: From images ``(N, 3, H, W)`` to its output, in eval mode.
+        images: A few.
+        classes: The number of classes, where it is known.
+
+    Raises:
+        ValueError: If the network fails, or its output cannot be read as logits or has another number of classes.
+    """
+    try:
+        output = network(images)
+    except Exception as error:  # a network of a user can raise anything
+        shape = " × ".join(map(str, images.shape))
+        raise ValueError(f"fails on images of {shape}: {type(error).__name__}: {error}") from error
+    reader = reader_of(output, len(images), classes)
+    if reader is not None and reader.convert is from_one_probability:
+        noise = torch.rand(8, *images.shape[1:], generator=torch.Generator().manual_seed(0)).to(images)
+        extreme = torch.cat([contrast * (images - 0.5) for contrast in (20, -20)] + [40 * (noise - 0.5)])
+        reader = reader_of(network(extreme), len(extreme), classes)
+    logits = output if reader is None else reader(output)
+    if classes is not None and logits.shape[1] != classes:
+        raise ValueError(f"has {logits.shape[1]} logits, and classes={classes}: give classes={logits.shape[1]}")
+    return reader
+
+
 def reader_of(output: Any, images: int, classes: int | None = None) -> OutputReader | None:
     """How the output of a network is read, judged by that for one batch; ``None``: it is logits already.
 
@@ -51,6 +82,11 @@ def reader_of(output: Any, images: int, classes: int | None = None) -> OutputRea
         if isinstance(path[-1], str)
         else "one part of its output is"
     )
+    rows = tensor.ndim in (1, 2) or tensor.shape[2:] == (1, 1)
+    if not rows or len(tensor) != images:
+        raise ValueError(
+            f"its output is {shape_of(tensor)} for {images} images: expected one row of logits for each image"
+        )
     if tensor.ndim == 4 and tensor.shape[2:] == (1, 1):
         return OutputReader(path, flat, f"{where} used without its two dimensions of one pixel")
     if tensor.ndim == 1 or (tensor.ndim == 2 and tensor.shape[1] == 1):
@@ -59,9 +95,6 @@ def reader_of(output: Any, images: int, classes: int | None = None) -> OutputRea
                 path, from_one_probability, "its one number is taken as a probability of the second of two classes"
             )
         return OutputReader(path, from_one_logit, "its one logit is that of the second of two classes")
-    if tensor.ndim != 2:
-        shape = " × ".join(map(str, tensor.shape))
-        raise ValueError(f"its output is {shape} for {images} images: expected one row of logits for each image")
     sums = tensor.detach().double().sum(dim=1)
     if bool((tensor >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
         return OutputReader(path, from_probabilities, "its output is probabilities; their logarithm is used")
@@ -114,7 +147,7 @@ def fields_of(output: Any) -> dict[Any, Any]:
 
 def shape_of(value: Any) -> str:
     """The shape of a tensor, or the class of something else."""
-    return " × ".join(map(str, value.shape)) if isinstance(value, Tensor) else type(value).__name__
+    return " × ".join(map(str, value.shape)) or "one number" if isinstance(value, Tensor) else type(value).__name__
 
 
 def flat(output: Tensor) -> Tensor:
@@ -129,11 +162,11 @@ def from_probabilities(output: Tensor) -> Tensor:
 
 def from_one_logit(output: Tensor) -> Tensor:
     """Logits ``(N, 2)`` of which softmax gives the sigmoid of the one logit to the second class."""
-    one = output.reshape(len(output), 1)
+    one = output.reshape(-1, 1)  # a network may drop the dimension of one image
     return torch.cat([torch.zeros_like(one), one], dim=1)
 
 
 def from_one_probability(output: Tensor) -> Tensor:
     """Logits ``(N, 2)`` of which softmax gives the probability to the second class."""
-    one = output.reshape(len(output), 1)
+    one = output.reshape(-1, 1)  # a network may drop the dimension of one image
     return torch.cat([1 - one, one], dim=1).clamp(min=SMALLEST).log()

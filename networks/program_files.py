@@ -188,9 +188,10 @@ def plain_output(spec: Tree, module: Tree) -> Tree:
         return LEAF
     children = [plain_output(child, module) for child in spec["children_spec"]]
     context = spec["context"]
-    context = json.loads(context) if isinstance(context, str) else context
-    if isinstance(context, str):  # a named tuple
+    if spec["type"] == "collections.namedtuple":
         context = module.get("treespec_namedtuple_fields", {}).get(context, {}).get("field_names")
+    elif isinstance(context, str):
+        context = json.loads(context)
     if isinstance(context, list) and context and isinstance(context[0], list):  # a dataclass: fields, then empty ones
         context = context[0]
     named = isinstance(context, list) and len(context) == len(children) and all(isinstance(key, str) for key in context)

@@ -11,7 +11,7 @@ from torch import Tensor
 from datamodules.base import UNREADABLE, ImageDataModule
 from networks.classifier import Classifier, Preprocessing, calibrate, freeze, frozen
 from networks.compression import quantize_int8
-from networks.outputs import reader_of
+from networks.outputs import reader_for
 from networks.own_network import source_file
 from networks.weights import load_weights
 from study.artifact import PATHS_AND_NAMES, require, settings_of, without
@@ -221,25 +221,18 @@ def first_images(data: ImageDataModule, count: int = 2) -> Tensor:
     return torch.stack(images).float() / 255
 
 
-@torch.no_grad()
 def read_output(classifier: Classifier, config: DictConfig, images: Tensor) -> None:
     """Find out how the output of a user's own network is read as logits, and say it if anything is done.
 
     Raises:
         ValueError: If the network fails, or its output cannot be read.
     """
+    classifier.read = None
     with frozen(classifier):
         try:
-            output = classifier(images)
-        except Exception as error:  # a network of a user can raise anything
-            shape = " × ".join(map(str, images.shape))
-            raise ValueError(
-                f"classifier {config.name} fails on images of {shape}: {type(error).__name__}: {error}"
-            ) from error
-    try:
-        classifier.read = reader_of(output, len(images), config.classes)
-    except ValueError as error:
-        raise ValueError(f"classifier {config.name}: {error}") from error
+            classifier.read = reader_for(classifier, images, config.classes)
+        except ValueError as error:
+            raise ValueError(f"classifier {config.name}: {error}") from error
     if classifier.read is not None:
         say_once(f"classifier {config.name}: {classifier.read.note}")
 
@@ -262,6 +255,8 @@ def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) 
         count = min(CALIBRATION_IMAGES, len(split))
         calibrate(classifier, torch.stack([split[index][0] for index in range(count)]).float() / 255)
 
+    if is_own(config):
+        read_output(classifier, config, first_images(data))  # again: other weights, other outputs
     block = compression(config)
     if block is not None and block.how == "int8":
         quantize_int8(classifier)  # its file holds the parent's weights

@@ -9,12 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils import _pytree as trees
 
 from networks.classifier import Classifier, Preprocessing, freeze
 from networks.compact_classifiers import CompactResNet
 from networks.declared import declared, exported_preprocessing
-from networks.exported import exported_network
-from networks.outputs import reader_of
+from networks.exported import ExportedNetwork, exported_network
+from networks.outputs import reader_for, reader_of
 
 LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])
 FEATURES = torch.rand(2, 8)
@@ -25,6 +26,10 @@ Named = namedtuple("Named", ["logits", "aux_logits"])
 class ModelOutput:
     loss: Any
     logits: Tensor
+
+
+trees._register_namedtuple(Named, serialized_type_name="tests.Named")
+torch.export.register_dataclass(ModelOutput, serialized_type_name="tests.ModelOutput")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,47 @@ def test_one_logit_and_one_probability_become_two_classes() -> None:
         torch.testing.assert_close(reader(output).softmax(dim=1)[:, 1:], second)
 
 
+class Head(nn.Module):
+    """One number for each image: a small logit, and a function of it."""
+
+    def __init__(self, last: nn.Module, offset: float, squeezed: bool = False) -> None:
+        super().__init__()
+        self.last, self.offset, self.squeezed = last, offset, squeezed
+
+    def forward(self, images: Tensor) -> Tensor:
+        one = self.last(images.mean(dim=(1, 2, 3))[:, None] * 0.5 + self.offset)
+        return one.squeeze() if self.squeezed else one
+
+
+@pytest.mark.parametrize("squeezed", [False, True])
+@pytest.mark.parametrize("offset", [0.2, 0.3])
+def test_a_logit_between_0_and_1_is_not_taken_for_a_probability(offset: float, squeezed: bool) -> None:
+    images = torch.rand(2, 3, 8, 8)
+    logit, probability = Head(nn.Identity(), offset, squeezed), Head(nn.Sigmoid(), offset, squeezed)
+    assert 0 < logit(images).min() < logit(images).max() < 1
+    for network in (logit, probability):
+        reader = reader_for(network, images)
+        assert reader is not None
+        for batch in (images, images[:1]):
+            second = logit(batch).reshape(-1).sigmoid()
+            torch.testing.assert_close(reader(network(batch)).softmax(dim=1)[:, 1], second)
+
+
+@pytest.mark.parametrize(
+    ("network", "classes", "message"),
+    [
+        (lambda images: images.mean(), None, "its output is one number for 2 images: expected one row of logits"),
+        (lambda images: images.mean(dim=(0, 2, 3)), None, "its output is 3 for 2 images: expected one row of logits"),
+        (lambda images: images.mean(dim=(2, 3))[:1], None, "its output is 1 × 3 for 2 images"),
+        (lambda images: images.mean(dim=(2, 3)), 5, "has 3 logits, and classes=5: give classes=3"),
+        (lambda images: images @ images, None, "fails on images of 2 × 3 × 8 × 9: RuntimeError"),
+    ],
+)
+def test_a_network_that_gives_no_row_for_each_image_is_described(network: Any, classes: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        reader_for(network, torch.rand(2, 3, 8, 9), classes)
+
+
 @pytest.mark.parametrize(
     ("output", "classes", "message"),
     [
@@ -82,6 +128,13 @@ def test_an_output_that_cannot_be_read_is_described(output: Any, classes: int | 
 def network() -> nn.Module:
     torch.manual_seed(0)
     return CompactResNet(6).eval()
+
+
+def exported(
+    network: nn.Module, folder: Path, inputs: tuple[Tensor, ...] = (torch.ones(4, 3, 16, 16),), **options: Any
+) -> ExportedNetwork:
+    torch.export.save(torch.export.export(network, inputs, **options), folder / "net.pt2")
+    return exported_network(str(folder / "net.pt2"), None)
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
@@ -125,3 +178,68 @@ def test_preprocessing_that_nobody_states_is_asked_for_with_the_lines_to_add() -
         given = {"size": 8, "resize": None, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": None} | wrong
         with pytest.raises(ValueError, match=message):
             declared("module:a.b", {}, **given)
+
+
+class WithConstants(nn.Module):
+    """Makes tensors while it runs, on the device of its images."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3)) + torch.arange(3, device=images.device) + images.new_zeros(3)
+
+
+def test_an_exported_program_is_moved_with_the_tensors_that_it_makes(tmp_path: Path) -> None:
+    network = exported(WithConstants().eval(), tmp_path)
+    images = torch.rand(4, 3, 16, 16)
+    torch.testing.assert_close(network(images), WithConstants()(images))
+    assert network.to("meta")(images.to("meta")).device.type == "meta"
+
+
+@pytest.mark.parametrize(("fewest", "most"), [(4, 16), (1, 5), (3, None)])
+def test_limits_of_the_batch_of_an_exported_program_are_kept(
+    fewest: int, most: int | None, network: nn.Module, tmp_path: Path
+) -> None:
+    batch = torch.export.Dim("batch", min=fewest, max=most)
+    loaded = exported(network, tmp_path, dynamic_shapes=({0: batch},))
+    assert loaded.limits == (fewest, most)
+    for count in (1, 4, 17):
+        images = torch.rand(count, 3, 16, 16)
+        torch.testing.assert_close(loaded(images), network(images), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("output", "wanted"),
+    [
+        (lambda logits: ModelOutput(logits + 1, logits), {"loss", "logits"}),
+        (lambda logits: Named(logits, logits + 1), {"logits", "aux_logits"}),
+        (lambda logits: {"logits": logits}, {"logits"}),
+        (lambda logits: [logits], None),  # a tuple
+    ],
+)
+def test_outputs_of_an_exported_program_need_no_class_of_the_user(output: Any, wanted: Any, tmp_path: Path) -> None:
+    class Wrapped(nn.Module):
+        def forward(self, images: Tensor) -> Any:
+            return output(images.mean(dim=(2, 3)))
+
+    given = exported(Wrapped().eval(), tmp_path)(torch.ones(4, 3, 16, 16))
+    assert (given.keys() if isinstance(given, dict) else None) == wanted
+    reader = reader_of(given, 4, 3)
+    assert reader is not None
+    assert torch.equal(reader(given), torch.ones(4, 3))
+
+
+def test_exported_programs_that_are_no_classifiers_of_images_are_described(network: nn.Module, tmp_path: Path) -> None:
+    class Two(nn.Module):
+        def forward(self, one: Tensor, other: Tensor) -> Tensor:
+            return one + other
+
+    for module, inputs, message in (
+        (CompactResNet(6).train(), (torch.rand(4, 3, 16, 16),), "was exported in training mode: call eval"),
+        (nn.Dropout(0.5), (torch.rand(4, 3, 16, 16),), "was exported in training mode: call eval"),
+        (nn.Linear(3, 2).eval(), (torch.rand(4, 3),), r"takes 4 × 3 of torch.float32: export a program of float32"),
+        (CompactResNet(6).eval().double(), (torch.rand(4, 3, 16, 16).double(),), r"of torch.float64: export a program"),
+        (Two().eval(), (torch.rand(4, 3, 16, 16),) * 2, "takes other inputs than one tensor"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            exported(module, tmp_path, inputs)
+    with pytest.raises(ValueError, match=r"takes images of 16 × 16 pixels, not 20 × 20: set network.size"):
+        exported(network, tmp_path)(torch.rand(4, 3, 20, 20))
