@@ -1,7 +1,7 @@
 """What starting on a tree of ImageNet's size costs: the first time, the second time, and memory per loading process.
 
 python benchmarks/image_index.py --images 1281167 --folder /tmp/image_index     (Linux; makes empty files there)
-python benchmarks/image_index.py --contents --folder /tmp/image_contents        (files that hold their names: data=images)
+python benchmarks/image_index.py --contents --folder /tmp/image_contents     (files that hold their names)
 """
 
 import argparse
