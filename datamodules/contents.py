@@ -15,7 +15,7 @@ from datamodules.image_index import ImageIndex
 
 BLOCK = 1 << 14  # bytes at the beginning, in the middle and at the end
 READING_THREADS = 16
-CHUNK = 100_000  # files whose tasks are queued at once: 12 million fit in memory
+CHUNK = 10_000  # files whose tasks are queued at once: 16 MB, however many files there are
 Hashes = npt.NDArray[np.uint64]
 T = TypeVar("T")
 

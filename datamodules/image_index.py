@@ -97,8 +97,8 @@ class ImageIndex:
         temporary.mkdir(parents=True)
         for name in ARRAYS:
             np.save(temporary / f"{name}.npy", getattr(self, name))
-        described = {"root": str(self.root), "folders": self.folders, "changed": self.changed, "digest": self.digest}
-        described["others"] = self.others
+        described: dict[str, Any] = {"root": str(self.root), "folders": self.folders, "changed": self.changed}
+        described |= {"digest": self.digest, "others": self.others}
         (temporary / "index.json").write_text(json.dumps(with_digest(described)), encoding="utf-8")
         shutil.rmtree(store, ignore_errors=True)
         try:

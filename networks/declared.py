@@ -1,11 +1,16 @@
 """The preprocessing of a user's own network: what the user or the network itself says of it; nothing is guessed."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import safetensors
 
 from networks.classifier import Preprocessing
 from networks.exported import exported_metadata
 from networks.own_network import own_metadata
+from networks.weight_files import is_safetensors
 
 ANY = "any"  # size of a network that takes images of any size
 LINES = (
@@ -15,8 +20,12 @@ LINES = (
 )
 
 
+STATED = ("size", "resize", "mean", "std", "interpolation", "class_names")
+
+
 def own_preprocessing(
     entry: str,
+    weights: str | None,
     size: int | str | None,
     resize: int | None,
     mean: Sequence[float] | None,
@@ -27,6 +36,7 @@ def own_preprocessing(
 
     Args:
         entry: See :func:`~networks.own_network.own_network`; may have ``pretrained_cfg`` or ``default_cfg``.
+        weights: Its weights; the metadata of a safetensors file may hold the other arguments, as JSON.
         size: Side of the input in pixels, ``any``, or ``None``: what the network says.
         resize: Shorter side before the centre is cut out; ``None``: what the network says, else nothing is cut off.
         mean: Per-channel mean, for pixels in [0, 1]; ``None``: what the network says.
@@ -36,7 +46,9 @@ def own_preprocessing(
     Raises:
         ValueError: If size, mean or std are neither given nor said; has the lines to add.
     """
-    return declared(f"module:{entry}", own_metadata(entry), size, resize, mean, std, interpolation)
+    return declared(
+        f"module:{entry}", own_metadata(entry) | file_metadata(weights), size, resize, mean, std, interpolation
+    )
 
 
 def exported_preprocessing(
@@ -61,6 +73,51 @@ def exported_preprocessing(
         ValueError: If size, mean or std are neither given nor said; has the lines to add.
     """
     return declared(f"exported:{path}", exported_metadata(path), size, resize, mean, std, interpolation)
+
+
+def stated_names(network: Mapping[str, Any], weights: str | None) -> list[str] | None:
+    """What a user's own network, its weights file or a program says that its classes are called.
+
+    Args:
+        network: The arguments of :func:`~networks.own_network.own_network` or
+            :func:`~networks.exported.exported_network`; other networks say nothing.
+        weights: As above.
+
+    Raises:
+        ValueError: If what is said is no list of names.
+    """
+    if "entry" in network:
+        names = (own_metadata(network["entry"]) | file_metadata(weights)).get("class_names")
+    else:
+        names = exported_metadata(network["path"]).get("class_names") if "path" in network else None
+    if names is not None and (not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names)):
+        raise ValueError(f"class_names in the metadata of {weights} must be a list of names")
+    return None if names is None else [*names]
+
+
+def file_metadata(weights: str | None) -> dict[str, Any]:
+    """What a safetensors file says in its metadata, where all values are text: JSON, or plain words.
+
+    Raises:
+        ValueError: If the file is not whole.
+    """
+    path = Path(weights or "")
+    if not path.is_file() or not is_safetensors(path):
+        return {}
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            said: dict[str, str] = file.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}): make or copy it again") from error
+    return {name: value_of(said[name]) for name in STATED if name in said}
+
+
+def value_of(text: str) -> Any:
+    """A value that is written as JSON, or the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def declared(

@@ -105,7 +105,9 @@ def own_metadata(entry: str) -> dict[str, Any]:
     known: Any = getattr(made, "pretrained_cfg", None) or getattr(made, "default_cfg", None)
     if not isinstance(known, Mapping):
         return {}
-    metadata = {name: known[name] for name in ("mean", "std", "interpolation") if name in known}
+    metadata = {name: known[name] for name in ("mean", "std", "interpolation", "class_names") if name in known}
+    if "label_names" in known:
+        metadata["class_names"] = known["label_names"]
     if "input_size" in known:
         metadata["size"] = known["input_size"][-1]
         if "crop_pct" in known:

@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch loads, as run.py does
 
 import functools
+import gc
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -18,6 +19,17 @@ from networks.segnet import SegNet
 from study.lightning_fixes import quiet_lightning
 
 pytest_plugins = ["tests.studies"]
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay until the end: each search for garbage would go through all of them."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let everything be freed at the end: libraries report what is not."""
+    gc.unfreeze()
 
 
 def stir(module: nn.Module) -> None:

@@ -1,6 +1,8 @@
 """The configs of classifiers: from conf/classifier, as the command changes them."""
 
+import copy
 import difflib
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from study.configuration.names import LIBRARIES, OWN, entry_name
+from study.configuration.shared_files import is_own
 from study.folder import CONF
 from study.settings.common import CLASSIFIER_KEYS
 from study.settings.fields import check_names
@@ -96,14 +99,8 @@ def read_config(entry: str, *settings: Mapping[str, Any] | DictConfig | None) ->
     if not own and not library and entry not in known:
         near = difflib.get_close_matches(entry, known) or known
         raise ValueError(f"classifiers: there is no conf/classifier/{entry}.yaml; did you mean {', '.join(near)}?")
-    overrides = [f"classifier.name={rest}"] if library else []
-    path = f"classifier/{kind if own or library else entry}"
-    if GlobalHydra.instance().is_initialized():
-        composed = hydra.compose(path, overrides)
-    else:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = hydra.compose(path, overrides)
-    config: DictConfig = composed.classifier
+    overrides = (f"classifier.name={rest}",) if library else ()
+    config: DictConfig = composed(f"classifier/{kind if own or library else entry}", overrides).classifier
     if own:
         with open_dict(config):
             config.name = entry_name(entry)
@@ -116,3 +113,27 @@ def read_config(entry: str, *settings: Mapping[str, Any] | DictConfig | None) ->
     OmegaConf.resolve(config)
     check_names(config, CLASSIFIER_KEYS, f"classifier {entry}")
     return config
+
+
+def composed(path: str, overrides: tuple[str, ...]) -> DictConfig:
+    """A file of a classifier with what it is based on; the caller may change it.
+
+    A task reads the same files many times, and Hydra needs 50 ms each time. So what it made of this project's files is
+    kept until one of them changes. Files of a user's own folders are always read.
+    """
+    running = GlobalHydra.instance()
+    if not running.is_initialized():
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return composed(path, overrides)
+    folders = [str(source.path) for source in running.config_loader().get_search_path().get_path()]
+    if not all(is_own(folder if "://" in folder else f"file://{folder}") for folder in folders):
+        return hydra.compose(path, list(overrides))
+    files = sorted((CONF / "classifier").rglob("*.yaml"))
+    versions = tuple((str(file), status.st_mtime_ns, status.st_size) for file in files if (status := file.stat()))
+    return copy.deepcopy(composed_once(path, overrides, versions))
+
+
+@functools.lru_cache(maxsize=256)
+def composed_once(path: str, overrides: tuple[str, ...], versions: tuple[tuple[str, int, int], ...]) -> DictConfig:
+    """What Hydra makes of a file of a classifier, for one version of all of them."""
+    return hydra.compose(path, list(overrides))

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
 from datamodules.imagenet_classes import imagenet_classes
+from networks.declared import stated_names
 
 
 def class_names(config: DictConfig, data: ImageDataModule, count: int) -> list[str]:
@@ -18,6 +19,9 @@ def class_names(config: DictConfig, data: ImageDataModule, count: int) -> list[s
     """
     if config.get("class_names") is not None:
         return given_names(config, count)
+    stated = stated_names(config.network, config.weights)
+    if stated is not None:
+        return counted(stated, f"that {config.name} states", count)
     if data.labelled and len(data.classes) == count:
         return data.classes
     names = list(imagenet_classes().values())
@@ -35,6 +39,11 @@ def given_names(config: DictConfig, count: int) -> list[str]:
         names = Path(given).read_text(encoding="utf-8").splitlines()
     else:
         names = [str(name) for name in given]
+    return counted(names, f"of classifier {config.name}", count)
+
+
+def counted(names: list[str], whose: str, count: int) -> list[str]:
+    """Names of classes, one for each logit."""
     if len(names) != count:
-        raise ValueError(f"class_names of classifier {config.name} are {len(names)}, and it has {count} classes")
+        raise ValueError(f"class_names {whose} are {len(names)}, and it has {count} classes: give one for each logit")
     return names

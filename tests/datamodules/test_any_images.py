@@ -227,7 +227,7 @@ def test_files_that_agree_at_the_beginning_in_the_middle_and_at_the_end_are_not_
     assert [other.path(position).read_bytes() for position in distinct_contents(other)[1].tolist()] == read
     data = images(pages)
     assert data.copies == 1
-    assert sum(len(data.split(name).positions) for name in ("train", "val", "test")) == 7  # type: ignore[arg-type]
+    assert sum(len(data.split(name).positions) for name in ("train", "val", "test")) == 7
 
 
 def test_files_that_are_not_read_are_counted(phone: Path) -> None:
