@@ -18,7 +18,6 @@ usage: python run.py [task=<task>] [group=choice ...] [key=value ...]
   python run.py task=ask classifier=torchvision/resnet50 images=/my/photos    one network, any images, no labels
   python run.py data=folder data.root=/data/pets study=pets               on your own images
   python run.py experiment=paper data.root=/data/imagenet                 the study of the paper (docs/imagenet.md)
-  python run.py autoencoder=none analyses=[concepts] study=alone          classifiers alone
   python run.py -m task=finetune classifier=alexnet_compact,vgg_compact   a sweep: one job each (docs/cluster.md)
 """
 END = """
