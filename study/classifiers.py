@@ -21,7 +21,7 @@ from study.configuration.names import entry_name
 from study.console import say_once
 from study.decisions.source import DECISIONS, has_labels, measure_of, source_for
 from study.files import sha256
-from study.folder import classifier_file
+from study.folder import classifier_file, study_folder
 from study.inputs import verified
 from study.labels import own_labels, with_training_labels_of
 
@@ -72,6 +72,8 @@ def use_decisions(cfg: DictConfig) -> None:
     """
     configs = read_configs(cfg)
     if labels_source(cfg, configs) != DECISIONS:
+        if (made := study_folder(cfg).root / "decisions").is_dir():
+            raise ValueError(f"{made} has decisions as labels: add labels=decisions, or use another study=<name>")
         return
     with open_dict(cfg):
         if not OmegaConf.is_missing(cfg.classifier, "name"):

@@ -36,6 +36,8 @@ def run(cfg: DictConfig) -> float:
     configs = every_classifier(cfg)
     if labels_source(cfg) != DECISIONS:
         raise ValueError("task=decisions: this study has the labels of its images: for decisions, add labels=decisions")
+    if (given := study_folder(cfg).cross_evaluation / "accuracy.csv").exists():
+        raise ValueError(f"{given} was made with the labels of the images: use another study=<name>")
     cfg = without_decisions(cfg)  # of all images, also of those that labels.least_confidence leaves out
     data = without_poison(make_data(cfg, BATCH))
     for config in configs.values():

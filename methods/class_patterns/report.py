@@ -92,7 +92,7 @@ def draw_tables(tables: Mapping[str, pd.DataFrame], budget: float, classes: Sequ
     by_source = by_source[(by_source["method"] == PATTERN) & (by_source["budget"] == budget)]
     drawn = {
         "patterns_budget": figures.budget_curves(tables["curves"]),
-        "patterns_transfer": figures.transfer_matrix(means),
+        **({"patterns_transfer": figures.transfer_matrix(means)} if len(names) > 1 else {}),
         "patterns_by_source": figures.source_matrices(source_matrices(by_source, classes)),
     }
     if len(tables["class_anomaly"]):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from methods.concepts.record import Floats
 from report.figures.style import ACCENT, GREY, INK, PAGE, STYLE, name_columns, typeset
 from report.text import figure_text
+from report.words import measure
 
 SECOND = "#d08c2f"  # beside the accent; the two differ for colour-blind readers, too
 BAND = "#dfe5ea"  # the range of chance
@@ -181,7 +182,7 @@ def impurity_curves(table: pd.DataFrame) -> Figure:
     """
     parts = {str(name): part for name, part in table.groupby("classifier", sort=False)}
     kinds = {"fitted": ("images factorised", ACCENT, "o-", 0.0), "heldout": ("images held out", SECOND, "s--", 0.012)}
-    axes, figure = panels(list(parts), "accuracy", 2.9, 2.6)
+    axes, figure = panels(list(parts), measure(), 2.9, 2.6)
     with mpl.rc_context(STYLE):
         for ax, part in zip(axes, parts.values(), strict=True):
             for kind, (label, colour, line, shift) in kinds.items():

@@ -61,20 +61,27 @@ def asked(arguments: Sequence[str], values: dict[str, str]) -> list[str]:
     """The arguments of ``task=ask`` as those of a study of one classifier, with its quick settings.
 
     Raises:
-        ValueError: If no classifier is named.
+        ValueError: If no classifier is named, or another experiment.
     """
     if "classifier" not in values and "classifiers" not in values:
         raise ValueError("task=ask is about one network: name it, as classifier=torchvision/resnet50")
-    result = [argument for argument in arguments if not argument.startswith("classifier=")]
+    if "experiment" in values:
+        raise ValueError("task=ask is an experiment by itself: leave experiment= out, or use task=study")
     entry = unquoted(values.get("classifier", ""))
-    if entry:
-        result.append(f"classifiers=[{quoted(entry)}]")
-    result += [] if "experiment" in values else ["experiment=ask"]
-    if "study" not in values:
-        shown = Path(unquoted(values.get("images", values.get("data", "photographs")))).expanduser()
-        listed = entry or unquoted(values["classifiers"].strip("[]"))
-        result.append(f"study={quoted(f'ask-{entry_name(listed)}-{study_name(shown)}'[:LENGTH])}")
-    return result
+    if entry in LIBRARIES and "classifier.name" in values:
+        entry = f"{entry}/{unquoted(values['classifier.name'])}"
+    listed = entry or unquoted(values["classifiers"].strip("[]"))
+    named = [f"classifiers=[{quoted(entry)}]"] if entry else []
+    shown = unquoted(values.get("images", values.get("data", "photographs")))
+    study = []
+    if "study" not in values and "${" not in shown:
+        study = [f"study={quoted(short(f'ask-{entry_name(listed)}-{study_name(Path(shown).expanduser())}'))}"]
+    return [*arguments, *named, "experiment=ask", *study]
+
+
+def short(name: str) -> str:
+    """As much of a name as the name of a study may have."""
+    return name.encode()[:LENGTH].decode(errors="ignore").strip()
 
 
 def own_classifier(entry: str) -> list[str]:

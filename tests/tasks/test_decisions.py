@@ -166,6 +166,16 @@ def test_images_of_guesses_are_left_out_for_all_classifiers_alike(tmp_path: Path
         make_data(cfg)
 
 
+def test_given_labels_and_decisions_do_not_meet_in_one_study(perfect: Path) -> None:
+    for study, labels, message in (
+        ("given", "decisions", "accuracy.csv was made with the labels of the images: use another study=<name>"),
+        ("decisions", "given", "has decisions as labels: add labels=decisions, or use another study=<name>"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run.run(compose(perfect, LONG, *SHORT, f"labels={labels}", f"study={study}", "classifiers_from=shared"))
+    assert not (perfect / "given" / "decisions").exists()
+
+
 def test_a_training_image_without_a_decision_has_a_label_that_no_loss_accepts(tmp_path: Path) -> None:
     run.run(compose(tmp_path, *ALONE, "labels=decisions"))
     cfg = compose(tmp_path, *ALONE, "labels=decisions")
