@@ -33,7 +33,7 @@ SHRUNK = (
 def test_experiment_runs(experiment: str, tmp_path: Path) -> None:
     drawn = "data: cues" in (run.CONF / "experiment" / f"{experiment}.yaml").read_text()
     small = ("data.size=16", "data.images=8", "data.held_out=16", "probe.batch_size=2") if drawn else FAKE
-    shrunk = (f"experiment={experiment}", *small, *SHRUNK)
+    shrunk: tuple[str, ...] = (f"experiment={experiment}", *small, *SHRUNK)
     cfg = compose_any(tmp_path, *shrunk)
     published = [name for name in cfg.classifiers if read_config(name).weights]
     settings = ",".join(f"{name}:{{weights:random}}" for name in published)
