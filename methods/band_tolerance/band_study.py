@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from datamodules.base import ImageDataModule
 from datamodules.views.poisoned import without_poison
@@ -142,7 +142,9 @@ def random_control(studied: Mapping[str, DictConfig]) -> DictConfig:
     if len(studied) > 1 or only.network.get("_target_") == classifiers.EXPORTED:
         return compact
     changes = {"name": RANDOM, "title": f"{only.title}, random weights", "weights": "random", "decisions": False}
-    twin: DictConfig = OmegaConf.merge(only, changes)  # type: ignore[assignment]
+    twin: DictConfig = OmegaConf.merge(only, {})  # type: ignore[assignment]
+    with open_dict(twin):
+        twin.merge_with(changes)
     return twin
 
 

@@ -5,7 +5,7 @@ import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -93,12 +93,14 @@ class RandomSettings:
 
 def fits(value: Any, kind: Any) -> bool:
     """Whether an accepted value is of the type of its key, and finite."""
+    if get_origin(kind) in (list, dict):
+        return True  # the tests of settings look into them
     options = get_args(kind) or (kind,)
     if value is None:
         return type(None) in options or kind is Any
     plain = [PLAIN[option] for option in options if option in PLAIN]
     if len(plain) < len([option for option in options if option is not type(None)]):
-        return True  # lists and mappings: the tests of settings look into them
+        return True  # as above
     return any(isinstance(value, types) for types in plain) and not (
         isinstance(value, float) and not math.isfinite(value)
     )

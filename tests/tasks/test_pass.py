@@ -153,8 +153,8 @@ def test_a_budget_beyond_one_pass_of_shards_is_refused(images: Path, shards: Pat
         run.run(compose(tmp_path, *BUDGET, "pretrain.images=40", *data("shards", images, shards)))
 
 
-def test_images_without_labels_serve_no_other_step(images: Path, shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no labels, so they can only be used for pre-training: use task=pretrain"):
+def test_no_classifier_is_trained_on_images_without_labels(images: Path, shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"has no weights, and these images have no labels to train it with"):
         run.run(compose(tmp_path, "task=train_classifier", *data("unlabelled", images, shards)))
 
 
