@@ -125,8 +125,8 @@ def image_index(root: Path, cache: Path | None) -> ImageIndex:
         index = load_index(store)
         if index.root == root and index.is_current():
             return index
-    except (OSError, ValueError, KeyError):
-        pass  # there is none, or it is damaged: the tree is read again
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # there is none, it is damaged or of an earlier version: the tree is read again
     started = time.time_ns()
     index = scan(root)
     if max(index.changed, default=0) > started - UNCERTAIN:

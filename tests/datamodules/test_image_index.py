@@ -1,5 +1,6 @@
 """The index of a tree: what it holds, when it is read anew, and what a process pays for it."""
 
+import json
 import os
 import pickle
 import time
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import datamodules.image_index
+from datamodules.digests import with_digest
 from datamodules.image_index import ImageIndex, image_index, load_index, scan
 
 
@@ -103,6 +105,17 @@ def test_a_damaged_cache_is_only_a_cache(tree: Path, tmp_path: Path, damage: str
     assert names(image_index(tree, tmp_path / "cache")) == names(scan(tree))
     path.unlink()
     assert names(image_index(tree, tmp_path / "cache")) == names(scan(tree))
+
+
+def test_an_index_of_an_earlier_version_is_made_anew(tree: Path, tmp_path: Path) -> None:
+    first = image_index(tree, tmp_path / "cache")
+    assert first.store is not None
+    described = json.loads((first.store / "index.json").read_text())
+    del described["others"]
+    (first.store / "index.json").write_text(json.dumps(with_digest(described)))
+    again = image_index(tree, tmp_path / "cache")
+    assert [again.path(n) for n in range(len(again))] == [first.path(n) for n in range(len(first))]
+    assert again.others == first.others
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(tree: Path, tmp_path: Path) -> None:
