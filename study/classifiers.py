@@ -8,7 +8,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 
-from datamodules.base import UNREADABLE, ImageDataModule
+from datamodules.base import ImageDataModule
+from datamodules.views.subset import spread_images
 from networks.classifier import Classifier, Preprocessing, calibrate, freeze, frozen
 from networks.compression import quantize_int8
 from networks.outputs import reader_for
@@ -30,6 +31,7 @@ CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # ot
 EXPORTED = "networks.exported.exported_network"
 OWN_NETWORKS = (EXPORTED, "networks.own_network.own_network")
 CALIBRATION_IMAGES = 64
+READ = 2  # images for which the output of a user's own network is looked at
 SIBLING_SEEDS = 1000  # more than a classifier has siblings
 COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and their options
 
@@ -203,24 +205,13 @@ def make_classifier(config: DictConfig, data: ImageDataModule) -> Classifier:
         network = instantiate(config.network, "classifier.network", "classifier", classes=classes)
     classifier = Classifier(network, preprocessing(config))
     if is_own(config):
-        read_output(classifier, config, first_images(data))
+        read_output(classifier, config, spread_images(data.split("val"), READ))
     return classifier
 
 
 def is_own(config: DictConfig) -> bool:
     """Whether a classifier is a user's own network, whose output is not known to be logits."""
     return config.network.get("_target_") in OWN_NETWORKS
-
-
-def first_images(data: ImageDataModule, count: int = 2) -> Tensor:
-    """The first validation images that can be read, ``(N, 3, H, W)`` in [0, 1], at most ``count``."""
-    split, images = data.split("val"), []
-    for index in range(len(split)):
-        image, label, _ = split[index]
-        images += [] if label == UNREADABLE else [image]
-        if len(images) == count:
-            break
-    return torch.stack(images).float() / 255
 
 
 def read_output(classifier: Classifier, config: DictConfig, images: Tensor) -> None:
@@ -258,7 +249,7 @@ def load_classifier(cfg: DictConfig, config: DictConfig, data: ImageDataModule) 
         calibrate(classifier, torch.stack([split[index][0] for index in range(count)]).float() / 255)
 
     if is_own(config):
-        read_output(classifier, config, first_images(data))  # again: other weights, other outputs
+        read_output(classifier, config, spread_images(data.split("val"), READ))  # again: other weights, other outputs
     block = compression(config)
     if block is not None and block.how == "int8":
         quantize_int8(classifier)  # its file holds the parent's weights

@@ -20,7 +20,7 @@ from study.artifact import Artifact, settings_of, without
 from study.console import say
 from study.data import make_data
 from study.folder import study_folder
-from study.labels import poison_of, with_labels_of
+from study.labels import classifiers_by_labels, poison_of, with_labels_of
 from study.step import Result, Step, Table
 
 
@@ -28,7 +28,7 @@ def run(cfg: DictConfig) -> float:
     """Search and evaluate patterns of every classifier; returns their mean success at the budget shown."""
     configs = classifiers.study_classifiers(cfg)
     images = without_poison(make_data(cfg))
-    for config in configs.values():
+    for config in classifiers_by_labels(configs).values():
         check_data(cfg.class_patterns, without_poison(make_data(with_labels_of(cfg, config))))
     folder = study_folder(cfg).root / "class_patterns"
     # raises an error with the command for weights that do not exist

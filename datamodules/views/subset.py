@@ -11,6 +11,8 @@ from datamodules.sampling import Draw
 from datamodules.views.wrapped import WrappedImages
 from networks.seeding import combined_seed
 
+NONE_READ = "none of the study's images can be read: correct data.root"
+
 
 def stratified_indices(split: ImageDataset, count: int | None) -> list[int]:
     """Positions of ``count`` images of a split, ascending: each class has its share, spread over its images.
@@ -30,6 +32,20 @@ def stratified_indices(split: ImageDataset, count: int | None) -> list[int]:
     by_class = np.argsort([split.label(position) for position in range(size)], kind="stable")
     middles = (2 * np.arange(count) + 1) * size // (2 * count)  # of ``count`` equal parts
     return sorted(by_class[middles].tolist())
+
+
+def spread_images(split: ImageDataset, count: int) -> Tensor:
+    """At most ``count`` images of an evaluation split, spread over it: ``(N, 3, H, W)`` in [0, 1].
+
+    Raises:
+        ValueError: If none of them can be read.
+    """
+    step = max(1, len(split) // count)
+    items = (split[index] for index in range(0, len(split), step)[:count])
+    images = [image for image, label, _ in items if label != UNREADABLE]
+    if not images:
+        raise ValueError(NONE_READ)
+    return torch.stack(images).float() / 255
 
 
 class ImageSubset(WrappedImages):
@@ -92,7 +108,7 @@ class ImagesInMemory(WrappedImages):
         drawn = (split[Draw(at, combined_seed(images.seed, at)) if source == "train" else at] for at in chosen)
         read = [item for item in drawn if item[1] != UNREADABLE]
         if not read:
-            raise ValueError("none of the study's images can be read: correct data.root")
+            raise ValueError(NONE_READ)
         pixels, labels, index = zip(*read, strict=True)
         self.pixels, self.labels, self.index = torch.stack(pixels), torch.tensor(labels), torch.tensor(index)
 

@@ -4,7 +4,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from datamodules.base import UNREADABLE, ImageDataModule
+from datamodules.views.subset import spread_images
 from networks.classifier import Classifier
 from study.classifiers import RANDOM, load_classifier, make_classifier
 from study.data import make_data
@@ -29,20 +29,12 @@ def check_classifier(cfg: DictConfig, config: DictConfig, faults: FaultList) -> 
     with faults.noted():
         data = make_data(with_given_labels_of(without_decisions(cfg), config))
         classifier = load_classifier(cfg, config, data) if config.weights else make_classifier(config, data)
-        images = first_images(data)
+        images = spread_images(data.split("test"), DECIDED)
         check_pass(classifier.eval(), images[:BATCH], config)
         if not config.get("decisions"):
             check_count(classifier, images[:1], len(data.classes), config)
         if config.get("decisions") and config.weights and config.weights != RANDOM:
             check_decisions(classifier, images, config)
-
-
-def first_images(data: ImageDataModule) -> Tensor:
-    """A few test images that can be read, ``(N, 3, H, W)`` in [0, 1], spread over the split."""
-    split = data.split("test")
-    step = max(1, len(split) // DECIDED)
-    items = [split[index] for index in range(0, len(split), step)[:DECIDED]]
-    return torch.stack([image for image, label, _ in items if label != UNREADABLE]).float() / 255
 
 
 def check_pass(classifier: Classifier, images: Tensor, config: DictConfig) -> None:
