@@ -15,6 +15,7 @@ from benchmarks.gpu_parts.comparison import Batches, Case
 from networks.classifier import Classifier, calibrate
 from networks.compact_classifiers import CompactResNet, CompactVGG
 from networks.segnet import SegNet
+from tasks.registry import load
 
 CLASSES, SIDE, IMAGES, BATCH = 6, 32, 16, 8
 STAGES = ((8, 8), (12, 12))
@@ -221,13 +222,9 @@ def evaluated(kind: str, **options: Any) -> Callable[[ExitStack], Made]:
     """A test of two classifiers and three autoencoders."""
 
     def make(_: ExitStack) -> Made:
-        import importlib
-
-        module, name = kind.split(":")
         kinds = {"a": classifier(), "b": classifier(CompactVGG)}
         autoencoders = {row: segnet() for row in ("pretrained", "a", "b")}
-        made = getattr(importlib.import_module(module), name)
-        return made(autoencoders, kinds, **options), Batches(batches())
+        return load(kind)(autoencoders, kinds, **options), Batches(batches())
 
     return make
 
@@ -249,18 +246,9 @@ def robustness(_: ExitStack) -> Made:
     return Robustness(kinds, segnet(), tuned, attacks, range(BATCH), seed=SEED), Batches(batches()[:1])
 
 
-def native_accuracy(_: ExitStack) -> Made:
-    """Accuracy on originals."""
-    from lightning_modules.native_accuracy import NativeAccuracy
-
-    return NativeAccuracy(classifier(), CLASSES), Batches(batches())
-
-
-def decisions(_: ExitStack) -> Made:
-    """What a classifier predicts."""
-    from lightning_modules.decisions import DecisionMaking
-
-    return DecisionMaking(classifier(), IMAGES, list("abcdef")), Batches(batches())
+def alone(kind: str, *arguments: Any) -> Callable[[ExitStack], Made]:
+    """A test of one classifier."""
+    return lambda _: (load(kind)(classifier(), *arguments), Batches(batches()))
 
 
 def pattern_success(_: ExitStack) -> Made:
@@ -344,10 +332,10 @@ CASES = (
                                        periods=[2, 2.5], feature_images=5), "test", result, bound=1e-3, unequal=200),
     Case("RobustAccuracy", robust_accuracy, "test"),
     Case("Robustness", robustness, "test", result, unequal=8),
-    Case("DecisionMaking", decisions, "test", result),
+    Case("DecisionMaking", alone("lightning_modules.decisions:DecisionMaking", IMAGES, list("abcdef")), "test", result),
     Case("SignalAutoencoder, decisions", functools.partial(signal, targets="distribution", least_confidence=0.2), "fit",
          output="classifier"),
-    Case("NativeAccuracy", native_accuracy, "test"),
+    Case("NativeAccuracy", alone("lightning_modules.native_accuracy:NativeAccuracy", CLASSES), "test"),
     Case("PatternSuccess", pattern_success, "test", result),
     Case("BackdoorPredictions", backdoor, "test", result),
     Case("ActivationCollection", activation_collection, "test", read_collection, half=False),
