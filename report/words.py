@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
@@ -27,15 +26,10 @@ def measure() -> str:
     return _MEASURE.get()
 
 
-def measure_of_study(root: Path) -> str:
-    """The word for a study, by its folder."""
-    return RETENTION if (root / "decisions").is_dir() else ACCURACY
-
-
 @contextmanager
-def words_of(root: Path) -> Iterator[None]:
-    """Show the study of a folder in its words."""
-    before = _MEASURE.set(measure_of_study(root))
+def words_of(word: str) -> Iterator[None]:
+    """Show a study that measures accuracy, or retention, in its words."""
+    before = _MEASURE.set(word)
     try:
         yield
     finally:

@@ -20,7 +20,7 @@ from study.configuration.classifier_files import read_config, read_configs
 from study.configuration.instantiation import instantiate
 from study.configuration.names import entry_name
 from study.console import say_once
-from study.decisions.source import DECISIONS, has_labels, measure_of, source_for
+from study.decisions.source import DECISIONS, has_labels, source_for
 from study.files import sha256
 from study.folder import classifier_file, study_folder
 from study.inputs import verified
@@ -52,11 +52,6 @@ def labels_source(cfg: DictConfig, configs: Mapping[str, DictConfig] | None = No
     """Which labels the study has: ``given`` or ``decisions``."""
     configs = read_configs(cfg) if configs is None else configs
     return source_for(cfg, (config.classes for config in configs.values()))
-
-
-def measure(cfg: DictConfig) -> str:
-    """What the share of right predictions is called in a study: ``accuracy`` or ``retention``."""
-    return measure_of(labels_source(cfg))
 
 
 def with_own_decisions(config: DictConfig) -> DictConfig:

@@ -36,7 +36,7 @@ def run(cfg: DictConfig) -> float:
     other measurements than the cross evaluation exist.
     """
     check_study(cfg)
-    with words_of(study_folder(cfg).root):
+    with words_of(study_folder(cfg).measure):
         return shown(cfg)
 
 

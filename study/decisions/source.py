@@ -7,7 +7,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from stats.names import ACCURACY, RETENTION
 from study.configuration.instantiation import TARGETS, imported, instantiate
 
 GIVEN, DECISIONS = "given", "decisions"
@@ -52,8 +51,3 @@ def count_classes(node: str) -> int:
         options.pop(key, None)
     data = instantiate(options, "data", "images", batch_size=2, seed=0, augmentation="crop_flip")
     return len(data.classes)
-
-
-def measure_of(source: str) -> str:
-    """What the share of right predictions is called: accuracy, or, of decisions, retention."""
-    return RETENTION if source == DECISIONS else ACCURACY

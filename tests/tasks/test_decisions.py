@@ -11,9 +11,10 @@ from PIL import Image
 
 import run
 from datamodules.views.decided import UNDECIDED, DecidedImages
-from study.classifiers import labels_source, load_classifier, measure, study_classifiers
+from study.classifiers import labels_source, load_classifier, study_classifiers
 from study.data import make_data
 from study.decisions.files import read_decisions
+from study.folder import study_folder
 from study.labels import right_classes, split_labels, with_labels_of
 from tests.studies import compose, compose_any
 
@@ -68,8 +69,7 @@ def test_where_a_classifier_errs_its_decisions_differ_from_given_labels_and_it_k
             predicted = load_classifier(cfg, config, data)(images).argmax(dim=1)
         assert torch.equal(labels[:, column], predicted)  # retention of the originals is 1 by definition
         assert 0 < (predicted == given).float().mean() < 1  # its accuracy is not
-    assert measure(cfg) == "retention"
-    assert measure(compose(tmp_path, *ALONE)) == "accuracy"
+    assert study_folder(cfg).measure == "retention"
 
 
 def test_confidence_is_the_softmax_of_the_decision_and_the_page_reports_it(tmp_path: Path) -> None:

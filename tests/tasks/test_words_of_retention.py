@@ -12,6 +12,7 @@ from matplotlib.text import Text
 import run
 import tasks.report
 from report.words import in_words, words_of
+from study.folder import StudyFolder
 from tests.studies import compose
 
 MEASURED = ("labels=decisions", "measurements=[noise_curves,robustness,signal_statistics,probe]", "probe.epochs=1",
@@ -53,8 +54,9 @@ def test_a_study_with_decisions_says_retention_everywhere(
 
 def test_the_words_of_a_template_change_and_those_of_users_do_not(tmp_path: Path) -> None:
     assert in_words("Accuracy and accuracy") == "Accuracy and accuracy"
+    assert StudyFolder(tmp_path).measure == "accuracy"
     (tmp_path / "decisions").mkdir()
-    with words_of(tmp_path):
+    with words_of(StudyFolder(tmp_path).measure):
         assert in_words("Accuracy and accuracy") == "Retention and retention"
         assert in_words("accuracy_net") == "accuracy_net"
     assert in_words("accuracy") == "accuracy"
