@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 
 from datamodules.base import ImageDataModule
+from datamodules.views.poisoned import without_poison
 from datamodules.views.subset import spread_images
 from networks.classifier import Classifier, Preprocessing, calibrate, freeze, frozen
 from networks.compression import quantize_int8
@@ -20,11 +21,13 @@ from study.configuration.classifier_files import read_config, read_configs
 from study.configuration.instantiation import instantiate
 from study.configuration.names import entry_name
 from study.console import say_once
+from study.data import make_data
+from study.decisions.files import EVALUATED, TASK, decisions_file
 from study.decisions.source import DECISIONS, has_labels, source_for
 from study.files import sha256
 from study.folder import classifier_file, study_folder
 from study.inputs import verified
-from study.labels import own_labels, with_training_labels_of
+from study.labels import own_labels, with_training_labels_of, without_decisions
 
 RANDOM = "random"
 CONTROL_STEPS = {"second_start": "pretrain", "extra_training": "finetune"}  # others of `controls` are classifiers
@@ -32,6 +35,7 @@ EXPORTED = "networks.exported.exported_network"
 OWN_NETWORKS = (EXPORTED, "networks.own_network.own_network")
 CALIBRATION_IMAGES = 64
 READ = 2  # images for which the output of a user's own network is looked at
+MAKE_DECISIONS = ("study", "ask", "decisions", "train_classifier", "compress")  # or come before them
 SIBLING_SEEDS = 1000  # more than a classifier has siblings
 COMPRESSIONS = {"pruned": {"amount"}, "int8": set(), "distilled": {"temperature", "alpha"}}  # and their options
 
@@ -77,6 +81,18 @@ def use_decisions(cfg: DictConfig) -> None:
             cfg.classifier = with_own_decisions(cfg.classifier)
         if cfg.labels.least_confidence:
             cfg.data.decisions = {"classifier": None, "confident": list(configs)}
+    if cfg.task not in MAKE_DECISIONS:
+        check_decisions(cfg, configs)
+
+
+def check_decisions(cfg: DictConfig, configs: Mapping[str, DictConfig]) -> None:
+    """Refuse decisions that were made with other weights, or on other images, than those of now."""
+    files = [(name, decisions_file(cfg, name, split)) for name in configs for split in EVALUATED]
+    made = [(name, path) for name, path in files if path.exists()]
+    images = without_poison(make_data(without_decisions(cfg))).fingerprint() if made else ""
+    for name, path in made:
+        inputs = {"images": images, f"classifier {name}": weights_fingerprint(cfg, configs[name])}
+        verified(path, cfg, TASK, inputs=inputs)
 
 
 def every_classifier(cfg: DictConfig) -> dict[str, DictConfig]:

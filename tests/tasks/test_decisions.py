@@ -11,6 +11,7 @@ from PIL import Image
 
 import run
 from datamodules.views.decided import UNDECIDED, DecidedImages
+from networks.compact_classifiers import CompactVGG
 from study.classifiers import labels_source, load_classifier, study_classifiers
 from study.data import make_data
 from study.decisions.files import read_decisions
@@ -174,6 +175,22 @@ def test_given_labels_and_decisions_do_not_meet_in_one_study(perfect: Path) -> N
         with pytest.raises(ValueError, match=message):
             run.run(compose(perfect, LONG, *SHORT, f"labels={labels}", f"study={study}", "classifiers_from=shared"))
     assert not (perfect / "given" / "decisions").exists()
+
+
+def test_decisions_of_other_weights_or_images_are_refused_by_a_step_run_by_hand(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save(CompactVGG(6).state_dict(), tmp_path / f"{seed}.pth")
+    (tmp_path / "net.pth").write_bytes((tmp_path / "0.pth").read_bytes())
+    overrides = ("classifiers=[vgg_compact]", f"weights={tmp_path / 'net.pth'}", "labels=decisions")
+    run.run(compose(tmp_path, *overrides, "task=decisions"))
+    run.run(compose(tmp_path, *overrides, "task=robustness", "autoencoder=none", "robustness.alone.attack.epsilon=0.02",
+                    "robustness.alone.attack.steps=1"))  # fmt: skip
+    with pytest.raises(ValueError, match="was made from another version of: images"):
+        run.run(compose(tmp_path, *overrides, "task=robustness", "autoencoder=none", "data.images=20"))
+    (tmp_path / "net.pth").write_bytes((tmp_path / "1.pth").read_bytes())
+    with pytest.raises(ValueError, match=r"was made from another version of: classifier vgg_compact.*task=decisions"):
+        run.run(compose(tmp_path, *overrides, "task=robustness", "autoencoder=none"))
 
 
 def test_a_training_image_without_a_decision_has_a_label_that_no_loss_accepts(tmp_path: Path) -> None:
