@@ -12,19 +12,18 @@ from networks.exported import exported_metadata
 from networks.own_network import own_metadata
 from networks.weight_files import is_safetensors
 
+EXPORTED = "exported"  # the source of a program, whose file is that of its weights
 ANY = "any"  # size of a network that takes images of any size
 LINES = (
     "its size, mean and std are not known. Add these three lines to the command, with the values that it was trained "
     "with (these are the usual ones of ImageNet; network.size=any keeps images as they are): network.size=224 "
     "network.mean=[0.485,0.456,0.406] network.std=[0.229,0.224,0.225]"
 )
-
-
 STATED = ("size", "resize", "mean", "std", "interpolation", "class_names")
 
 
-def own_preprocessing(
-    entry: str,
+def declared_preprocessing(
+    source: str,
     weights: str | None,
     size: int | str | None,
     resize: int | None,
@@ -32,64 +31,40 @@ def own_preprocessing(
     std: Sequence[float] | None,
     interpolation: str | None,
 ) -> Preprocessing:
-    """The preprocessing of a network of the user's package.
+    """The preprocessing that is given, completed by what the network itself states; nothing that matters is guessed.
 
     Args:
-        entry: See :func:`~networks.own_network.own_network`; may have ``pretrained_cfg`` or ``default_cfg``.
-        weights: Its weights; the metadata of a safetensors file may hold the other arguments, as JSON.
-        size: Side of the input in pixels, ``any``, or ``None``: what the network says.
-        resize: Shorter side before the centre is cut out; ``None``: what the network says, else nothing is cut off.
-        mean: Per-channel mean, for pixels in [0, 1]; ``None``: what the network says.
-        std: Per-channel standard deviation; ``None``: what the network says.
-        interpolation: ``bilinear`` or ``bicubic``; ``None``: what the network says, else bilinear.
+        source: ``module:my_package.my_module.MyNet``, or ``exported`` for a program.
+        weights: The file of the weights, or of the program. The metadata of a safetensors file, and the extra file
+            ``metadata.json`` of a program, may hold the other arguments.
+        size: Side of the input in pixels, ``any``, or ``None``: what the network states.
+        resize: Shorter side before the centre is cut out; ``None``: what the network states, else nothing is cut off.
+        mean: Per-channel mean, for pixels in [0, 1]; ``None``: what the network states.
+        std: Per-channel standard deviation; ``None``: what the network states.
+        interpolation: ``bilinear`` or ``bicubic``; ``None``: what the network states, else bilinear.
 
     Raises:
-        ValueError: If size, mean or std are neither given nor said; has the lines to add.
+        ValueError: If size, mean or std are neither given nor stated; has the lines to add.
     """
-    return declared(
-        f"module:{entry}", own_metadata(entry) | file_metadata(weights), size, resize, mean, std, interpolation
-    )
+    given = {"size": size, "resize": resize, "mean": mean, "std": std, "interpolation": interpolation}
+    what, known = f"exported:{weights}" if source == EXPORTED else source, stated(source, weights)
+    return checked(what, {name: known.get(name) if value is None else value for name, value in given.items()})
 
 
-def exported_preprocessing(
-    path: str,
-    size: int | str | None,
-    resize: int | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    interpolation: str | None,
-) -> Preprocessing:
-    """The preprocessing of an exported program; see :func:`own_preprocessing`.
+def stated(source: str, weights: str | None) -> dict[str, Any]:
+    """What a network states of itself; see :func:`declared_preprocessing`."""
+    if source == EXPORTED:
+        return exported_metadata(weights or "")
+    return own_metadata(source.partition(":")[2]) | file_metadata(weights)
 
-    Args:
-        path: The file; its extra file ``metadata.json`` may hold the other arguments.
-        size: As above; a program that takes one size only says so itself.
-        resize: As above.
-        mean: As above.
-        std: As above.
-        interpolation: As above.
+
+def stated_names(source: str, weights: str | None) -> list[str] | None:
+    """What a network states that its classes are called; see :func:`declared_preprocessing`.
 
     Raises:
-        ValueError: If size, mean or std are neither given nor said; has the lines to add.
+        ValueError: If what is stated is no list of names.
     """
-    return declared(f"exported:{path}", exported_metadata(path), size, resize, mean, std, interpolation)
-
-
-def stated_names(network: Mapping[str, Any], weights: str | None) -> list[str] | None:
-    """What a user's own network, its weights file or a program says that its classes are called.
-
-    Args:
-        network: The arguments of :func:`~networks.own_network.own_network` or
-            :func:`~networks.exported.exported_network`; other networks say nothing.
-        weights: As above.
-
-    Raises:
-        ValueError: If what is said is no list of names.
-    """
-    if "entry" in network:
-        names = (own_metadata(network["entry"]) | file_metadata(weights)).get("class_names")
-    else:
-        names = exported_metadata(network["path"]).get("class_names") if "path" in network else None
+    names = stated(source, weights).get("class_names")
     if names is not None and (not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names)):
         raise ValueError(f"class_names in the metadata of {weights} must be a list of names")
     return None if names is None else [*names]
@@ -120,18 +95,12 @@ def value_of(text: str) -> Any:
         return text
 
 
-def declared(
-    what: str,
-    known: Mapping[str, Any],
-    size: int | str | None,
-    resize: int | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    interpolation: str | None,
-) -> Preprocessing:
-    """The preprocessing that is given, completed by what is known; nothing that matters is guessed."""
-    given = {"size": size, "resize": resize, "mean": mean, "std": std, "interpolation": interpolation}
-    chosen: dict[str, Any] = {name: known.get(name) if value is None else value for name, value in given.items()}
+def checked(what: str, chosen: Mapping[str, Any]) -> Preprocessing:
+    """A preprocessing of which every part is there and has a right value.
+
+    Raises:
+        ValueError: Names the part.
+    """
     if any(chosen[name] is None for name in ("size", "mean", "std")):
         raise ValueError(f"{what}: {LINES}")
     for name in ("mean", "std"):

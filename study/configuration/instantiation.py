@@ -47,8 +47,7 @@ TARGETS: Mapping[Kind, tuple[str, ...]] = {
     ),
     "preprocessing": (
         "networks.classifier.Preprocessing",
-        "networks.declared.exported_preprocessing",
-        "networks.declared.own_preprocessing",
+        "networks.declared.declared_preprocessing",
         "networks.timm_classifiers.timm_preprocessing",
         "networks.torchvision_classifiers.torchvision_preprocessing",
     ),

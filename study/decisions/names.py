@@ -19,7 +19,8 @@ def class_names(config: DictConfig, data: ImageDataModule, count: int) -> list[s
     """
     if config.get("class_names") is not None:
         return given_names(config, count)
-    stated = stated_names(config.network, config.weights)
+    source = config.preprocessing.get("source")  # of a user's own network
+    stated = None if source is None else stated_names(source, config.weights)
     if stated is not None:
         return counted(stated, f"that {config.name} states", count)
     if data.labelled and len(data.classes) == count:

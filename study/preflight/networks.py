@@ -68,13 +68,12 @@ def check_pass(classifier: Classifier, images: Tensor, config: DictConfig) -> No
 
 @torch.no_grad()
 def check_count(classifier: Classifier, images: Tensor, classes: int, config: DictConfig) -> None:
-    """Refuse a classifier with fewer or more logits than the images have classes, where these are its labels."""
+    """Refuse a classifier with another number of logits than it is said to have, or fewer than there are labels."""
     logits = classifier(images).shape[1]
-    if logits != (config.classes or classes):
+    if logits < classes or logits != (config.classes or classes):
         raise ValueError(
-            f"classifier {config.name} gives {logits} logits, and the images have {classes} classes: add "
-            f"classifier_settings={{{config.name}:{{classes:{logits}}}}}, or network.classes={logits} if there is no "
-            "other; its labels are then its decisions"
+            f"classifier {config.name} gives {logits} logits, and the images have {classes} classes: use "
+            "labels=decisions, or images with its classes"
         )
 
 

@@ -13,7 +13,7 @@ from torch.utils import _pytree as trees
 
 from networks.classifier import Classifier, Preprocessing, freeze
 from networks.compact_classifiers import CompactResNet
-from networks.declared import declared, exported_preprocessing
+from networks.declared import checked, declared_preprocessing
 from networks.exported import ExportedNetwork, exported_network
 from networks.outputs import reader_for, reader_of
 
@@ -163,21 +163,23 @@ def test_preprocessing_comes_from_the_file_the_program_and_the_command_in_that_o
 ) -> None:
     program, path = torch.export.export(network, (torch.rand(2, 3, 32, 32),)), str(tmp_path / "net.pt2")
     torch.export.save(program, path, extra_files={"metadata.json": '{"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}'})
-    assert exported_preprocessing(path, None, None, None, None, None) == Preprocessing(32, None, (0.5,) * 3, (0.2,) * 3)
-    given = exported_preprocessing(path, "any", None, [0.1, 0.2, 0.3], None, "bicubic")
+    assert declared_preprocessing("exported", path, None, None, None, None, None) == Preprocessing(
+        32, None, (0.5,) * 3, (0.2,) * 3
+    )
+    given = declared_preprocessing("exported", path, "any", None, [0.1, 0.2, 0.3], None, "bicubic")
     assert given == Preprocessing(None, None, (0.1, 0.2, 0.3), (0.2,) * 3, "bicubic")
 
 
 def test_preprocessing_that_nobody_states_is_asked_for_with_the_lines_to_add() -> None:
     with pytest.raises(ValueError, match=r"network.size=224 network.mean=\[0.485,0.456,0.406\] network.std=\[0.229"):
-        declared("module:a.b", {}, None, None, [0.5, 0.5, 0.5], None, None)
+        checked("module:a.b", {"size": None, "mean": [0.5, 0.5, 0.5], "std": None})
     for wrong, message in (
         ({"mean": [0.5, 0.5]}, "give three numbers"), ({"std": [0.5, 0.0, 0.5]}, "give three numbers"),
         ({"size": -1}, "give the side of its input"), ({"interpolation": "nearest"}, "give bilinear or bicubic"),
     ):  # fmt: skip
         given = {"size": 8, "resize": None, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": None} | wrong
         with pytest.raises(ValueError, match=message):
-            declared("module:a.b", {}, **given)
+            checked("module:a.b", given)
 
 
 class WithConstants(nn.Module):

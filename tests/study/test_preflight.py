@@ -12,7 +12,7 @@ import run
 from networks.classifier import Classifier
 from networks.compact_classifiers import CompactVGG
 from study.preflight.faults import FaultList, Faults
-from study.preflight.networks import check_decisions, check_pass
+from study.preflight.networks import check_count, check_decisions, check_pass
 from tests.studies import compose
 
 CONFIG = OmegaConf.create({"name": "mine"})
@@ -63,6 +63,15 @@ def test_decisions_that_are_all_alike_or_guesses_are_refused() -> None:
     with pytest.raises(ValueError, match=r"classifier mine only guesses: its mean confidence on 6 images is 0.3"):
         check_decisions(classifier, images, CONFIG)
     check_decisions(Classifier(Made(lambda images: means(images) * 20)), images, CONFIG)
+
+
+def test_a_classifier_with_too_few_or_too_many_logits_for_given_labels_is_refused() -> None:
+    classifier, images = Classifier(Made(means)), torch.rand(1, 3, 8, 8)
+    check_count(classifier, images, 3, OmegaConf.create({"name": "mine", "classes": None}))
+    for classes, said in ((2, None), (4, None), (4, 3), (3, 4)):
+        config = OmegaConf.create({"name": "mine", "classes": said})
+        with pytest.raises(ValueError, match=f"gives 3 logits, and the images have {classes} classes"):
+            check_count(classifier, images, classes, config)
 
 
 def test_one_fault_is_raised_as_it_is_and_several_together() -> None:

@@ -122,7 +122,7 @@ def test_trust_is_read_from_the_command_line_alone() -> None:
         ("classifiers=[module:evil.net.Net]", "trust=[evil]"),  # composed, as a file would set it; not the command line
         ("classifier_settings={vgg_compact:{network:{_target_:evil.net.Net}}}",),
         ("classifier_settings={vgg_compact:{network:{_target_:networks.own_network.own_network,entry:evil.net.Net}}}",),
-        ("classifier_settings={vgg_compact:{preprocessing:{_target_:networks.declared.own_preprocessing}}}",),
+        ("classifier_settings={vgg_compact:{preprocessing:{_target_:networks.declared.declared_preprocessing}}}",),
     ],
 )
 def test_no_configuration_brings_in_a_package(overrides: tuple[str, ...], tmp_path: Path) -> None:
