@@ -75,6 +75,8 @@ def use_decisions(cfg: DictConfig) -> None:
     if labels_source(cfg, configs) != DECISIONS:
         if (made := study_folder(cfg).root / "decisions").is_dir():
             raise ValueError(f"{made} has decisions as labels: add labels=decisions, or use another study=<name>")
+        if cfg.labels.least_confidence or cfg.labels.target != "class":
+            raise ValueError("labels.least_confidence and labels.target are of decisions: add labels=decisions")
         return
     with open_dict(cfg):
         if not OmegaConf.is_missing(cfg.classifier, "name"):

@@ -208,6 +208,8 @@ def test_a_training_image_without_a_decision_has_a_label_that_no_loss_accepts(tm
     [
         (("task=decisions",), "this study has the labels of its images: for decisions, add labels=decisions"),
         (("task=cross_evaluate", "labels=decisions"), "run.py task="),
+        (("labels.least_confidence=0.3",), "labels.least_confidence and labels.target are of decisions"),
+        (("labels=given", "labels.target=distribution"), "labels.least_confidence and labels.target are of decisions"),
         (("data=unlabelled", "data.root={photographs}", "data.held_out=8", "labels=given"),
          "these images have no labels"),
         (("data=unlabelled", "data.root={photographs}", "data.held_out=8"),
