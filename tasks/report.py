@@ -1,5 +1,6 @@
 """``task=report``: figures, and a page of what the tasks of a study have written."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,10 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 from datamodules.base import ImageDataModule
+from methods.band_tolerance import further
 from report.figures.images import image_grid
 from report.figures.style import save_figure
-from report.names import source_titles
+from report.names import source_titles, spaced
 from report.page import Part, render_page
 from report.parts import classifiers as classifiers_part
 from report.parts import study as study_part
@@ -18,10 +20,11 @@ from report.words import words_of
 from study.artifact import Artifact, require, settings_of
 from study.autoencoders import has_autoencoders
 from study.classifiers import every_classifier
+from study.configuration.classifier_files import read_config
 from study.data import make_data
 from study.files import sha256, whole_file
-from study.folder import StudyFolder, study_folder
-from study.inputs import check_shown, check_study
+from study.folder import CONF, StudyFolder, study_folder
+from study.inputs import check_file, check_shown, check_study
 from study.loggers import open_loggers
 from study.pages import origin, shown_autoencoders, titles_of, views_table
 from study.showcase import choose_test_images, reconstruct
@@ -47,12 +50,15 @@ def shown(cfg: DictConfig) -> float:
     parts = written_parts(folder.root, titles)
     with_autoencoders = has_autoencoders(cfg) and (folder.accuracy.exists() or not parts)
     first, weights = first_part(cfg, data, titles, with_autoencoders)
-    parts = [first, *parts]
+    parts = [first, *parts, *further_parts(cfg)]
     files = list(dict.fromkeys(path for part in parts for path in part.files))
     check_shown([*files, *(path for path in weights.values() if path.suffix != ".json")], cfg)
     inputs = {named(folder, path): sha256(path) for path in [*files, *weights.values()]}
     inputs |= {"images": data.fingerprint()}
+    # other studies are inputs, so that naming them makes the page again instead of refusing the one that is there
+    inputs |= {"further studies": ", ".join(cfg.report.further_studies)} if cfg.report.further_studies else {}
     index, settings = folder.report / "index.html", settings_of(cfg, "report", "study")
+    settings["report"].pop("further_studies")
     artifact = Artifact([index], folder.report / "provenance.json", settings, inputs, precious=False)
     step = Step(artifact, folder.job("report"))
 
@@ -67,7 +73,7 @@ def shown(cfg: DictConfig) -> float:
             for logger in loggers:
                 for name, figure in figures.items():
                     logger.log_figure(name, figure)
-        links = {f"../{path.relative_to(folder.root)}": named(folder, path) for path in files}
+        links = {os.path.relpath(path, folder.report): os.path.relpath(path, folder.root) for path in files}
         page = render_page(f"What the networks of “{cfg.study}” like to see", parts, links)
         return Result(float(len(figures)), {index.name: page})
 
@@ -78,6 +84,39 @@ def written_parts(root: Path, titles: Mapping[str, str]) -> list[Part]:
     """The parts of all tasks that have written something, in the order of the registry."""
     readers = [load(f"{module}:read") for task in TASKS for module in task.report]
     return [part for read in readers if (part := read(root, titles)) is not None]
+
+
+def further_parts(cfg: DictConfig) -> list[Part]:
+    """The parts on the networks of the other studies that the page names."""
+    parts = [further.read(root, title_of_file, study_folder(cfg).report) for root in check_further(cfg)]
+    for path in (path for part in parts for path in part.files):
+        check_file(path)
+    return parts
+
+
+def title_of_file(name: str) -> str:
+    """The display name of a classifier, from its file in conf/classifier if there is one."""
+    known = (CONF / "classifier" / f"{name}.yaml").exists()
+    return str(read_config(name).title) if known else spaced(name)
+
+
+def check_further(cfg: DictConfig) -> list[Path]:
+    """The folders of the other studies that the page names.
+
+    Raises:
+        FileNotFoundError: If one has no page or no bits; names the key, the file and the command that makes it.
+        ValueError: If it is this study.
+    """
+    names, studies = list(cfg.report.further_studies), Path(cfg.studies)
+    for name in names:
+        if name == cfg.study:
+            raise ValueError(f"report.further_studies={names}: {name} is the study of this page; name other ones")
+        if (missing := further.missing_file(studies / name)) is not None:
+            raise FileNotFoundError(
+                f"report.further_studies={names}: {missing} does not exist: finish the study {name}, with "
+                f"band_tolerance in its analyses, first (studies={cfg.studies} study={name}), or leave it out"
+            )
+    return [studies / name for name in names]
 
 
 def first_part(

@@ -15,7 +15,7 @@ from study.labels import with_given_labels_of, with_training_labels_of, without_
 from study.preflight.faults import FaultList
 from study.preflight.networks import check_classifier
 from tasks import band_tolerance
-from tasks.registry import ANALYSIS, MEASUREMENT, TASKS, nearest, run_task, with_changes
+from tasks.registry import ANALYSIS, MEASUREMENT, TASKS, load, nearest, run_task, with_changes
 
 
 def run(cfg: DictConfig) -> float:
@@ -54,7 +54,7 @@ def check(cfg: DictConfig, steps: Sequence[DictConfig]) -> None:
             check_options(step)
     with faults.noted():
         check_names(cfg)
-    for check_more in (lambda: sibling_steps(steps), lambda: check_images(cfg)):
+    for check_more in (lambda: sibling_steps(steps), lambda: check_images(cfg), lambda: check_page(cfg)):
         with faults.noted():
             check_more()
     if not faults.errors and not (study_folder(cfg).report / "index.html").exists():
@@ -86,6 +86,12 @@ def check_images(cfg: DictConfig) -> None:
         band_tolerance.check_options(without_decisions(cfg))
     if "pretrain_data" in cfg and has_autoencoders(cfg):
         make_data(cfg, node="pretrain_data")
+
+
+def check_page(cfg: DictConfig) -> None:
+    """Refuse other studies for the page that do not exist."""
+    if cfg.report.further_studies:
+        load("tasks.report:check_further")(cfg)  # imported only here: drawing takes long to load
 
 
 def check_options(step: DictConfig) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from study.configuration.names import check_patterns
+from study.configuration.names import check_patterns, check_study
 from study.settings.fields import Settings, setting
 from study.settings.training import Optimized, optimizer, schedule
 
@@ -90,6 +90,15 @@ class Report(Settings):
 
     test_images: int = setting(6, "rows of the grid of test images", low=1)
     photographs: int = setting(4, "whole images, reconstructed at full size", low=0)
+    further_studies: list[str] = setting(
+        [], "finished studies of other networks, as [real_networks]: bits, pictures and a link", unique=True
+    )
+
+    @classmethod
+    def check(cls, node: Any, key: str) -> None:
+        """Check the names of studies."""
+        for name in node.further_studies:
+            check_study(name, f"{key}.further_studies")
 
 
 @dataclass
