@@ -38,6 +38,8 @@ class ImageSet:
 def folder_images(root: Path, count: int | None, size: int, on_error: OnError, cache: Path | None) -> ImageSet:
     """Images of a folder and its subfolders, spread evenly over their sorted paths: the central squares, resized.
 
+    They are read as programs show them, turned as their EXIF orientation says.
+
     Args:
         root: The folder.
         count: Largest number of images; ``None``: all.
@@ -59,7 +61,7 @@ def folder_images(root: Path, count: int | None, size: int, on_error: OnError, c
     for position in positions:
         path = index.path(position)
         try:
-            squares.append(central_square(read_image(path), size))
+            squares.append(central_square(read_image(path, as_shown=True), size))
             names.append(str(path.relative_to(index.root)))
         except ValueError as error:
             if on_error == "raise":

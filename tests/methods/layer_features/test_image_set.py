@@ -71,3 +71,13 @@ def test_squares_are_cut_from_the_middle() -> None:
     assert torch.equal(central_square(image, 4), image[:, :, 2:6]) or torch.equal(
         central_square(image, 4), image[:, :, 1:5]
     )
+
+
+def test_photographs_are_turned_as_their_exif_says(tmp_path: Path) -> None:
+    upright = Image.fromarray(np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3))
+    upright.save(tmp_path / "a.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "b.png", exif=exif)
+    pixels = folder_images(tmp_path, None, 16, "raise", None).pixels
+    assert torch.equal(pixels[0], pixels[1])
