@@ -1,4 +1,4 @@
-# make demo    set up everything, run the whole study on built-in photographs
+# make demo    set up everything, measure an ImageNet network, run the whole study on built-in photographs
 # make test    set up everything, run the tests and the examples in the docstrings
 # make test-cluster    the tests on a real Slurm, started for them and stopped after; skipped where it is not installed
 # make lint    style and types;  make lock  pin the packages anew;  make clean  remove what these made, but no study
@@ -13,7 +13,8 @@ export GOMP_SPINCOUNT ?= 1000
 .DELETE_ON_ERROR:
 
 demo: $(READY)
-	$(BIN)/python run.py
+	$(BIN)/python run.py experiment=real_network
+	$(BIN)/python run.py 'report.further_studies=[real_network]'
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules stats metrics tests -n auto --dist worksteal

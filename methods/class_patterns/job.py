@@ -31,6 +31,7 @@ from study.step import Result, Step
 from study.trainer import Length, make_trainer, without_accumulation
 from study.training import fitted, guards, identity_of
 
+MOST_AT_ONCE, PIXELS_AT_ONCE = 256, 800_000  # images of a forward pass, and their pixels: 256 at 48 pixels, 15 at 224
 EVALUATION = {"seeds", "budgets", "shown", "evaluation_images", "chunk"}  # settings that have no part in a search
 NO_METADATA: Any = {"Software": None}  # equal pictures are equal files
 ROW = "row_"  # prefix of the columns that describe each pattern
@@ -61,6 +62,12 @@ class Searches(OneClassifier):
         if missing and options.canvases.own:
             say(f"[yellow]no image in {options.split}[/yellow] of {', '.join(missing)}: no canvas of their own")
         return canvases
+
+    @property
+    def chunk(self) -> int:
+        """Images of a forward pass: a number from the settings, or as many as have a number of pixels together."""
+        fitting = PIXELS_AT_ONCE // self.data.smallest_side**2
+        return self.cfg.class_patterns.chunk or max(1, min(MOST_AT_ONCE, fitting))
 
     def artifact(self, seed: int) -> Artifact:
         """The file of one search."""
@@ -93,7 +100,8 @@ class Searches(OneClassifier):
         generator = seeded_generator(self.cfg.seed, seed)
         noise = torch.randint(256, canvases.shape, generator=generator, dtype=torch.uint8)
         start = torch.where(learned[:, None, None, None], noise, canvases)  # learned colours depend on the seed
-        how = {name: options[name] for name in ("optimizer", "step", "averaged", "alpha", "chunk")}
+        how = {name: options[name] for name in ("optimizer", "step", "averaged", "alpha")}
+        how["chunk"] = self.chunk
         module, length = PatternSearch(self.classifier, start, targets, learned, **how), Length(options.epochs)
         identity, callbacks = identity_of(cfg, self.data, step.artifact), guards(cfg, step.job, seed)
         with fitted(cfg, module, images, length=length, job=step.job, identity=identity, callbacks=callbacks):
@@ -196,7 +204,7 @@ def predict(paths: Sequence[Path], searches: Searches, everyone: Mapping[str, Se
     table["shown"] = of_first_seed & (table["budget"] == options.shown)
     data = ImageSubset(searches.data, stratified_indices(searches.data.split("test"), options.evaluation_images))
     complete = data.on_error != "skip"
-    module = PatternSuccess(searches.classifier, planned, data.chosen, complete=complete, chunk=options.chunk)
+    module = PatternSuccess(searches.classifier, planned, data.chosen, complete=complete, chunk=searches.chunk)
     make_trainer(searches.cfg).test(module, datamodule=data, verbose=False)
     # arrays of lists have texts as text, not as objects, which npz files hold only in pickled form
     columns = {f"{ROW}{name}": np.array(table[name].tolist()) for name in table}
@@ -213,7 +221,7 @@ def planned_for(searches: Searches, everyone: Mapping[str, Searches]) -> Iterato
     """Every mask that a classifier is evaluated on; ``origin`` is the classifier that it was searched on."""
     options, by_seed = searches.cfg.class_patterns, searches.by_seed()
     classifier = searches.classifier.cpu()  # where the canvases are
-    plans = {searches.name: plan_evaluation(by_seed, classifier, options.budgets, options.chunk)}
+    plans = {searches.name: plan_evaluation(by_seed, classifier, options.budgets, searches.chunk)}
     for name, other in everyone.items():
         # classes of another set of labels cannot be compared
         alike = labels_name(other.config) == labels_name(searches.config)

@@ -44,7 +44,9 @@ class ClassPatterns(Settings):
     )
     shown: float = setting(0.05, "budget of the pictures and of the transfer between classifiers", above=0, high=1)
     evaluation_images: int | None = setting(45, "test images, stratified by class; null: all", low=1)
-    chunk: int = setting(256, "images of a forward pass: larger chunks use more memory", low=1)
+    chunk: int | None = setting(
+        None, "images of a forward pass: larger chunks use more memory; null: of 800,000 pixels, at most 256", low=1
+    )
 
     @classmethod
     def check(cls, node: Any, key: str) -> None:

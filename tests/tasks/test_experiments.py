@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
 import run
 from study.autoencoders import has_autoencoders
@@ -10,6 +11,7 @@ from study.classifiers import read_config
 from tests.studies import compose_any
 
 EXPERIMENTS = sorted(path.stem for path in (run.CONF / "experiment").glob("*.yaml"))
+REAL = "real_networks"  # trains no classifier: it runs on its own images with its own weights
 FAKE = ("data=fake", "data.class_count=1000", "data.size=64", "data.images=4")
 SHRUNK = (
     "trainer=cpu",
@@ -29,7 +31,7 @@ SHRUNK = (
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_class_0_favoured")
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name != REAL])
 def test_experiment_runs(experiment: str, tmp_path: Path) -> None:
     drawn = "data: cues" in (run.CONF / "experiment" / f"{experiment}.yaml").read_text()
     small = ("data.size=16", "data.images=8", "data.held_out=16", "probe.batch_size=2") if drawn else FAKE
@@ -39,7 +41,21 @@ def test_experiment_runs(experiment: str, tmp_path: Path) -> None:
     settings = ",".join(f"{name}:{{weights:random}}" for name in published)
     if "override /labels: decisions" in (run.CONF / "experiment" / f"{experiment}.yaml").read_text():
         shrunk = (*shrunk, "labels=given", "labels.least_confidence=0")  # one class is favoured: no decisions differ
-    cfg = compose_any(tmp_path, *shrunk, f"classifier_settings={{{settings}}}")
+    check_made(compose_any(tmp_path, *shrunk, f"classifier_settings={{{settings}}}"), tmp_path)
+
+
+@pytest.mark.slow
+def test_the_experiment_of_real_networks_runs(tmp_path: Path) -> None:
+    images = ("data.names=[chelsea,coffee,rocket]", "data.train_crops=1", "data.test_crops=3", "pretrain_data.size=32")
+    patterns = "class_patterns.canvases={own:1,other:0,noise:0,learned:0}"
+    check_made(compose_any(tmp_path, f"experiment={REAL}", *images, *SHRUNK, patterns), tmp_path)
+    part = (tmp_path / REAL / "report" / "index.html").read_text()
+    assert all(f"EfficientNet-Lite{number}" in part for number in range(3))
+    assert "espresso" in part
+
+
+def check_made(cfg: DictConfig, tmp_path: Path) -> None:
+    """Run a study, and check that its page and its autoencoders exist."""
     run.run(cfg)
     assert (tmp_path / cfg.study / "report" / "index.html").exists()
     made = (tmp_path / cfg.study / "autoencoders" / f"{cfg.classifiers[-1]}.safetensors").exists()
