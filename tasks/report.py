@@ -88,10 +88,7 @@ def written_parts(root: Path, titles: Mapping[str, str]) -> list[Part]:
 
 def further_parts(cfg: DictConfig) -> list[Part]:
     """The parts on the networks of the other studies that the page names."""
-    parts = [further.read(root, title_of_file, study_folder(cfg).report) for root in check_further(cfg)]
-    for path in (path for part in parts for path in part.files):
-        check_file(path)
-    return parts
+    return [further.read(root, title_of_file, study_folder(cfg).report) for root in check_further(cfg)]
 
 
 def title_of_file(name: str) -> str:
@@ -105,7 +102,7 @@ def check_further(cfg: DictConfig) -> list[Path]:
 
     Raises:
         FileNotFoundError: If one has no page or no bits; names the key, the file and the command that makes it.
-        ValueError: If it is this study.
+        ValueError: If it is this study, or a file is damaged.
     """
     names, studies = list(cfg.report.further_studies), Path(cfg.studies)
     for name in names:
@@ -116,6 +113,8 @@ def check_further(cfg: DictConfig) -> list[Path]:
                 f"report.further_studies={names}: {missing} does not exist: finish the study {name}, with "
                 f"band_tolerance in its analyses, first (studies={cfg.studies} study={name}), or leave it out"
             )
+        for path in further.shown_files(studies / name):
+            check_file(path)
     return [studies / name for name in names]
 
 

@@ -25,19 +25,23 @@ def missing_file(root: Path) -> Path | None:
     return next((path for path in needed if not path.exists()), None)
 
 
+def shown_files(root: Path) -> list[Path]:
+    """The files of a study that a page of another one shows."""
+    return [root / "band_tolerance" / name for name in ("bits.csv", "curve.csv", "order.json", "pictures.npz")]
+
+
 def read(root: Path, title_of: Callable[[str], str], page: Path) -> Part:
     """The section on the networks of another study.
 
     Args:
-        root: The folder of that study; :func:`missing_file` must be ``None``.
+        root: The folder of that study, of which :func:`missing_file` misses nothing.
         title_of: Returns the display name of a classifier.
         page: The folder that the page is in.
     """
-    folder = root / "band_tolerance"
-    bits, curve = read_table(folder / "bits.csv"), read_table(folder / "curve.csv")
-    order: dict[str, Any] = json.loads((folder / "order.json").read_text(encoding="utf-8"))
-    arrays = read_arrays(folder / "pictures.npz")
-    bits = tables.with_extents(bits, curve)
+    bits_file, curve_file, order_file, pictures_file = files = shown_files(root)
+    order: dict[str, Any] = json.loads(order_file.read_text(encoding="utf-8"))
+    arrays = read_arrays(pictures_file)
+    bits = tables.with_extents(read_table(bits_file), read_table(curve_file))
     first = bits[bits["kind"] == FIT].drop_duplicates("classifier").set_index("classifier")
     names = {name: title_of(name) for name in first.index if name not in order["controls"]}
     at_target = bool(np.isclose(first.loc[list(names), "retention"], order["retention"]).all())
@@ -49,12 +53,11 @@ def read(root: Path, title_of: Callable[[str], str], page: Path) -> Part:
         "names": list(names.values()),
         "share": f"{100 * order['retention']:g} %",
         "at_target": at_target,
-        "pixels": order["pixels"],
+        "pixels": f"{order['pixels']:,}",
         "images": order["images"],
         "level": f"{100 * order['level']:g} %",
         "table": tables.bits_table(bits, first, names, at_target),
         "page": os.path.relpath(root / "report" / "index.html", page),
         "pictures": list(figures),
     }
-    files = [folder / name for name in ("bits.csv", "curve.csv", "order.json", "pictures.npz")]
     return Part(TEMPLATE, values, figures, files)

@@ -11,7 +11,7 @@ from study.classifiers import read_config
 from tests.studies import compose_any
 
 EXPERIMENTS = sorted(path.stem for path in (run.CONF / "experiment").glob("*.yaml"))
-REAL = "real_networks"  # trains no classifier: it runs on its own images with its own weights
+REAL = {"real_network", "real_networks"}  # they train no classifier: they run on their own images and weights
 FAKE = ("data=fake", "data.class_count=1000", "data.size=64", "data.images=4")
 SHRUNK = (
     "trainer=cpu",
@@ -31,7 +31,7 @@ SHRUNK = (
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_class_0_favoured")
-@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name != REAL])
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in REAL])
 def test_experiment_runs(experiment: str, tmp_path: Path) -> None:
     drawn = "data: cues" in (run.CONF / "experiment" / f"{experiment}.yaml").read_text()
     small = ("data.size=16", "data.images=8", "data.held_out=16", "probe.batch_size=2") if drawn else FAKE
@@ -46,12 +46,22 @@ def test_experiment_runs(experiment: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_experiment_of_real_networks_runs(tmp_path: Path) -> None:
-    images = ("data.names=[chelsea,coffee,rocket]", "data.train_crops=1", "data.test_crops=3", "pretrain_data.size=32")
+    images = ("data.names=[chelsea,coffee,rocket]", "data.train_crops=1", "data.test_crops=3")
     patterns = "class_patterns.canvases={own:1,other:0,noise:0,learned:0}"
-    check_made(compose_any(tmp_path, f"experiment={REAL}", *images, *SHRUNK, patterns), tmp_path)
-    part = (tmp_path / REAL / "report" / "index.html").read_text()
-    assert all(f"EfficientNet-Lite{number}" in part for number in range(3))
-    assert "espresso" in part
+    shrunk = ("experiment=real_networks", *images, *SHRUNK, patterns)
+    # autoencoders of two steps keep no decision, and so have no relative rate of change: they end with the training
+    run.run(compose_any(tmp_path, *shrunk, "pretrain_data.size=32", "task=pretrain"))
+    assert (tmp_path / "real_networks" / "autoencoders" / "pretrained.safetensors").exists()
+    check_made(compose_any(tmp_path, *shrunk, "autoencoder=none", "study=alone"), tmp_path)
+    page = (tmp_path / "alone" / "report" / "index.html").read_text()
+    assert all(f"EfficientNet-Lite{number}" in page for number in range(3))
+    assert "espresso" in page
+
+
+def test_the_experiment_of_a_real_network_runs(tmp_path: Path) -> None:
+    images = ("data.names=[chelsea,coffee,rocket]", "data.train_crops=1", "data.test_crops=3")
+    check_made(compose_any(tmp_path, "experiment=real_network", *images, *SHRUNK), tmp_path)
+    assert "EfficientNet-Lite0" in (tmp_path / "real_network" / "report" / "index.html").read_text()
 
 
 def check_made(cfg: DictConfig, tmp_path: Path) -> None:
