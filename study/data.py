@@ -56,6 +56,11 @@ def make_data(
     return data if poison is None else PoisonedImages(data, read_poison(poison))
 
 
+def images_at_once(chunk: int | None, pixels: int, most_pixels: int) -> int:
+    """How many images pass through a network at once: ``chunk``, or as many as have ``most_pixels`` together."""
+    return chunk or max(1, most_pixels // pixels)
+
+
 def check_size(cfg: DictConfig, data: ImageDataModule) -> None:
     """Refuse images that the autoencoder cannot take."""
     with torch.device("meta"):  # its sizes, not its weights

@@ -48,7 +48,7 @@ NOT_DECISIVE = {"memory", "superclasses"}  # of super-classes the content of the
 
 def run(cfg: DictConfig) -> float:
     """Find and describe the concepts of every classifier; returns their mean class entropy."""
-    configs, data = classifiers.study_classifiers(cfg), without_poison(make_data(cfg, cfg.concepts.chunk))
+    configs, data = classifiers.study_classifiers(cfg), without_poison(make_data(cfg))
     if cfg.concepts.layers == "list":
         return print_layers(cfg, configs, data)
     check_images(cfg.concepts, data)

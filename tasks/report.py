@@ -88,7 +88,8 @@ def written_parts(root: Path, titles: Mapping[str, str]) -> list[Part]:
 
 def further_parts(cfg: DictConfig) -> list[Part]:
     """The parts on the networks of the other studies that the page names."""
-    return [further.read(root, title_of_file, study_folder(cfg).report) for root in check_further(cfg)]
+    page = study_folder(cfg).report
+    return [further.read(root, title_of_file, page, position) for position, root in enumerate(check_further(cfg))]
 
 
 def title_of_file(name: str) -> str:

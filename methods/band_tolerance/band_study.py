@@ -17,7 +17,7 @@ from datamodules.views.poisoned import without_poison
 from datamodules.views.subset import ImageSubset, stratified_indices
 from methods.band_tolerance import cross_reading, measures, rows
 from methods.band_tolerance.evaluation import BandEvaluation, Passed
-from methods.band_tolerance.job import Fits, Fitted, images_at_once
+from methods.band_tolerance.job import PIXELS_AT_ONCE, Fits, Fitted
 from methods.band_tolerance.pictures import passed_pictures
 from stats.cue_retention import cue_tables
 from stats.intervals import Resampling, Sample
@@ -26,7 +26,7 @@ from stats.rate_retention import dominance
 from study import classifiers
 from study.artifact import Artifact, settings_of, without
 from study.console import say
-from study.data import make_data
+from study.data import images_at_once, make_data
 from study.folder import seeded, study_folder
 from study.labels import labels_name, right_classes, with_labels_of
 from study.predictions import read_predictions
@@ -66,8 +66,9 @@ class BandStudy:
     @cached_property
     def data(self) -> ImageDataModule:
         """The clean images."""
-        chosen = without_poison(make_data(self.cfg))
-        return without_poison(make_data(self.cfg, images_at_once(self.options.chunk, chosen.smallest_side**2)))
+        data = without_poison(make_data(self.cfg))
+        data.batch_size = images_at_once(self.options.chunk, data.smallest_side**2, PIXELS_AT_ONCE)
+        return data
 
     @cached_property
     def fits(self) -> dict[str, Fits]:

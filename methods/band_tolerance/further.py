@@ -30,13 +30,14 @@ def shown_files(root: Path) -> list[Path]:
     return [root / "band_tolerance" / name for name in ("bits.csv", "curve.csv", "order.json", "pictures.npz")]
 
 
-def read(root: Path, title_of: Callable[[str], str], page: Path) -> Part:
+def read(root: Path, title_of: Callable[[str], str], page: Path, position: int) -> Part:
     """The section on the networks of another study.
 
     Args:
         root: The folder of that study, of which :func:`missing_file` misses nothing.
         title_of: Returns the display name of a classifier.
         page: The folder that the page is in.
+        position: The position of the study on the page, for the names of its figures.
     """
     bits_file, curve_file, order_file, pictures_file = files = shown_files(root)
     order: dict[str, Any] = json.loads(order_file.read_text(encoding="utf-8"))
@@ -47,9 +48,11 @@ def read(root: Path, title_of: Callable[[str], str], page: Path) -> Part:
     at_target = bool(np.isclose(first.loc[list(names), "retention"], order["retention"]).all())
     drawn, photographs = picture_figures(arrays, pictured(arrays["classifiers"].tolist(), first), names)
     shown = [name for photograph in photographs[:MOST_PHOTOGRAPHS] for name in photograph["figures"]]
-    figures = {f"further_{root.name}_{number}": drawn[name] for number, name in enumerate(shown)}
+    anchor = f"further_{position}"
+    figures = {f"{anchor}_{number}": drawn[name] for number, name in enumerate(shown)}
     values = {
         "study": root.name,
+        "anchor": anchor,
         "names": list(names.values()),
         "share": f"{100 * order['retention']:g} %",
         "at_target": at_target,

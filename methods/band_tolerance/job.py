@@ -19,6 +19,7 @@ from networks.classifier import Classifier
 from study import classifiers
 from study.artifact import Artifact, settings_of
 from study.console import say
+from study.data import images_at_once
 from study.folder import seeded, study_folder
 from study.one_classifier import OneClassifier
 from study.records import arrays_of, read_record
@@ -149,7 +150,7 @@ class Fits(OneClassifier):
         scaled = tuple(scale * tolerance for tolerance in tolerances)
         stages = Stages(scaled, options.first_steps, options.steps)
         how = {name: options[name] for name in ("start", "lr", "later_lr", "weight")}
-        how["chunk"] = images_at_once(options.chunk, size[0] * size[1])
+        how["chunk"] = images_at_once(options.chunk, size[0] * size[1], PIXELS_AT_ONCE)
         module = BandFit(
             self.classifier, transform, variance, mean, size,
             stages=stages, targets=options.labels, seed=seed, images=(data.pixels, data.index), **how,
@@ -190,11 +191,6 @@ def check_compared(compared: float, classes: int) -> None:
 def most_tolerance(classes: int) -> float:
     """The KL divergence of guessing, in nats, from a network that is sure: no tolerance is above it."""
     return math.log(max(2, classes))
-
-
-def images_at_once(chunk: int | None, pixels: int) -> int:
-    """How many images of so many pixels pass through a classifier at once."""
-    return chunk or max(1, PIXELS_AT_ONCE // pixels)
 
 
 @torch.no_grad()

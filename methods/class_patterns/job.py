@@ -22,6 +22,7 @@ from methods.class_patterns.success import PatternPredictions, PatternSuccess
 from networks.seeding import seeded_generator
 from study.artifact import Artifact, settings_of, without
 from study.console import say
+from study.data import images_at_once
 from study.files import sha256
 from study.folder import seeded, study_folder
 from study.labels import labels_name
@@ -66,8 +67,8 @@ class Searches(OneClassifier):
     @property
     def chunk(self) -> int:
         """Images of a forward pass: a number from the settings, or as many as have a number of pixels together."""
-        fitting = PIXELS_AT_ONCE // self.data.smallest_side**2
-        return self.cfg.class_patterns.chunk or max(1, min(MOST_AT_ONCE, fitting))
+        fitting = images_at_once(None, self.data.smallest_side**2, PIXELS_AT_ONCE)
+        return self.cfg.class_patterns.chunk or min(MOST_AT_ONCE, fitting)
 
     def artifact(self, seed: int) -> Artifact:
         """The file of one search."""

@@ -23,9 +23,10 @@ from methods.concepts.stability import Stability, Stacked, stability
 from methods.concepts.superclasses import read_superclasses
 from networks.classifier import Classifier
 from study import classifiers
-from study.data import make_data
+from study.data import images_at_once, make_data
 from study.folder import study_folder
 
+PIXELS_AT_ONCE = 2_400_000  # of a forward pass that only collects activations: 1,041 images at 48 pixels, 47 at 224
 PARTS = ("fitted", "heldout")  # of the images, as in ConceptJob.images
 
 
@@ -56,7 +57,9 @@ class ConceptJob:
     @cached_property
     def data(self) -> ImageDataModule:
         """The images with their labels."""
-        return without_poison(make_data(self.cfg, self.settings.chunk))
+        data = without_poison(make_data(self.cfg))
+        data.batch_size = min(self.settings.chunk, images_at_once(None, data.smallest_side**2, PIXELS_AT_ONCE))
+        return data
 
     @cached_property
     def superclasses(self) -> list[str] | None:

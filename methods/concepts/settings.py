@@ -59,7 +59,11 @@ class Concepts(Settings):
     importance_images: int = setting(20, "images from which each concept is removed; 0: none", low=0)
     superclasses: str | None = setting(None, "CSV class,superclass; null: super-classes of the data, if any")
     storage: str = setting("float32", "numbers in the files of activations", choices=("float32", "float16"))
-    chunk: int = setting(1024, "images at once: larger chunks use more memory", low=1)
+    chunk: int = setting(
+        1024,
+        "images at once: larger chunks use more memory; of a forward pass, at most those of 2,400,000 pixels",
+        low=1,
+    )
     memory: float | None = setting(None, "GiB that may be used; null: the memory of this machine", above=0)
 
     @classmethod

@@ -58,6 +58,7 @@ def test_the_experiment_of_real_networks_runs(tmp_path: Path) -> None:
     assert "espresso" in page
 
 
+@pytest.mark.slow
 def test_the_experiment_of_a_real_network_runs(tmp_path: Path) -> None:
     images = ("data.names=[chelsea,coffee,rocket]", "data.train_crops=1", "data.test_crops=3")
     check_made(compose_any(tmp_path, "experiment=real_network", *images, *SHRUNK), tmp_path)

@@ -15,14 +15,14 @@ from tests.studies import compose
 
 def test_bits_pictures_and_the_link_are_those_of_the_other_study(tmp_path: Path) -> None:
     write_bands(tmp_path / "other", ["a", "b"])
-    part = read(tmp_path / "other", lambda name: f"Net {name}", tmp_path / "mine" / "report")
+    part = read(tmp_path / "other", lambda name: f"Net {name}", tmp_path / "mine" / "report", 1)
     assert part.values["names"] == ["Net a", "Net b"]  # without the control
     assert CONTROL not in str(part.values["table"])
     assert part.values["table"].loc["Net b", "bits per image"].startswith("2,000")
     page = rendered(part)
     assert 'href="../../other/report/index.html"' in page
     assert set(re.findall(r'figures/(\w+)\.png"', page)) == set(part.figures)
-    assert all(name.startswith("further_other_") for name in part.figures)
+    assert all(name.startswith("further_1_") for name in part.figures)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
@@ -40,9 +40,9 @@ def test_a_page_shows_another_study_but_not_its_damaged_tables(copied: Path) -> 
     page = copied / "smoke" / "report" / "index.html"
     run.run(compose(copied, "task=report", "report.further_studies=[other]"))
     text = page.read_text()
-    assert 'id="further_other"' in text
+    assert 'id="further_0"' in text
     assert 'href="../../other/band_tolerance/bits.csv"' in text
-    assert (page.parent / "figures" / "further_other_0.png").exists()
+    assert (page.parent / "figures" / "further_0_0.png").exists()
     table = copied / "other" / "band_tolerance" / "bits.csv"
     table.write_text(table.read_text() + "\n")
     with pytest.raises(ValueError, match="is damaged or was changed"):
