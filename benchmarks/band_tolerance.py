@@ -34,7 +34,7 @@ from datamodules.views.subset import ImagesInMemory
 from methods.band_tolerance import measures
 from methods.band_tolerance.evaluation import BandEvaluation, Passed
 from methods.band_tolerance.fit import BandFit, Stages
-from methods.band_tolerance.job import Fitted, images_at_once, signal_statistics
+from methods.band_tolerance.job import PIXELS_AT_ONCE, Fitted, signal_statistics
 from methods.band_tolerance.rows import SPREADS, Row, rows_of_fits, rows_of_spreads
 from methods.band_tolerance.settings import BandTolerance
 from methods.band_tolerance.transform import COLOURS, BandTransform, suitable_levels
@@ -42,6 +42,7 @@ from networks.classifier import Classifier, Preprocessing, freeze
 from networks.timm_classifiers import pretrained_config, timm_network
 from networks.weights import load_weights
 from stats.intervals import Resampling
+from study.data import images_at_once
 from study.trainer import Length, make_trainer
 
 NAME = "tf_efficientnet_lite0"
@@ -141,7 +142,7 @@ def main() -> None:
     say(f"torch {torch.__version__}, {torch.get_num_threads()} threads, seed {options.seed}; {NAME}, {weights}; ")
     say(f"{options.images} images to fit on and {options.evaluation_images} others, of {options.size} pixels; ")
     say(f"{options.first_steps} + {len(options.tolerances) - 1} × {options.steps} steps ")
-    say(f"of {options.batch_size} images, {images_at_once(options.chunk, options.size**2)} at once\n\n")
+    say(f"of {options.batch_size} images, {images_at_once(options.chunk, options.size**2, PIXELS_AT_ONCE)} at once\n\n")
     data = crops(options, options.size, (options.images, options.evaluation_images))
     fitted = reported("fit", lambda: fit(options, classifier, data, times=None))
     rows = list(rows_of_fits([NAME], {NAME: {options.seed: fitted}}, options.compared))
@@ -212,7 +213,7 @@ def fit(
     module = BandFit(
         classifier, transform, variance, mean, size, stages=stages, targets="decisions", start=defaults.start,
         lr=defaults.lr, later_lr=defaults.later_lr, weight=defaults.weight, seed=options.seed,
-        chunk=images_at_once(options.chunk, size[0] * size[1]), images=(data.pixels, data.index),
+        chunk=images_at_once(options.chunk, size[0] * size[1], PIXELS_AT_ONCE), images=(data.pixels, data.index),
     )  # fmt: skip
     trainer(Length(steps=steps or stages.total), [times] if times else []).fit(module, datamodule=data)
     return Fitted(
