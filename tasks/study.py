@@ -1,5 +1,6 @@
 """``task=study``: every step that is missing, in order."""
 
+import gc
 from collections.abc import Sequence
 from itertools import product
 
@@ -155,4 +156,5 @@ def announce_and_run(cfg: DictConfig, *tasks: str) -> float:
     for task in tasks:
         say(f"[bold]{task}[/bold]")
         objective = run_task(cfg, task=task)
+        gc.collect()  # trainers and modules refer to each other, and would keep the memory of a task through the next
     return objective
